@@ -1,0 +1,106 @@
+/* attr.h - path attributes: decoded once, immutable, interned.
+ *
+ * SHAPE  A struct bgp_attrs is one allocation: fixed fields that the decision process and the export
+ *        look at, then the variable parts as bytes. Two routes with the same attributes share one
+ *        (hash-consed in a struct bgp_attr_table), so comparing is comparing pointers.
+ *        AS_PATH is kept in its wire form with 4-octet AS numbers (AS4_PATH already merged).
+ * SPEC   RFC 4271 5, 4360, 4456, 4760, 6793, 7606, 8092 */
+#pragma once
+
+#include "bgp/types.h"
+#include "lib/buf.h"
+#include "lib/str.h"
+
+enum bgp_attr_type {
+	BGP_ATTR_ORIGIN = 1,
+	BGP_ATTR_AS_PATH = 2,
+	BGP_ATTR_NEXT_HOP = 3,
+	BGP_ATTR_MED = 4,
+	BGP_ATTR_LOCAL_PREF = 5,
+	BGP_ATTR_ATOMIC_AGGREGATE = 6,
+	BGP_ATTR_AGGREGATOR = 7,
+	BGP_ATTR_COMMUNITIES = 8,
+	BGP_ATTR_ORIGINATOR_ID = 9,
+	BGP_ATTR_CLUSTER_LIST = 10,
+	BGP_ATTR_MP_REACH_NLRI = 14,
+	BGP_ATTR_MP_UNREACH_NLRI = 15,
+	BGP_ATTR_EXT_COMMUNITIES = 16,
+	BGP_ATTR_AS4_PATH = 17,
+	BGP_ATTR_AS4_AGGREGATOR = 18,
+	BGP_ATTR_LARGE_COMMUNITIES = 32,
+};
+
+enum bgp_origin {
+	BGP_ORIGIN_IGP,
+	BGP_ORIGIN_EGP,
+	BGP_ORIGIN_INCOMPLETE,
+};
+
+/* The variable parts, in the order in which they lie in `bytes`. */
+enum bgp_attr_part {
+	BGP_PART_AS_PATH,
+	BGP_PART_COMMUNITIES,	    /* 4 bytes each, network order, as received */
+	BGP_PART_EXT_COMMUNITIES,   /* 8 bytes each */
+	BGP_PART_LARGE_COMMUNITIES, /* 12 bytes each */
+	BGP_PART_CLUSTER_LIST,	    /* 4 bytes each */
+	BGP_PART_UNKNOWN,	    /* whole attributes (flags, type, length, value), ascending, Partial set */
+	BGP_PART_MAX_,
+};
+
+struct bgp_attrs {
+	uint32_t refs; /* of the table; not part of the value */
+	uint32_t hash;
+	struct bgp_attrs *chain; /* next in the table's bucket; not part of the value */
+	uint64_t present;	 /* bit (1 << enum bgp_attr_type) for each known attribute there */
+	uint32_t med;
+	uint32_t local_pref;
+	uint32_t originator_id;
+	asn_t aggregator_as;
+	uint32_t aggregator_id;
+	asn_t first_as;	   /* neighbour AS: first of the leading AS_SEQUENCE, 0 when empty or a set */
+	asn_t origin_as;   /* last AS of the path, 0 when empty */
+	uint16_t path_len; /* RFC 4271 9.1.2.2 a: a set counts one, confederation segments none */
+	uint8_t origin;
+	struct addr next_hop;	 /* of NEXT_HOP or MP_REACH; IP_NONE for routes made here */
+	struct addr next_hop_ll; /* link-local beside a global one, RFC 2545; else IP_NONE */
+	uint16_t len[BGP_PART_MAX_];
+	uint8_t bytes[]; /* the parts, one behind the other */
+};
+
+static inline bool bgp_attrs_has(const struct bgp_attrs *a, enum bgp_attr_type type)
+{
+	return a->present >> type & 1;
+}
+
+/* The bytes of one part, borrowed. */
+struct rd bgp_attrs_part(const struct bgp_attrs *a, enum bgp_attr_part part);
+bool bgp_attrs_path_contains(const struct bgp_attrs *a, asn_t as);
+unsigned bgp_attrs_path_count(const struct bgp_attrs *a, asn_t as);
+bool bgp_attrs_cluster_contains(const struct bgp_attrs *a, uint32_t cluster_id);
+bool bgp_attrs_has_community(const struct bgp_attrs *a, uint32_t community);
+/* "65001 65002 {65003}": for a person. */
+void bgp_attrs_path_text(const struct bgp_attrs *a, struct str *out);
+void bgp_attrs_communities_text(const struct bgp_attrs *a, struct str *out);
+
+/* A value under construction; parts are copied by bgp_attrs_intern. Also what the decoder fills. */
+struct bgp_attrs_draft {
+	struct bgp_attrs fixed; /* refs, hash, chain, len[], path figures are computed by intern */
+	struct {
+		const uint8_t *p;
+		uint16_t len;
+	} part[BGP_PART_MAX_];
+};
+
+/* A draft that borrows everything from a: change a part or two, intern the result. */
+struct bgp_attrs_draft bgp_attrs_edit(const struct bgp_attrs *a);
+
+struct bgp_attr_table;
+struct bgp_attr_table *bgp_attr_table_new(void);
+/* Every value must have been unreferenced before (asserted). */
+void bgp_attr_table_free(struct bgp_attr_table *t);
+/* The one shared value equal to the draft, with one more reference. */
+struct bgp_attrs *bgp_attrs_intern(struct bgp_attr_table *t, const struct bgp_attrs_draft *draft);
+struct bgp_attrs *bgp_attrs_ref(struct bgp_attrs *a);
+void bgp_attrs_unref(struct bgp_attr_table *t, struct bgp_attrs *a);
+size_t bgp_attr_table_count(const struct bgp_attr_table *t);
+size_t bgp_attr_table_bytes(const struct bgp_attr_table *t);
