@@ -47,29 +47,37 @@ enum bgp_attr_part {
 	BGP_PART_MAX_,
 };
 
-struct bgp_attrs {
-	uint32_t refs; /* of the table; not part of the value */
-	uint32_t hash;
-	struct bgp_attrs *chain; /* next in the table's bucket; not part of the value */
-	uint64_t present;	 /* bit (1 << enum bgp_attr_type) for each known attribute there */
+/* The fields of fixed size. */
+struct bgp_attr_values {
+	uint64_t present; /* bit (1 << enum bgp_attr_type) for each known attribute there */
 	uint32_t med;
 	uint32_t local_pref;
 	uint32_t originator_id;
 	asn_t aggregator_as;
 	uint32_t aggregator_id;
-	asn_t first_as;	   /* neighbour AS: first of the leading AS_SEQUENCE, 0 when empty or a set */
-	asn_t origin_as;   /* last AS of the path, 0 when empty */
-	uint16_t path_len; /* RFC 4271 9.1.2.2 a: a set counts one, confederation segments none */
 	uint8_t origin;
 	struct addr next_hop;	 /* of NEXT_HOP or MP_REACH; IP_NONE for routes made here */
 	struct addr next_hop_ll; /* link-local beside a global one, RFC 2545; else IP_NONE */
+};
+
+struct bgp_attrs {
+	/* of the table, not part of the value */
+	uint32_t refs;
+	uint32_t hash;
+	struct bgp_attrs *chain; /* next in the table's bucket */
+	/* the value */
+	struct bgp_attr_values v;
+	/* computed from AS_PATH by bgp_attrs_intern */
+	asn_t first_as;	   /* neighbour AS: first of the leading AS_SEQUENCE, 0 when empty or a set */
+	asn_t origin_as;   /* last AS of the path, 0 when empty */
+	uint16_t path_len; /* RFC 4271 9.1.2.2 a: a set counts one, confederation segments none */
 	uint16_t len[BGP_PART_MAX_];
 	uint8_t bytes[]; /* the parts, one behind the other */
 };
 
 static inline bool bgp_attrs_has(const struct bgp_attrs *a, enum bgp_attr_type type)
 {
-	return a->present >> type & 1;
+	return a->v.present >> type & 1;
 }
 
 /* The bytes of one part, borrowed. */
@@ -84,7 +92,7 @@ void bgp_attrs_communities_text(const struct bgp_attrs *a, struct str *out);
 
 /* A value under construction; parts are copied by bgp_attrs_intern. Also what the decoder fills. */
 struct bgp_attrs_draft {
-	struct bgp_attrs fixed; /* refs, hash, chain, len[], path figures are computed by intern */
+	struct bgp_attr_values v;
 	struct {
 		const uint8_t *p;
 		uint16_t len;
