@@ -1,0 +1,47 @@
+"""Network namespaces and the commands that run inside them."""
+
+import json
+import subprocess
+
+
+def enter(name):
+    """The words that run a command in the named network namespace."""
+    return ["nsenter", f"--net=/run/netns/{name}", "--"]
+
+
+def run(name, *cmd, check=True, timeout=60, **kw):
+    """Run a command in a namespace (None: here); its completed process. A failure shows what it said."""
+    words = [*(enter(name) if name else []), *map(str, cmd)]
+    kw.setdefault("capture_output", True)
+    done = subprocess.run(words, text=True, timeout=timeout, check=False, **kw)
+    if check and done.returncode:
+        raise RuntimeError(f"in {name or 'the root namespace'}: {' '.join(map(str, cmd))}: exit status "
+                           f"{done.returncode}: {(done.stderr or done.stdout or '').strip()[-800:]}")
+    return done
+
+
+def out(name, *cmd, **kw):
+    return run(name, *cmd, **kw).stdout
+
+
+def ip(name, *cmd):
+    return run(None, "ip", "-n", name, *cmd).stdout
+
+
+def ip_json(name, *cmd):
+    return json.loads(run(None, "ip", "-n", name, "-j", "-d", *cmd).stdout or "[]")
+
+
+def names():
+    """Every named network namespace of this machine."""
+    listed = json.loads(run(None, "ip", "-j", "netns", "list").stdout or "[]")
+    return [n["name"] for n in listed]
+
+
+def add(name):
+    run(None, "ip", "netns", "add", name)
+    ip(name, "link", "set", "lo", "up")
+
+
+def delete(name):
+    run(None, "ip", "netns", "del", name, check=False)

@@ -1,0 +1,177 @@
+"""The quick start: bring three nodes up, show a person what was made, check all of it."""
+
+import sys
+import time
+
+from . import ns, wait
+from .lab import LINK, ROOT, Lab
+
+SERVICE = "203.0.113.1"  # behind the router
+PODS = {1: ["pod1", "pod4"], 2: ["pod2", "pod5"], 3: ["pod3", "pod6"]}
+
+
+class Report:
+    """Checks, each said as it is made; the exit status is theirs."""
+
+    def __init__(self):
+        self.bad = []
+        self.n = 0
+
+    def check(self, what, ok):
+        self.n += 1
+        if not ok:
+            self.bad.append(what)
+            print(f"   WRONG: {what}")
+        return bool(ok)
+
+
+def step(text):
+    print(f"== {text}", flush=True)
+
+
+def indent(text):
+    for line in text.rstrip().splitlines():
+        print("   " + line)
+    print(flush=True)
+
+
+def bring_up(lab):
+    step("network: three nodes and a router on one segment, no default route anywhere")
+    lab.up(nodes=3)
+    lab.apply((ROOT / "deploy/quickstart/network.yaml").read_text())
+    step("agents: margayd on every node; router: BIRD, AS 65001")
+    for node in lab.nodes:
+        node.start(wait_ready=False)
+    lab.start_tor()
+    for node in lab.nodes:
+        node.wait_ready()
+    step("pods: two on every node, through the CNI plugin")
+    for node in lab.nodes:
+        for name in PODS[node.index]:
+            pod = node.add_pod(name)
+            print(f"   default/{name:5} {pod.ip:15} {node.name}  {pod.host_interface}")
+    print()
+
+
+def expected_routes(lab, node, report):
+    """Every block of the others through its node, every own pod through its veth."""
+    routes = node.routes()
+    for other in lab.nodes:
+        for pod in other.pods.values():
+            if other is node:
+                want = f"{pod.ip} dev {pod.host_interface}"
+                report.check(f"{node.name} has the route '{want}'", want in routes)
+    for block, owner in blocks(lab).items():
+        if owner is not node:
+            want = f"{block} via {owner.address} dev {LINK} proto 80 onlink"
+            report.check(f"{node.name} has the route '{want}'", want in routes)
+    want = f"203.0.113.0/24 via 192.168.61.1 dev {LINK} proto 80 onlink"
+    report.check(f"{node.name} learned the router's network: '{want}'", want in routes)
+
+
+def blocks(lab):
+    """CIDR -> node, from the nodes' own status."""
+    found = {}
+    for node in lab.nodes:
+        for block in node.ctl_json("node", "status")["blocks"]:
+            found[block] = node
+    return found
+
+
+def show_and_check(lab, report):
+    wait.until("every node and the router know every block", lambda: converged(lab), 30)
+    step("margayctl get nodes -o wide")
+    indent(lab.ctl("-o", "wide", "get", "nodes").stdout)
+    step("margayctl node status, on each node")
+    for node in lab.nodes:
+        print(f"   [{node.name}]")
+        indent(node.ctl("node", "status").stdout)
+        for n in node.ctl_json("bgp", "neighbors")["neighbors"]:
+            report.check(f"{node.name}: session with {n['address']} is {n['state']}, must be Established",
+                         n["state"] == "Established")
+    step("margayctl ipam show --show-blocks")
+    indent(lab.ctl("ipam", "show", "--show-blocks").stdout)
+    step("ip route, on each node")
+    for node in lab.nodes:
+        print(f"   [{node.name}]")
+        indent(node.routes())
+        expected_routes(lab, node, report)
+    step("the router's routes (birdc show route)")
+    indent(lab.birdc("show", "route"))
+    for block, owner in blocks(lab).items():
+        via = ns.ip(lab.ns("tor"), "route", "show", block)
+        report.check(f"the router reaches {block} via {owner.address}", f"via {owner.address}" in via)
+
+
+def converged(lab):
+    want = blocks(lab)
+    if len(set(n.name for n in want.values())) < len(lab.nodes):
+        return False
+    for host in [n.ns for n in lab.nodes] + [lab.ns("tor")]:
+        routes = ns.ip(host, "route", "show")
+        if any(b not in routes for b in want):
+            return False
+    return all("203.0.113.0/24" in n.routes() for n in lab.nodes)
+
+
+def ping_matrix(lab, report):
+    step("ping: every pod and the router (rows) to every pod and a service behind the router (columns)")
+    pods = [p for n in lab.nodes for p in n.pods.values()]
+    print("   " + " " * 6 + "".join(f"{p.name:>8}" for p in pods) + "  service")
+    for row in [*pods, None]:
+        name, host = (row.name, row.ns) if row else ("router", lab.ns("tor"))
+        line = f"   {name:6}"
+        for target, label in [*((p.ip, p.name) for p in pods), (SERVICE, "service")]:
+            ok = ns.run(host, "ping", "-n", "-q", "-c", "1", "-W", "2", target, check=False).returncode == 0
+            line += f"{'ok' if ok else 'LOST':>8}"
+            report.check(f"{name} reaches {label} ({target})", ok)
+        print(line, flush=True)
+    print()
+
+
+TRY = """It is running. Things to try (nodes are network namespaces, mg-node1 to mg-node3):
+   margayctl="{ctl} --datastore {ds}"
+   $margayctl get ippools -o yaml
+   $margayctl --run-dir {dir}/node1/run bgp routes
+   ip netns exec mg-default.pod1 ping -c 3 {ip}          # pod1 to pod2, on another node
+   ip netns exec mg-default.pod1 ip route; ip -n mg-node1 route
+   ip netns exec mg-tor birdc -s {dir}/tor.ctl show protocols
+   tail {dir}/node1-agent.log
+   sudo ./deploy/quickstart.sh --down                    # when you have seen enough
+"""
+
+
+def main(argv):
+    lab = Lab("mg")
+    if "--down" in argv:
+        lab.down()
+        print("taken down")
+        return 0
+    keep = "--keep" in argv
+    report = Report()
+    started = time.monotonic()
+    done = False
+    try:
+        bring_up(lab)
+        show_and_check(lab, report)
+        ping_matrix(lab, report)
+        done = True
+    except (RuntimeError, AssertionError, OSError) as e:
+        report.bad.append(str(e))
+        print(f"   WRONG: {e}", file=sys.stderr)
+    finally:
+        if keep and done:
+            print(TRY.format(ctl=lab.ctl_binary, ds=lab.datastore, dir=lab.dir,
+                             ip=lab.nodes[1].pods["default.pod2"].ip))
+        else:
+            lab.down()
+    seconds = time.monotonic() - started
+    if report.bad:
+        print(f"FAILED: {len(report.bad)} of {report.n} checks, the first: {report.bad[0]}")
+        return 1
+    print(f"All right: {report.n} checks in {seconds:.1f} s.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
