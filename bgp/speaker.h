@@ -148,13 +148,6 @@ enum bgp_effect_type {
 	BGP_EFFECT_LOG,	    /* for the log: already limited in rate and cut in length */
 };
 
-enum bgp_level {
-	BGP_LEVEL_ERROR,
-	BGP_LEVEL_WARN,
-	BGP_LEVEL_INFO,
-	BGP_LEVEL_DEBUG,
-};
-
 struct bgp_effect {
 	enum bgp_effect_type type;
 	uint64_t conn;

@@ -57,6 +57,13 @@ enum bgp_msg_type {
 	BGP_MSG_ROUTE_REFRESH = 5,
 };
 
+enum bgp_level {
+	BGP_LEVEL_ERROR,
+	BGP_LEVEL_WARN,
+	BGP_LEVEL_INFO,
+	BGP_LEVEL_DEBUG,
+};
+
 /* A NOTIFICATION to send or that came: RFC 4271 4.5. */
 struct bgp_notification {
 	uint8_t code, subcode;
@@ -71,4 +78,18 @@ enum bgp_verdict {
 	BGP_TREAT_AS_WITHDRAW,
 	BGP_AFI_DISABLE,
 	BGP_SESSION_RESET,
+};
+
+const char *bgp_verdict_name(enum bgp_verdict verdict); /* "treat-as-withdraw" */
+
+/* How the two ends of one session read and write UPDATEs: fixed when both OPENs are known. */
+struct bgp_wire {
+	bool ebgp;
+	bool as4;		/* both speak 4-octet AS numbers, RFC 6793 */
+	bool first_as_check;	/* eBGP: the path must begin with remote_as */
+	asn_t local_as, remote_as;
+	uint32_t families;	/* set of enum bgp_af that both want */
+	uint32_t add_path_rx;	/* families in which prefixes come with a path id, RFC 7911 */
+	uint32_t add_path_tx;	/* and go with one */
+	uint32_t msg_max;	/* longest message: BGP_MSG_MAX */
 };
