@@ -1,0 +1,84 @@
+"""Shared by the network-namespace tests: labs that are taken down whatever happens."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.dont_write_bytecode = True
+
+from deploy.lab.lab import ROOT, Lab  # noqa: E402
+
+NETWORK = (ROOT / "deploy/quickstart/network.yaml").read_text()
+
+
+def make_lab(name, nodes=3, tor=True, start=True, manifest=NETWORK, **up):
+    """A lab with the quick start's network; agents ready when start is set."""
+    lab = Lab(name)
+    lab.up(nodes=nodes, tor=tor, **up)
+    lab.apply(manifest)
+    if start:
+        for node in lab.nodes:
+            node.start(wait_ready=False)
+        if tor:
+            lab.start_tor()
+        for node in lab.nodes:
+            node.wait_ready()
+    return lab
+
+
+@pytest.fixture
+def labs(request):
+    """labs(nodes=..., ...) makes a lab for one test; logs are shown when the test fails."""
+    made = []
+
+    def make(**kw):
+        name = f"t{abs(hash(request.node.nodeid)) % 46656:04d}{len(made)}"[:8]
+        lab = Lab(name)
+        made.append(lab)
+        made[-1] = make_lab(name, **kw)
+        return made[-1]
+
+    yield make
+    finish(request, made)
+
+
+@pytest.fixture(scope="module")
+def three(request):
+    """Three nodes and the router, with pods default/pod1 on node1, default/pod2 on node2, default/pod3 on node3,
+    shared by the tests of a module that only look."""
+    name = f"m{abs(hash(request.node.nodeid)) % 46656:04d}"
+    lab = Lab(name)
+    try:
+        lab = make_lab(name)
+        for node in lab.nodes:
+            node.add_pod(f"pod{node.index}")
+    except BaseException:
+        show_logs(lab)
+        lab.down()
+        raise
+    yield lab
+    finish(request, [lab])
+
+
+def show_logs(lab):
+    for f in sorted(lab.dir.glob("*.log")):
+        print(f"---- {f.name}, its end:\n{f.read_text(errors='replace')[-3000:]}")
+
+
+def finish(request, labs):
+    failed = getattr(request.node, "failed", False)
+    for lab in labs:
+        if failed:
+            show_logs(lab)
+        lab.down()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if outcome.get_result().failed:
+        item.failed = True
+        if item.parent is not None:
+            item.parent.failed = True
