@@ -26,6 +26,8 @@ struct bgp_global {
 	struct addr local_v6;
 	uint32_t cluster_id;	 /* this node is a route reflector with it; 0: it is not */
 	uint16_t max_paths;	 /* ECMP limit, 1..64; Calico's BIRD: 16 */
+	bool restarting;	 /* at bgp_speaker_new: forwarding was kept over a restart; OPENs say
+				  * so (RFC 4724 R and F) until bgp_speaker_converged */
 };
 
 enum bgp_peer_kind {
@@ -60,6 +62,7 @@ struct bgp_peer_config {
 	uint32_t connect_retry_ms; /* first retry; doubles with jitter up to 16 times that; 0: 200 ms */
 	uint8_t allowed_local_as; /* how often our own AS may stand in a path from this peer */
 	uint8_t ttl_security;	 /* RFC 5082: hops away; 0: off */
+	uint16_t gr_restart_s;	 /* RFC 4724 restart time that we offer; 0: no graceful restart */
 	uint32_t prefix_limit;	 /* per family, 0: the built-in one; above it: Cease/1 */
 	char password[81];	 /* RFC 2385; empty: none */
 };
@@ -134,6 +137,10 @@ void bgp_speaker_tick(struct bgp_speaker *sp, int64_t now_ms);
 int64_t bgp_speaker_deadline(const struct bgp_speaker *sp);
 /* Decide and queue exports for up to `budget` prefixes; true when more is waiting. */
 bool bgp_speaker_run(struct bgp_speaker *sp, unsigned budget, int64_t now_ms);
+/* After a start with global.restarting: has every peer that we wait for said all it knows (its
+ * End-of-RIB), or used up its time (120 s), or said that it has just restarted itself? Until then the
+ * owner keeps forwarding entries of its earlier life. Always true without `restarting`. */
+bool bgp_speaker_converged(const struct bgp_speaker *sp);
 /* Stop. restart: close without a NOTIFICATION so that peers keep our routes if they do graceful
  * restart; otherwise Cease/2 with the text. */
 void bgp_speaker_stop(struct bgp_speaker *sp, bool restart, const char *text, int64_t now_ms);
@@ -186,11 +193,12 @@ struct bgp_peer_status {
 	asn_t remote_as;
 	uint16_t hold_s, keepalive_s;	/* negotiated; 0 before */
 	uint32_t families;		/* negotiated */
-	bool as4, refresh;		/* negotiated */
+	bool as4, refresh, graceful;	/* negotiated */
 	uint64_t msgs_in, msgs_out, updates_in, updates_out, bytes_in, bytes_out;
 	uint64_t flaps;			/* times Established was left */
 	uint32_t routes_received[BGP_AF_MAX_], routes_accepted[BGP_AF_MAX_],
-		routes_best[BGP_AF_MAX_], routes_sent[BGP_AF_MAX_];
+		routes_best[BGP_AF_MAX_], routes_sent[BGP_AF_MAX_],
+		routes_stale[BGP_AF_MAX_]; /* kept over the peer's graceful restart */
 	uint64_t withdrawn_by_error;	/* RFC 7606 treat-as-withdraw */
 	char last_error[256];		/* in words, with direction; empty: none so far */
 	int64_t last_error_ms;
@@ -204,7 +212,7 @@ struct bgp_path_info {
 	struct prefix prefix;
 	const struct bgp_peer_config *peer; /* NULL: made here */
 	const struct bgp_attrs *attrs;	    /* borrowed */
-	bool best, multipath, usable;
+	bool best, multipath, usable, stale;
 	const char *why;		    /* decision step that told it from the best, or why unusable */
 };
 /* Walk all paths, ordered by prefix, best first. fn returns false to stop. exact: only this prefix. */
