@@ -23,15 +23,15 @@ struct link {
 	char kind[LINK_NAME_MAX]; /* "veth", "vxlan"; "" for hardware and lo */
 	uint8_t mac[6];
 	bool has_mac;
-	bool up;       /* by the operator: IFF_UP; routes can be added */
-	bool running;  /* it also has a carrier: IFF_RUNNING */
+	bool up;      /* by the operator: IFF_UP; routes can be added */
+	bool running; /* it also has a carrier: IFF_RUNNING */
 	bool loopback;
 	VEC(struct prefix) addrs; /* with host bits: the address and its subnet */
 };
 
 enum link_event {
-	LINK_NEW,      /* with its addresses as far as they are known */
-	LINK_CHANGED,  /* up, running, mtu, mac or master */
+	LINK_NEW,     /* with its addresses as far as they are known */
+	LINK_CHANGED, /* up, running, mtu, mac or master */
 	LINK_GONE,
 	LINK_ADDR_NEW, /* addr is set */
 	LINK_ADDR_GONE,

@@ -10,9 +10,9 @@
 #include "lib/err.h"
 
 enum {
-	NL_WAIT_MS = 10000,	 /* for one reply of the kernel */
-	NL_BATCH_BYTES = 65536,	 /* a batch is sent when it is this long; below the send buffer */
-	NL_RCVBUF = 8 << 20,	 /* 8 MiB: about 10 000 route events between two loop turns */
+	NL_WAIT_MS = 10000,	/* for one reply of the kernel */
+	NL_BATCH_BYTES = 65536, /* a batch is sent when it is this long; below the send buffer */
+	NL_RCVBUF = 8 << 20,	/* 8 MiB: about 10 000 route events between two loop turns */
 };
 
 struct nl_sock {

@@ -15,8 +15,8 @@
  * OWNERSHIP (what may be replaced or removed): routes in the configured table with our protocol;
  * with any protocol on a workload interface ("cali*"); with a protocol listed in take_over, only
  * where the same key is wanted. Never default routes, connected routes (protocol kernel), local
- * and multicast ones, fe80::/10. A wanted key that a foreign route holds waits in ROUTE_CONFLICT and
- * goes in when the foreign route goes. */
+ * and multicast ones, fe80::/10. A wanted key that a foreign route holds waits in ROUTE_CONFLICT
+ *and goes in when the foreign route goes. */
 #pragma once
 
 #include "lib/addr.h"
@@ -63,20 +63,20 @@ struct route_key {
 };
 
 struct route_nh {
-	struct addr gw;			/* IP_NONE: straight out of the interface */
-	uint32_t ifindex;		/* or 0, and */
-	char ifname[LINK_NAME_MAX];	/* the name, looked up whenever the link comes or goes */
-	uint16_t weight;		/* 0 and 1 are the same; up to 256 */
+	struct addr gw;		    /* IP_NONE: straight out of the interface */
+	uint32_t ifindex;	    /* or 0, and */
+	char ifname[LINK_NAME_MAX]; /* the name, looked up whenever the link comes or goes */
+	uint16_t weight;	    /* 0 and 1 are the same; up to 256 */
 	bool onlink;
 };
 
 struct route_spec {
-	enum route_type type;	/* 0: unicast */
-	uint8_t protocol;	/* 0: the configured one */
-	uint8_t scope;		/* IPv4: ROUTE_SCOPE_LINK for a pod's /32 */
-	uint32_t mtu;		/* 0: none */
-	struct addr src;	/* preferred source; IP_NONE: none */
-	unsigned n_nh;		/* 0 for blackhole */
+	enum route_type type;	   /* 0: unicast */
+	uint8_t protocol;	   /* 0: the configured one */
+	uint8_t scope;		   /* IPv4: ROUTE_SCOPE_LINK for a pod's /32 */
+	uint32_t mtu;		   /* 0: none */
+	struct addr src;	   /* preferred source; IP_NONE: none */
+	unsigned n_nh;		   /* 0 for blackhole */
 	const struct route_nh *nh; /* order does not matter; copied */
 };
 
@@ -94,7 +94,7 @@ struct route_config {
 };
 
 enum route_state {
-	ROUTE_ABSENT,	/* not wanted and not known */
+	ROUTE_ABSENT, /* not wanted and not known */
 	ROUTE_IN_KERNEL,
 	ROUTE_PENDING,	/* wanted; the next route_apply writes it */
 	ROUTE_WAITING,	/* for a link to exist and be up */

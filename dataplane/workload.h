@@ -7,9 +7,9 @@
 
 struct workload_if {
 	const char *ifname;
-	bool ipv6;		/* set the IPv6 ones as well */
-	bool any_source;	/* the pod may use other source addresses: rp_filter 0 */
-	const char *rp_filter;	/* else this value; NULL: what conf/default says now */
+	bool ipv6;	       /* set the IPv6 ones as well */
+	bool any_source;       /* the pod may use other source addresses: rp_filter 0 */
+	const char *rp_filter; /* else this value; NULL: what conf/default says now */
 };
 
 /* Set the sysctls of one workload interface, in the order of the table in workload.c. The two that
