@@ -1,5 +1,7 @@
 """Shared by the network-namespace tests: labs that are taken down whatever happens."""
 
+import itertools
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +11,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.dont_write_bytecode = True
 
 from deploy.lab.lab import ROOT, Lab  # noqa: E402
+
+_count = itertools.count()
+
+
+def new_name():
+    """A lab name that no other test, and no other run beside this one, has."""
+    return f"t{os.getpid() % 10000}x{next(_count)}"[:8]
+
 
 NETWORK = (ROOT / "deploy/quickstart/network.yaml").read_text()
 
@@ -34,7 +44,7 @@ def labs(request):
     made = []
 
     def make(**kw):
-        name = f"t{abs(hash(request.node.nodeid)) % 46656:04d}{len(made)}"[:8]
+        name = new_name()
         lab = Lab(name)
         made.append(lab)
         made[-1] = make_lab(name, **kw)
@@ -48,7 +58,7 @@ def labs(request):
 def three(request):
     """Three nodes and the router, with pods default/pod1 on node1, default/pod2 on node2, default/pod3 on node3,
     shared by the tests of a module that only look."""
-    name = f"m{abs(hash(request.node.nodeid)) % 46656:04d}"
+    name = new_name()
     lab = Lab(name)
     try:
         lab = make_lab(name)
