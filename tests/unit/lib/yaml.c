@@ -265,7 +265,7 @@ static void emitted(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		CLEANUP(js_freep) json_t *v = NULL;
-		CLEANUP(freep) char *yaml = NULL, *back = NULL, *json = NULL;
+		CLEANUP(freep) char *yaml = NULL;
 		struct yml_docs docs = { 0 };
 		struct err e = { 0 };
 
