@@ -76,7 +76,7 @@ bool duration_parse(const char *text, int64_t bare_ms, int64_t *out_ms)
 		return false;
 	while (s && *s)
 		s = duration_part(s, &ns);
-	if (!s || ns > 9.223e18) /* 292 years, as in Go */
+	if (!s || ns > 9.22337e18) /* 292 years, as in Go */
 		return false;
 	*out_ms = (int64_t)(ns / 1e6 + 0.5) * (negative ? -1 : 1);
 	return true;

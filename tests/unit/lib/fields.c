@@ -206,7 +206,6 @@ static void unknown_members_stay(void **state)
 {
 	const char *text = "{\"new\":1,\"flag\":true,\"tls\":{\"key\":\"k\",\"alpn\":[1]}}";
 	CLEANUP(js_freep) json_t *v = NULL;
-	CLEANUP(freep) char *dump = NULL;
 	struct err e = { 0 };
 	struct all a;
 
