@@ -13,14 +13,20 @@ struct agent {
 	const struct agent_config *cfg; /* config.h */
 	struct ds *ds;			/* datastore/ds.h */
 	struct cache *cache;		/* cache.h: the datastore's picture */
-	struct links *links;		/* dataplane/link.h: interfaces and addresses */
-	struct routes *routes;		/* routes.h: what should be in the kernel's table, and applying it */
+	struct link_table *links;	/* dataplane/link.h: interfaces and addresses */
+	struct routes *routes;		/* routes.h: applies what should be in the kernel's table */
+	struct owner *owner;		/* owner.h: is this the only agent of this node? */
 	struct node *node;		/* node.h: this node's own resource: addresses, AS, labels */
-	struct blocks *blocks;		/* blocks.h: own affine blocks: blackholes, announcements */
+	struct fib *fib;		/* fib.h: BGP's choice as kernel routes */
 	struct peering *peering;	/* peering.h: the BGP speaker, its sockets, its peers */
+	struct blocks *blocks;		/* blocks.h: own affine blocks: blackholes, announcements */
 	struct endpoints *endpoints;	/* endpoints.h: local workloads: /32 routes, sysctls */
 	struct ipam_runner *ipam;	/* ipam_runner.h: carries IPAM step machines against cache and store */
 	struct cni_server *cni;		/* cni_server.h */
 	struct ctl_server *ctl;		/* ctl_server.h */
 	struct health *health;		/* health.h */
+	void (*stop)(struct agent *a, int status); /* end the loop; main.c */
 };
+
+/* Milliseconds of the monotonic clock. */
+int64_t agent_now_ms(void);
