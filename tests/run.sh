@@ -58,6 +58,7 @@ for part in $parts; do
 		say "lint"
 		step "includes go only where they may" /usr/bin/python3 -B tests/lint/includes.py
 		step "headers stand alone, with gcc and clang" tests/lint/headers.sh
+		step "docs/differences.md is what the sources say" /usr/bin/python3 -B docs/differences.py --check
 		step "words" /usr/bin/python3 -B tests/lint/words.py
 		;;
 	unit)
