@@ -14,4 +14,37 @@ enum {
 	BGP_CONTROL_MAX = 4096,
 	/* Capabilities of one OPEN that are remembered for status beyond those that we know. */
 	BGP_CAPS_SEEN_MAX = 32,
+
+	/* ---- tables ---- */
+
+	/* Prefixes of one family in the RIB. An index is 24 bits; the Internet has 1.1 million. */
+	BGP_PREFIXES_MAX = (1 << 24) - 16,
+	/* Prefixes that one peer may announce in one family unless its configuration says otherwise:
+	 * twice the Internet, or 500 000 nodes with four blocks. Above it: Cease/1. */
+	BGP_PREFIX_LIMIT_DEFAULT = 2000000,
+	/* Paths to one prefix: every node of the largest cluster announcing the same service, thrice. */
+	BGP_PATHS_PER_PREFIX_MAX = 16384,
+	/* Sessions, living or being swept, and this node; their number is 16 bits in every path. */
+	BGP_SOURCES_MAX = 65535,
+	/* Configured peers: a quarter of the sources, so that sweeping ones always find room. */
+	BGP_PEERS_MAX = 16384,
+	/* Next hops that share the load of one prefix. */
+	BGP_MULTIPATH_MAX = 64,
+	/* Next hops whose resolution is remembered; above it all are forgotten and asked again. Real
+	 * peers have a handful; each costs 32 bytes. */
+	BGP_NEXT_HOPS_MAX = 65536,
+	/* ASes in a path, above which a route is unusable: nobody's real path is a fifth as long, and
+	 * it must still fit into one message with us in front. */
+	BGP_PATH_LEN_MAX = 500,
+	/* Prefixes that one turn of output takes: enough to pack well, too few to be felt. */
+	BGP_BATCH_MAX = 2048,
+	/* Effects waiting for the owner, who takes them after each call; log lines are dropped first. */
+	BGP_EFFECTS_MAX = 8192,
+	/* Log lines of one peer in BGP_LOG_WINDOW_MS; what is suppressed is counted in the next one. */
+	BGP_LOG_BURST = 10,
+	BGP_LOG_WINDOW_MS = 10000,
+	/* How long a restarted speaker waits for a peer's End-of-RIB (RFC 4724 4.1). */
+	BGP_RESTART_WAIT_MS = 120000,
+	/* Stale routes are dropped this long after the session came back, End-of-RIB or not. */
+	BGP_STALE_MAX_MS = 360000,
 };
