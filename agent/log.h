@@ -1,7 +1,7 @@
 /* log.h - one line per event to stderr, as logfmt or JSON.
  *
  *	log_info("bgp", "session is up", "peer=%s as=%u", addr_format(&a, buf), as);
- *	level=info mod=bgp peer=10.0.0.2 as=64512 msg="session is up"
+ *	time=2026-05-04T10:00:00.123Z level=info mod=bgp peer=10.0.0.2 as=64512 msg="session is up"
  *
  * The fields are a printf format that the compiler checks: words "key=%s" (or %d %u %ld %lu %lld
  * %llu %zu and PRI* of <inttypes.h>), separated by one blank. Values are quoted where they need it
@@ -56,9 +56,17 @@ void log_write(enum log_level level, const char *mod, const char *msg, const cha
 void log_write_from(const char *source, enum log_level level, const char *mod, const char *msg,
 		    const char *fields, ...) PRINTF(5, 6);
 
-/* The line without its newline, for tests and for log_write. suppressed 0: no such field. */
+/* What stands in a line besides its fields. */
+struct log_head {
+	const char *time; /* NULL: no such field */
+	enum log_level level;
+	const char *mod, *msg;
+	unsigned suppressed; /* 0: no such field */
+};
+
+/* The line without its newline, for tests and for log_write. */
 struct str;
-void log_line(struct str *out, enum log_format format, enum log_level level, const char *mod,
-	      const char *msg, unsigned suppressed, const char *fields, va_list ap) PRINTF(7, 0);
+void log_line(struct str *out, enum log_format format, const struct log_head *head,
+	      const char *fields, va_list ap) PRINTF(4, 0);
 /* May a line from source pass at this time? If so, *suppressed says how many did not since. */
 bool log_pass(const char *source, int64_t now_ms, unsigned *suppressed);
