@@ -484,6 +484,56 @@ void fields_encode(const struct fields *t, const void *s, json_t *obj)
 	}
 }
 
+/* The canonical form of one scalar; NULL when it is fine as it is. */
+static json_t *canonical(const struct field *f, enum field_type type, const json_t *v)
+{
+	struct field_place place = { f, -1, NULL };
+	union {
+		struct addr addr;
+		struct prefix cidr;
+		uint32_t asn;
+	} tmp;
+
+	if (type != FIELD_TYPE_ADDR && type != FIELD_TYPE_CIDR && type != FIELD_TYPE_ASN)
+		return NULL;
+	if (field_value_get(&place, type, v, &tmp) < 0)
+		return NULL;
+	return field_value_put(f, type, &tmp);
+}
+
+static void fill_list(const struct field *f, json_t *list)
+{
+	enum field_type base;
+	json_t *item, *better;
+	size_t i, size;
+
+	json_array_foreach(list, i, item) {
+		if (f->sub)
+			fields_fill(f->sub, item);
+		else if (field_list_of(f->type, &base, &size) && (better = canonical(f, base, item)))
+			json_array_set_new(list, i, better);
+	}
+}
+
+void fields_fill(const struct fields *t, json_t *obj)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		const struct field *f = &t->row[i];
+		json_t *v = json_object_get(obj, f->name), *better;
+
+		if (!v || json_is_null(v)) {
+			if (f->def && f->flags & FIELD_FILL)
+				js_set(obj, f->name, field_value_text(f, f->def));
+		} else if (f->type == FIELD_TYPE_OBJECT) {
+			fields_fill(f->sub, v);
+		} else if (json_is_array(v)) {
+			fill_list(f, v);
+		} else if ((better = canonical(f, f->type, v))) {
+			js_set(obj, f->name, better);
+		}
+	}
+}
+
 void field_expects(const struct field *f, struct str *out)
 {
 	if (f->type == FIELD_TYPE_STRINGS || f->type == FIELD_TYPE_ADDRS ||

@@ -22,6 +22,8 @@
  *		...	"port: must be a whole number from 1 to 65535, is \"x\""
  *	fields_done(&health_fields, &h);
  *
+ * A required bool or number needs FIELD_HAS, else zero counts as missing.
+ *
  * A table nests another by FIELD_OBJECT and FIELD_OBJECTS. Layers (defaults, file, environment,
  * options) are fields_init, then fields_apply per file, then fields_set per variable, and at the end
  * fields_complete, which misses what is required. Errors begin with the path ("spec.ports[2].name:
@@ -84,7 +86,8 @@ enum field_flags {
 	FIELD_HOST_BITS = 2, /* CIDR: 10.0.0.7/24 is right, it says address and network */
 	FIELD_ADDR_TOO = 4,  /* CIDR: 10.0.0.7 alone means 10.0.0.7/32 */
 	FIELD_SECRET = 8,    /* never show the value in a message */
-	FIELD_NOT_EMPTY = 16 /* string, list: must hold something when given */
+	FIELD_NOT_EMPTY = 16, /* string, list: must hold something when given */
+	FIELD_FILL = 32, /* a default that fields_fill writes out, because other readers want to see it */
 };
 
 struct field {
@@ -169,6 +172,10 @@ void fields_done(const struct fields *t, void *s);
 /* Write every known field into obj, which keeps its other members. Fields without a default that
  * are unset are removed from obj; so are objects with nothing in them. decode(encode(s)) = s. */
 void fields_encode(const struct fields *t, const void *s, json_t *obj);
+
+/* Make an object that fields_decode has accepted into what is stored: write the FIELD_FILL defaults
+ * that it lacks, and addresses, ranges and AS numbers in their one canonical form. */
+void fields_fill(const struct fields *t, json_t *obj);
 
 /* The row of a dotted path; NULL. */
 const struct field *fields_find(const struct fields *t, const char *path);

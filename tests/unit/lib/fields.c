@@ -358,6 +358,31 @@ static void layers(void **state)
 	fields_done(&all_fields, &a);
 }
 
+static void filled_for_other_readers(void **state)
+{
+	static const struct field rows[] = {
+		FIELD_ENUM(struct all, e, "mode", .words = modes, .def = "Always", .flags = FIELD_FILL),
+		FIELD_SET(struct all, set, "uses", .words = modes, .def = "Never", .flags = FIELD_FILL),
+		FIELD_STRING(struct all, s, "quiet", .def = "x"),
+		FIELD_ASN(struct all, asn, "as"),
+		FIELD_CIDRS(struct all, cidrs, "cidrs"),
+		FIELD_CIDR(struct all, cidr, "cidr"),
+		FIELD_OBJECTS(struct all, ports, port_fields, "ports", .doc = ""),
+	};
+	static const struct fields t = FIELDS("t", struct all, rows);
+	const char *text = "{\"as\":\"1.1\",\"cidr\":\"fd00:0:0::/64\",\"cidrs\":[\"fd01:0::/64\"],"
+			   "\"ports\":[{\"name\":\"x\"}],\"new\":1}";
+	CLEANUP(js_freep) json_t *v = NULL;
+	CLEANUP(freep) char *dump = NULL;
+
+	assert_int_equal(js_parse(text, strlen(text), &v, NULL), 0);
+	fields_fill(&t, v);
+	dump = js_dump(v);
+	assert_string_equal(dump, "{\"as\":65537,\"cidr\":\"fd00::/64\",\"cidrs\":[\"fd01::/64\"],"
+				  "\"ports\":[{\"name\":\"x\"}],\"new\":1,\"mode\":\"Always\","
+				  "\"uses\":[\"Never\"]}");
+}
+
 static void as_numbers(void **state)
 {
 	static const struct {
@@ -447,6 +472,7 @@ int main(void)
 		cmocka_unit_test(wrong),
 		cmocka_unit_test(lenient_reads_what_a_newer_writer_wrote),
 		cmocka_unit_test(layers),
+		cmocka_unit_test(filled_for_other_readers),
 		cmocka_unit_test(as_numbers),
 		cmocka_unit_test(durations),
 		cmocka_unit_test(the_manual_names_every_field),
