@@ -47,9 +47,20 @@ enum bgp_attr_part {
 	BGP_PART_MAX_,
 };
 
+/* Attributes that have a bit in `present`: neither the next hop nor what carries prefixes (see
+ * next_hop), nor AS4_* (merged). */
+#define BGP_ATTR_VALUE_BITS                                                                        \
+	(1ull << BGP_ATTR_ORIGIN | 1ull << BGP_ATTR_AS_PATH | 1ull << BGP_ATTR_MED |               \
+	 1ull << BGP_ATTR_LOCAL_PREF | 1ull << BGP_ATTR_ATOMIC_AGGREGATE |                         \
+	 1ull << BGP_ATTR_AGGREGATOR | 1ull << BGP_ATTR_COMMUNITIES |                              \
+	 1ull << BGP_ATTR_ORIGINATOR_ID | 1ull << BGP_ATTR_CLUSTER_LIST |                          \
+	 1ull << BGP_ATTR_EXT_COMMUNITIES | 1ull << BGP_ATTR_LARGE_COMMUNITIES)
+
 /* The fields of fixed size. */
 struct bgp_attr_values {
-	uint64_t present; /* bit (1 << enum bgp_attr_type) for each known attribute there */
+	/* bit (1 << enum bgp_attr_type) for each of BGP_ATTR_VALUE_BITS there; those of the lists
+	 * follow from their length when a draft is interned */
+	uint64_t present;
 	uint32_t med;
 	uint32_t local_pref;
 	uint32_t originator_id;
@@ -101,10 +112,16 @@ struct bgp_attrs_draft {
 
 /* A draft that borrows everything from a: change a part or two, intern the result. */
 struct bgp_attrs_draft bgp_attrs_edit(const struct bgp_attrs *a);
+/* Put `as` n times (1..255) in front of the draft's path. The new path is written to scratch, which
+ * must live as long as the draft: path length + 2 + 4 n bytes. False, nothing changed: no room. */
+bool bgp_attrs_prepend(struct bgp_attrs_draft *d, asn_t as, unsigned n, uint8_t *scratch,
+		       size_t size);
 
 struct bgp_attr_table;
 struct bgp_attr_table *bgp_attr_table_new(void);
-/* Every value must have been unreferenced before (asserted). */
+/* A secret for the hash, so that no peer can aim at one bucket. Before the first value. */
+void bgp_attr_table_seed(struct bgp_attr_table *t, uint64_t seed);
+/* Every value must have been unreferenced before (asserted; the decoder's own memory is given back). */
 void bgp_attr_table_free(struct bgp_attr_table *t);
 /* The one shared value equal to the draft, with one more reference. */
 struct bgp_attrs *bgp_attrs_intern(struct bgp_attr_table *t, const struct bgp_attrs_draft *draft);

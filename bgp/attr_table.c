@@ -1,0 +1,277 @@
+/* attr_table.c - interned path attributes: equal values are one object
+ *
+ * WHY    A full table has far fewer attribute sets than routes. Sharing them makes a route small,
+ *        equality a pointer compare, and packing by attributes a matter of lists.
+ * SHAPE  Chained hash. It grows by moving a few buckets of the old array with each insertion, so that
+ *        no single UPDATE pays for a million moves.
+ * COST   intern: one pass over the value to hash, one comparison, no allocation when it is known.
+ * TESTS  tests/unit/bgp/attr_table.c */
+#include "bgp/attr_table.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	BUCKETS_MIN = 256,
+	/* Growth is done long before the next one is due: the array doubles at a load of 1. */
+	MOVES_PER_INSERT = 4,
+};
+
+struct bgp_attr_table *bgp_attr_table_new(void)
+{
+	struct bgp_attr_table *t = xcalloc(1, sizeof(*t));
+
+	t->mask = BUCKETS_MIN - 1;
+	t->bucket = xcalloc(BUCKETS_MIN, sizeof(struct bgp_attrs *));
+	return t;
+}
+
+void bgp_attr_table_seed(struct bgp_attr_table *t, uint64_t seed)
+{
+	assert(!t->count);
+	t->seed = seed;
+}
+
+static void cache_drop(struct bgp_attr_table *t)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(t->last.attrs); i++)
+		bgp_attrs_unref(t, TAKE(t->last.attrs[i]));
+	t->last.len = 0;
+}
+
+void bgp_attr_table_free(struct bgp_attr_table *t)
+{
+	if (!t)
+		return;
+	cache_drop(t);
+	assert(!t->count);
+	free(t->bucket);
+	free(t->old);
+	free(t);
+}
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+	h = (h ^ v) * 0x9e3779b97f4a7c15u;
+	return h ^ h >> 32;
+}
+
+static uint64_t hash_bytes(uint64_t h, const uint8_t *p, size_t n)
+{
+	uint64_t word;
+
+	for (; n >= 8; n -= 8, p += 8) {
+		memcpy(&word, p, 8);
+		h = mix(h, word);
+	}
+	word = 0;
+	if (n)
+		memcpy(&word, p, n);
+	return mix(h, word ^ (uint64_t)n << 56);
+}
+
+static uint64_t hash_addr(uint64_t h, const struct addr *a)
+{
+	uint64_t word[2];
+
+	memcpy(word, a->b, sizeof(word));
+	return mix(mix(h, word[0] ^ a->family), word[1]);
+}
+
+/* One value, one form: lists are there when they are not empty, and no other bit is set. */
+static uint64_t present_bits(const struct bgp_attrs_draft *d)
+{
+	static const uint8_t list[BGP_PART_MAX_] = {
+		[BGP_PART_COMMUNITIES] = BGP_ATTR_COMMUNITIES,
+		[BGP_PART_EXT_COMMUNITIES] = BGP_ATTR_EXT_COMMUNITIES,
+		[BGP_PART_LARGE_COMMUNITIES] = BGP_ATTR_LARGE_COMMUNITIES,
+		[BGP_PART_CLUSTER_LIST] = BGP_ATTR_CLUSTER_LIST,
+	};
+	uint64_t present = d->v.present & BGP_ATTR_VALUE_BITS;
+
+	for (unsigned i = 0; i < BGP_PART_MAX_; i++) {
+		if (!list[i])
+			continue;
+		present &= ~(1ull << list[i]);
+		present |= (uint64_t)(d->part[i].len > 0) << list[i];
+	}
+	return present;
+}
+
+static uint32_t draft_hash(uint64_t seed, uint64_t present, const struct bgp_attrs_draft *d)
+{
+	const struct bgp_attr_values *v = &d->v;
+	uint64_t h = mix(seed, present);
+
+	h = mix(h, (uint64_t)v->med << 32 | v->local_pref);
+	h = mix(h, (uint64_t)v->originator_id << 32 | v->aggregator_as);
+	h = mix(h, (uint64_t)v->aggregator_id << 32 | v->origin);
+	h = hash_addr(h, &v->next_hop);
+	if (v->next_hop_ll.family)
+		h = hash_addr(h, &v->next_hop_ll);
+	for (unsigned i = 0; i < BGP_PART_MAX_; i++)
+		if (d->part[i].len)
+			h = hash_bytes(mix(h, i), d->part[i].p, d->part[i].len);
+	return (uint32_t)(h ^ h >> 32);
+}
+
+static bool values_eq(const struct bgp_attr_values *a, const struct bgp_attr_values *b)
+{
+	return a->med == b->med && a->local_pref == b->local_pref &&
+	       a->originator_id == b->originator_id && a->aggregator_as == b->aggregator_as &&
+	       a->aggregator_id == b->aggregator_id && a->origin == b->origin &&
+	       addr_eq(&a->next_hop, &b->next_hop) && addr_eq(&a->next_hop_ll, &b->next_hop_ll);
+}
+
+static bool is_draft(const struct bgp_attrs *a, uint64_t present, const struct bgp_attrs_draft *d)
+{
+	const uint8_t *p = a->bytes;
+
+	if (a->v.present != present || !values_eq(&a->v, &d->v))
+		return false;
+	for (unsigned i = 0; i < BGP_PART_MAX_; i++) {
+		if (a->len[i] != d->part[i].len)
+			return false;
+		if (a->len[i] && memcmp(p, d->part[i].p, a->len[i]) != 0)
+			return false;
+		p += a->len[i];
+	}
+	return true;
+}
+
+static struct bgp_attrs *find(struct bgp_attrs *a, uint32_t hash, uint64_t present,
+			      const struct bgp_attrs_draft *d)
+{
+	while (a && (a->hash != hash || !is_draft(a, present, d)))
+		a = a->chain;
+	return a;
+}
+
+static void move_some(struct bgp_attr_table *t, size_t n)
+{
+	while (t->old && n--) {
+		struct bgp_attrs *a = TAKE(t->old[t->old_at]);
+
+		while (a) {
+			struct bgp_attrs *next = a->chain;
+			struct bgp_attrs **to = &t->bucket[a->hash & t->mask];
+
+			a->chain = *to;
+			*to = a;
+			a = next;
+		}
+		if (t->old_at++ == t->old_mask) {
+			free(t->old);
+			t->old = NULL;
+		}
+	}
+}
+
+static void grow(struct bgp_attr_table *t)
+{
+	/* The last growth is over: load has doubled since, at several moves per insertion. */
+	move_some(t, SIZE_MAX);
+	t->old = t->bucket;
+	t->old_mask = t->mask;
+	t->old_at = 0;
+	t->mask = t->mask * 2 + 1;
+	t->bucket = xcalloc(t->mask + 1, sizeof(struct bgp_attrs *));
+}
+
+static size_t attrs_size(const struct bgp_attrs *a)
+{
+	size_t n = sizeof(*a);
+
+	for (unsigned i = 0; i < BGP_PART_MAX_; i++)
+		n += a->len[i];
+	return n;
+}
+
+static struct bgp_attrs *attrs_new(const struct bgp_attrs_draft *d, uint64_t present, uint32_t hash)
+{
+	struct bgp_path_facts facts = { 0 };
+	struct bgp_attrs *a;
+	size_t n = 0;
+	uint8_t *to;
+
+	for (unsigned i = 0; i < BGP_PART_MAX_; i++)
+		n += d->part[i].len;
+	a = xmalloc(sizeof(*a) + n);
+	*a = (struct bgp_attrs){ .refs = 1, .hash = hash, .v = d->v };
+	a->v.present = present;
+	to = a->bytes;
+	for (unsigned i = 0; i < BGP_PART_MAX_; i++) {
+		a->len[i] = d->part[i].len;
+		if (a->len[i])
+			memcpy(to, d->part[i].p, a->len[i]);
+		to += a->len[i];
+	}
+	/* Decoded paths were checked, others are of our own making. */
+	assert(!bgp_path_check(a->bytes, a->len[BGP_PART_AS_PATH], 4, &facts));
+	a->first_as = facts.first_as;
+	a->origin_as = facts.origin_as;
+	a->path_len = facts.len;
+	return a;
+}
+
+struct bgp_attrs *bgp_attrs_intern(struct bgp_attr_table *t, const struct bgp_attrs_draft *draft)
+{
+	uint64_t present = present_bits(draft);
+	uint32_t hash = draft_hash(t->seed, present, draft);
+	struct bgp_attrs *a = find(t->bucket[hash & t->mask], hash, present, draft);
+
+	if (!a && t->old)
+		a = find(t->old[hash & t->old_mask], hash, present, draft);
+	if (a)
+		return bgp_attrs_ref(a);
+	if (t->count > t->mask)
+		grow(t);
+	move_some(t, MOVES_PER_INSERT);
+	a = attrs_new(draft, present, hash);
+	a->chain = t->bucket[hash & t->mask];
+	t->bucket[hash & t->mask] = a;
+	t->count++;
+	t->bytes += attrs_size(a);
+	return a;
+}
+
+struct bgp_attrs *bgp_attrs_ref(struct bgp_attrs *a)
+{
+	assert(a->refs < UINT32_MAX);
+	a->refs++;
+	return a;
+}
+
+static bool unlink_from(struct bgp_attrs **at, const struct bgp_attrs *a)
+{
+	while (*at && *at != a)
+		at = &(*at)->chain;
+	if (!*at)
+		return false;
+	*at = a->chain;
+	return true;
+}
+
+void bgp_attrs_unref(struct bgp_attr_table *t, struct bgp_attrs *a)
+{
+	if (!a || --a->refs)
+		return;
+	if (!unlink_from(&t->bucket[a->hash & t->mask], a))
+		assert(t->old && unlink_from(&t->old[a->hash & t->old_mask], a));
+	t->count--;
+	t->bytes -= attrs_size(a);
+	free(a);
+}
+
+size_t bgp_attr_table_count(const struct bgp_attr_table *t)
+{
+	return t->count;
+}
+
+size_t bgp_attr_table_bytes(const struct bgp_attr_table *t)
+{
+	size_t buckets = t->mask + 1 + (t->old ? t->old_mask + 1 : 0);
+
+	return t->bytes + buckets * sizeof(struct bgp_attrs *);
+}
