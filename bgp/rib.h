@@ -24,6 +24,7 @@ enum bgp_source_state {
 
 /* Where paths come from. What the decision process and the policies ask about a path's peer. */
 struct bgp_source {
+	uint32_t serial; /* of all sources ever, so that a new one is never taken for an old one */
 	uint16_t index;
 	uint16_t peer_id; /* the same over all sessions of a peer; 0: this node */
 	bool heir; /* paths of the peer's earlier sessions may still be there */
@@ -31,8 +32,8 @@ struct bgp_source {
 	uint8_t allowed_local_as;
 	asn_t local_as, remote_as;
 	uint32_t router_id;
-	struct addr addr;
-	void *peer; /* the owner's */
+	struct addr addr, local; /* the peer's end and ours */
+	void *peer;		 /* the owner's */
 	struct {
 		enum bgp_source_state state;
 		uint32_t paths, usable, best; /* best: counts ECMP members too */
@@ -41,6 +42,7 @@ struct bgp_source {
 
 struct bgp_sources {
 	VEC(struct bgp_source *) all; /* NULL: free */
+	uint32_t serial;
 };
 
 /* Number 0 is made here, by itself. */

@@ -28,6 +28,7 @@ struct bgp_source *bgp_source_new(struct bgp_sources *s)
 		return NULL;
 	src = xcalloc(1, sizeof(*src));
 	src->index = (uint16_t)i;
+	src->serial = ++s->serial;
 	if (i == s->all.n)
 		vec_push(&s->all, src);
 	else

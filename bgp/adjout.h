@@ -1,0 +1,103 @@
+/* adjout.h - what is told to peers: exports computed once per group of equal peers, sent when asked.
+ *
+ * WHY    In a cluster nearly all peers get the same routes. Peers with equal targets form a group; a
+ *        best path's export is computed once for each group, however many peers it has.
+ * SHAPE  A group keeps, by net index, the attributes that its peers shall have now (NULL: none) and
+ *        one bit per peer: has it been told? Changes go into the group's log; each peer has a cursor
+ *        into it. A newer change of a net takes the older one out of the log, so a slow peer gets the
+ *        latest state and the log never holds a net twice. A peer that joins walks all nets once (its
+ *        dump) beside the log.
+ *
+ *		log:	[net 7][  -  ][net 2][net 9][net 7']
+ *				  ^peer A		^peer B (has told all)
+ *
+ *        Nothing is formatted before the peer's socket asks: bgp_adjout_pull takes what its cursor
+ *        has not seen, sorted by attribute set, withdrawals apart.
+ * INVARIANTS  a peer's bit is set exactly when the last word it got about the net was an
+ *        announcement: so a withdrawal is sent only for what was announced, and nothing twice.
+ * MEMORY a net in a group: 14 bytes and one bit per peer; 4 more while it waits in the log */
+#pragma once
+
+#include "bgp/filter.h"
+#include "bgp/rib.h"
+
+struct bgp_group;
+struct bgp_member;
+
+struct bgp_adjout {
+	struct bgp_rib *rib;
+	const struct bgp_policy *policy;
+	VEC(struct bgp_group *) groups;
+	/* No End-of-RIB is given while set: more is to come. */
+	bool hold_end_of_rib;
+	/* A member that had nothing more to say now has. */
+	void (*wake)(void *arg, struct bgp_member *m);
+	/* No peer needs this net any more, as far as one group is concerned. */
+	void (*released)(void *arg, struct bgp_adjout *ao, uint32_t net);
+	void *arg;
+};
+
+/* One peer in one family. Embedded by the owner; all zero is in no group. */
+struct bgp_member {
+	struct bgp_group *group;
+	void *owner;
+	uint16_t peer_id;
+	uint32_t bit;
+	uint64_t cursor; /* next log entry to look at */
+	uint32_t dump;	 /* next net of the running dump; BGP_NET_NONE: none runs */
+	bool dump_all;	 /* a refresh: what was told is told again */
+	bool asleep;	 /* the last pull had nothing more */
+	bool end_of_rib_due;
+	uint64_t end_of_rib_at; /* the cursor from which it may be given */
+	uint32_t sent;		/* prefixes that the peer has from us */
+};
+
+/* Wake and released must be set by then. */
+void bgp_adjout_init(struct bgp_adjout *ao, struct bgp_rib *rib, const struct bgp_policy *policy);
+/* Every member must have left. */
+void bgp_adjout_done(struct bgp_adjout *ao);
+
+/* Established: tell everything, then End-of-RIB if end_of_rib. */
+void bgp_adjout_join(struct bgp_adjout *ao, struct bgp_member *m, const struct bgp_target *target,
+		     uint16_t peer_id, bool end_of_rib);
+void bgp_adjout_leave(struct bgp_adjout *ao, struct bgp_member *m);
+/* RFC 2918: tell everything again, without withdrawing. */
+void bgp_adjout_refresh(struct bgp_adjout *ao, struct bgp_member *m);
+/* hold_end_of_rib was cleared: wake those who wait for it. */
+void bgp_adjout_unhold(struct bgp_adjout *ao);
+
+/* The net was decided (best NULL: no usable path), or the policy changed. */
+void bgp_adjout_update(struct bgp_adjout *ao, uint32_t net, const struct bgp_path *best);
+/* Compute exports for groups that are new, up to `budget` nets. True: there is more. */
+bool bgp_adjout_fill(struct bgp_adjout *ao, unsigned budget);
+/* Does a group still need the net's index? */
+bool bgp_adjout_holds(const struct bgp_adjout *ao, uint32_t net);
+/* What the group of m tells about a net: attributes, and whether m has been told anything. */
+const struct bgp_attrs *bgp_adjout_told(const struct bgp_member *m, uint32_t net, bool *told);
+size_t bgp_adjout_bytes(const struct bgp_adjout *ao);
+
+/* What one pull took: prefixes to withdraw, and sets of prefixes with the same attributes. */
+struct bgp_batch {
+	unsigned n_withdrawn, n_items, n_sets;
+	bool end_of_rib; /* after all of this */
+	uint32_t withdrawn[BGP_BATCH_MAX];
+	struct {
+		uint32_t net;
+		uint32_t next; /* of the set; UINT32_MAX at the end */
+	} item[BGP_BATCH_MAX];
+	struct bgp_batch_set {
+		struct bgp_attrs *attrs; /* borrowed from the group until the next update */
+		uint32_t first, last;
+		uint32_t room;	/* bytes left in this set's current message, as reckoned */
+		uint32_t frame; /* what a message of it takes without prefixes, at most */
+	} set[BGP_BATCH_MAX];
+	size_t bytes; /* what all of it takes on the wire, at most */
+	uint32_t hash[2 * BGP_BATCH_MAX]; /* attrs -> set + 1 */
+};
+
+/* Take what m has not been told, as much as surely fits into size bytes in messages of msg_max. False:
+ * there is nothing; m is asleep until `wake`. */
+bool bgp_adjout_pull(struct bgp_adjout *ao, struct bgp_member *m, struct bgp_batch *b, size_t size,
+		     uint32_t msg_max);
+/* A prefix that was taken could not be sent: the peer does not have it. */
+void bgp_adjout_unsent(struct bgp_member *m, uint32_t net);
