@@ -56,6 +56,8 @@ int link_table_read(struct link_table *t, struct err *e);
 int link_table_relist(struct link_table *t, struct err *e);
 /* Watchers are called in the order in which they came; at most 8. */
 void link_table_watch(struct link_table *t, link_watch_fn fn, void *arg);
+/* Not from within a watcher. */
+void link_table_unwatch(struct link_table *t, link_watch_fn fn, void *arg);
 
 /* NULL when there is none. Valid until the next read or relist. */
 const struct link *link_by_name(const struct link_table *t, const char *name);

@@ -20,10 +20,12 @@ struct addr veth_gateway(void)
 	return addr_v4(0xa9fe0101);
 }
 
-struct addr veth_host_link_local(void)
+struct addr veth_link_local(const uint8_t mac[static 6])
 {
-	static const uint8_t b[16] = { 0xfe, 0x80, 0,	 0,    0,    0,	   0,	 0,
-				       0xec, 0xee, 0xee, 0xff, 0xfe, 0xee, 0xee, 0xee };
+	const uint8_t b[16] = {
+		0xfe,	     0x80,	  [8] = mac[0] ^ 2, [9] = mac[1],  [10] = mac[2],
+		[11] = 0xff, [12] = 0xfe, [13] = mac[3],    [14] = mac[4], [15] = mac[5]
+	};
 
 	return addr_from_bytes(b, sizeof(b));
 }
@@ -59,7 +61,7 @@ void veth_put_pair(struct nl_buf *b, const struct veth *v)
 	peer = nl_nest(b, VETH_INFO_PEER);
 	nl_add_raw(b, &host, sizeof(host));
 	nl_add_str(b, IFLA_IFNAME, v->host_name);
-	nl_add(b, IFLA_ADDRESS, veth_host_mac, sizeof(veth_host_mac));
+	nl_add(b, IFLA_ADDRESS, v->host_mac, 6);
 	put_common(b, v);
 	nl_add_u32(b, IFLA_NET_NS_FD, (uint32_t)v->host_ns);
 	nl_nest_end(b, peer);

@@ -11,16 +11,17 @@ enum { VETH_NAME_MAX = 16 };
 struct addr veth_gateway(void);
 /* ee:ee:ee:ee:ee:ee, the host end's MAC of every pod. */
 extern const uint8_t veth_host_mac[6];
-/* fe80::ecee:eeff:feee:eeee, the link-local address that follows from that MAC. */
-struct addr veth_host_link_local(void);
+/* The link-local address that follows from a MAC; for the one above fe80::ecee:eeff:feee:eeee. */
+struct addr veth_link_local(const uint8_t mac[static 6]);
 
 struct veth {
 	const char *pod_name;
 	uint32_t pod_index;	/* wanted and free: the routes of the same batch need it */
 	const uint8_t *pod_mac; /* 6 bytes */
 	const char *host_name;
-	int host_ns;  /* descriptor of the namespace for the host end */
-	uint32_t mtu; /* 0: the kernel's 1500 */
+	const uint8_t *host_mac; /* 6 bytes */
+	int host_ns;		 /* descriptor of the namespace for the host end */
+	uint32_t mtu;		 /* 0: the kernel's 1500 */
 	uint32_t queues;
 	bool host_down; /* leave the host end down, to set its sysctls first */
 };
