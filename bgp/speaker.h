@@ -8,8 +8,10 @@
  *        Decision and export are deferred: bgp_speaker_run does a bounded slice of that work.
  * LIMITS every remote-growable thing has one; see bgp/limits.h.
  *
- * A connection is named by an id that the speaker gives (CONNECT effect) or the agent gives
- * (bgp_speaker_accept); ids are never reused while either side knows them. */
+ * A connection is named by an id that the speaker gives (CONNECT effect: its highest bit is set) or the
+ * owner gives (bgp_speaker_accept: not 0, and its highest bit is not set); ids are never reused while
+ * either side knows them. After a CLOSE without linger the speaker has forgotten the id; after one
+ * with linger the owner writes what output still has and then calls bgp_speaker_closed. */
 #pragma once
 
 #include "bgp/attr.h"
