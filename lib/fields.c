@@ -271,14 +271,35 @@ static const struct field *row_named(const struct fields *t, const char *name)
 	return NULL;
 }
 
-static const char *row_name(const void *arg, size_t i)
+/* The rows' names, then the kept ones. */
+static const char *known_name(const void *arg, size_t i)
 {
-	return ((const struct fields *)arg)->row[i].name;
+	const struct fields *t = arg;
+
+	return i < t->n ? t->row[i].name : t->kept[i - t->n];
+}
+
+static size_t n_known(const struct fields *t)
+{
+	size_t n = 0;
+
+	while (t->kept && t->kept[n])
+		n++;
+	return t->n + n;
+}
+
+/* Is a name without a row fine where a person typed it? */
+static bool may_keep(const struct fields *t, const char *name)
+{
+	for (size_t i = t->n; i < n_known(t); i++)
+		if (!strcmp(known_name(t, i), name))
+			return true;
+	return t->open && !word_nearest(name, known_name, t, n_known(t));
 }
 
 static int unknown_field(const struct fields *t, const char *name, struct err *e)
 {
-	const char *near = word_nearest(name, row_name, t, t->n);
+	const char *near = word_nearest(name, known_name, t, n_known(t));
 	struct str s = { 0 };
 	int rc;
 
@@ -307,7 +328,7 @@ int fields_apply(const struct fields *t, const json_t *obj, enum fields_mode mod
 	json_object_foreach((json_t *)(uintptr_t)obj, key, v) {
 		const struct field *f = row_named(t, key);
 
-		if (!f && mode == FIELDS_STRICT)
+		if (!f && mode == FIELDS_STRICT && !may_keep(t, key))
 			return unknown_field(t, key, e);
 		if (!f || json_is_null(v))
 			continue;

@@ -112,9 +112,14 @@ struct fields {
 	const struct field *row;
 	size_t n;
 	size_t size; /* of the struct */
+	/* Members that are right but mean nothing here: kept in the JSON, never an error. NULL: none. */
+	const char *const *kept;
+	/* Others too, unless they look like a slip of a known name: the list is too long to know. */
+	bool open;
 };
 
-#define FIELDS(what_, ctype, rows) { what_, rows, ARRAY_SIZE(rows), sizeof(ctype) }
+#define FIELDS(what_, ctype, rows, ...)                                                            \
+	{ .what = what_, .row = rows, .n = ARRAY_SIZE(rows), .size = sizeof(ctype), ##__VA_ARGS__ }
 
 /* The offset of a member, which must have exactly this C type. */
 #define FIELD_AT(ctype, s, m)                                                                      \

@@ -1,0 +1,295 @@
+/* kind.c - the table of kinds
+ * TESTS  tests/unit/model/kinds.c walks every row */
+#include "model/kind.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "model/bgpconfig.h"
+#include "model/bgppeer.h"
+#include "model/clusterinfo.h"
+#include "model/felixconfig.h"
+#include "model/ipamkinds.h"
+#include "model/ippool.h"
+#include "model/ipreservation.h"
+#include "model/node.h"
+#include "model/object.h"
+#include "model/profile.h"
+#include "model/wep.h"
+
+#define NAMES(...)   (const char *const[]){ __VA_ARGS__, NULL }
+#define COLUMNS(...) (const struct column[]){ __VA_ARGS__, { 0 } }
+#define NAME_COLUMN  { "NAME", "metadata.name", "", NULL, 0 }
+
+static char *peer_node(const struct object *o, const struct column_ctx *ctx)
+{
+	const char *text = NULL;
+
+	if (js_str(o->json, "spec.node", &text, NULL) > 0 ||
+	    js_str(o->json, "spec.nodeSelector", &text, NULL) > 0)
+		return xstrdup(text);
+	return xstrdup("(global)");
+}
+
+/* The node's own AS number, or the inherited one in brackets. */
+static char *node_asn(const struct object *o, const struct column_ctx *ctx)
+{
+	static const struct column own = { "ASN", "spec.bgp.asNumber", "", NULL, 0 };
+
+	if (js_at(o->json, "spec.bgp.asNumber"))
+		return object_column(o, &own, ctx);
+	return ctx->as_number ? xasprintf("(%u)", ctx->as_number) : xstrdup("");
+}
+
+static char *wep_workload(const struct object *o, const struct column_ctx *ctx)
+{
+	static const char *const paths[] = { "spec.pod", "spec.workload", "spec.containerID" };
+	const char *text = "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		if (js_str(o->json, paths[i], &text, NULL) > 0 && *text)
+			break;
+	return xstrdup(text);
+}
+
+static char *wep_nats(const struct object *o, const struct column_ctx *ctx)
+{
+	json_t *list = js_at(o->json, "spec.ipNATs"), *nat;
+	struct str s = { 0 };
+	size_t i;
+
+	json_array_foreach(list, i, nat) {
+		const char *in = json_string_value(json_object_get(nat, "internalIP"));
+		const char *out = json_string_value(json_object_get(nat, "externalIP"));
+
+		str_addf(&s, "%s%s->%s", i ? "," : "", out ? out : "?", in ? in : "?");
+	}
+	return str_take(&s);
+}
+
+enum { LONG_LIST = 80 };
+
+static const struct column name_only[] = { NAME_COLUMN, { 0 } };
+
+static const struct column bgpconfig_columns[] = {
+	NAME_COLUMN,
+	{ "LOGSEVERITY", "spec.logSeverityScreen", "", NULL, 0 },
+	{ "MESHENABLED", "spec.nodeToNodeMeshEnabled", "-", NULL, 0 },
+	{ "ASNUMBER", "spec.asNumber", "-", NULL, 0 },
+	{ 0 },
+};
+
+static const struct column bgppeer_columns[] = {
+	NAME_COLUMN,
+	{ "PEERIP", "spec.peerIP", "", NULL, 0 },
+	{ "NODE", NULL, NULL, peer_node, 0 },
+	{ "ASN", "spec.asNumber", "-", NULL, 0 },
+	{ 0 },
+};
+
+static const struct column blockaffinity_columns[] = {
+	NAME_COLUMN,
+	{ "CIDR", "spec.cidr", "", NULL, 0 },
+	{ "NODE", "spec.node", "", NULL, 0 },
+	{ "STATE", "spec.state", NULL, NULL, 0 },
+	{ 0 },
+};
+
+static const struct column clusterinfo_columns[] = {
+	NAME_COLUMN,
+	{ "CLUSTERGUID", "spec.clusterGUID", "", NULL, 0 },
+	{ "CLUSTERTYPE", "spec.clusterType", "", NULL, 0 },
+	{ "CALICOVERSION", "spec.calicoVersion", "", NULL, 0 },
+	{ "DATASTOREREADY", "spec.datastoreReady", "", NULL, 0 },
+	{ 0 },
+};
+
+static const struct kind kinds[] = {
+	{
+		.name = "BGPConfiguration",
+		.singular = "bgpconfiguration",
+		.plural = "bgpconfigurations",
+		.aliases = NAMES("bgpconfig", "bgpconfigs"),
+		.spec = &bgpconfig_fields,
+		.check = bgpconfig_check,
+		.ps = bgpconfig_columns,
+		.wide = bgpconfig_columns,
+	},
+	{
+		.name = "BGPPeer",
+		.singular = "bgppeer",
+		.plural = "bgppeers",
+		.aliases = NAMES("bgpp", "bgpps", "bp", "bps"),
+		.spec = &bgppeer_fields,
+		.check = bgppeer_check,
+		.ps = bgppeer_columns,
+		.wide = bgppeer_columns,
+	},
+	{
+		.name = "BlockAffinity",
+		.singular = "blockaffinity",
+		.plural = "blockaffinities",
+		.aliases = NAMES("affinity", "affinities"),
+		.flags = KIND_READ_ONLY,
+		.spec = &blockaffinity_fields,
+		.ps = blockaffinity_columns,
+		.wide = blockaffinity_columns,
+	},
+	{
+		.name = "ClusterInformation",
+		.singular = "clusterinformation",
+		.plural = "clusterinformations",
+		.aliases = NAMES("clusterinfo", "clusterinfos"),
+		.flags = KIND_READ_ONLY,
+		.spec = &clusterinfo_fields,
+		.only_name = CLUSTERINFO_NAME,
+		.ps = clusterinfo_columns,
+		.wide = clusterinfo_columns,
+	},
+	{
+		.name = "FelixConfiguration",
+		.singular = "felixconfiguration",
+		.plural = "felixconfigurations",
+		.aliases = NAMES("felixconfig", "felixconfigs"),
+		.spec = &felixconfig_fields,
+		.ps = name_only,
+		.wide = name_only,
+	},
+	{
+		.name = "IPAMConfiguration",
+		.singular = "ipamconfiguration",
+		.plural = "ipamconfigurations",
+		.aliases = NAMES("ipamconfig", "ipamconfigs"),
+		.spec = &ipamconfiguration_fields,
+		.check = ipamconfiguration_check,
+		.only_name = "default",
+		.ps = COLUMNS(NAME_COLUMN, { "STRICTAFFINITY", "spec.strictAffinity", NULL, NULL, 0 },
+			      { "AUTOALLOCATEBLOCKS", "spec.autoAllocateBlocks", NULL, NULL, 0 }),
+		.wide = COLUMNS(NAME_COLUMN,
+				{ "STRICTAFFINITY", "spec.strictAffinity", NULL, NULL, 0 },
+				{ "AUTOALLOCATEBLOCKS", "spec.autoAllocateBlocks", NULL, NULL, 0 },
+				{ "MAXBLOCKSPERHOST", "spec.maxBlocksPerHost", "0", NULL, 0 }),
+	},
+	{
+		.name = "IPPool",
+		.singular = "ippool",
+		.plural = "ippools",
+		.aliases = NAMES("ipp", "ipps", "pool", "pools"),
+		.spec = &ippool_fields,
+		.status = &ippool_status_fields,
+		.check = ippool_check,
+		.fill = ippool_fill,
+		.ps = COLUMNS(NAME_COLUMN, { "CIDR", "spec.cidr", "", NULL, 0 },
+			      { "SELECTOR", "spec.nodeSelector", NULL, NULL, 0 }),
+		.wide = COLUMNS(NAME_COLUMN, { "CIDR", "spec.cidr", "", NULL, 0 },
+				{ "NAT", "spec.natOutgoing", NULL, NULL, 0 },
+				{ "IPIPMODE", "spec.ipipMode", NULL, NULL, 0 },
+				{ "VXLANMODE", "spec.vxlanMode", NULL, NULL, 0 },
+				{ "DISABLED", "spec.disabled", NULL, NULL, 0 },
+				{ "DISABLEBGPEXPORT", "spec.disableBGPExport", NULL, NULL, 0 },
+				{ "SELECTOR", "spec.nodeSelector", NULL, NULL, 0 },
+				{ "ASSIGNMENTMODE", "spec.assignmentMode", NULL, NULL, 0 }),
+	},
+	{
+		.name = "IPReservation",
+		.singular = "ipreservation",
+		.plural = "ipreservations",
+		.spec = &ipreservation_fields,
+		.check = ipreservation_check,
+		.ps = name_only,
+		.wide = COLUMNS(NAME_COLUMN, { "CIDRS", "spec.reservedCIDRs", "", NULL, LONG_LIST }),
+	},
+	{
+		.name = "Node",
+		.singular = "node",
+		.plural = "nodes",
+		.aliases = NAMES("no"),
+		.spec = &node_fields,
+		.status = &node_status_fields,
+		.check = node_check,
+		.ps = name_only,
+		.wide = COLUMNS(NAME_COLUMN, { "ASN", NULL, NULL, node_asn, 0 },
+				{ "IPV4", "spec.bgp.ipv4Address", "", NULL, 0 },
+				{ "IPV6", "spec.bgp.ipv6Address", "", NULL, 0 }),
+	},
+	{
+		.name = "Profile",
+		.singular = "profile",
+		.plural = "profiles",
+		.aliases = NAMES("pro", "pros"),
+		.spec = &profile_fields,
+		.check = profile_check,
+		.ps = name_only,
+		.wide = COLUMNS(NAME_COLUMN, { "LABELS", "spec.labelsToApply", "", NULL, 0 }),
+	},
+	{
+		.name = "WorkloadEndpoint",
+		.singular = "workloadendpoint",
+		.plural = "workloadendpoints",
+		.aliases = NAMES("wep", "weps"),
+		.flags = KIND_NAMESPACED,
+		.spec = &wep_fields,
+		.check = wep_check,
+		.ps = COLUMNS({ "WORKLOAD", NULL, NULL, wep_workload, 0 },
+			      { "NODE", "spec.node", "", NULL, 0 },
+			      { "NETWORKS", "spec.ipNetworks", "", NULL, 0 },
+			      { "INTERFACE", "spec.interfaceName", "", NULL, 0 }),
+		.wide = COLUMNS(NAME_COLUMN, { "WORKLOAD", NULL, NULL, wep_workload, 0 },
+				{ "NODE", "spec.node", "", NULL, 0 },
+				{ "NETWORKS", "spec.ipNetworks", "", NULL, 0 },
+				{ "INTERFACE", "spec.interfaceName", "", NULL, 0 },
+				{ "PROFILES", "spec.profiles", "", NULL, 0 },
+				{ "NATS", NULL, NULL, wep_nats, 0 }),
+	},
+};
+
+const struct kind *kind_at(size_t i)
+{
+	return i < ARRAY_SIZE(kinds) ? &kinds[i] : NULL;
+}
+
+static bool is_called(const struct kind *k, const char *name)
+{
+	if (!strcasecmp(name, k->singular) || !strcasecmp(name, k->plural))
+		return true;
+	for (size_t i = 0; k->aliases && k->aliases[i]; i++)
+		if (!strcasecmp(name, k->aliases[i]))
+			return true;
+	return false;
+}
+
+const struct kind *kind_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (is_called(&kinds[i], name))
+			return &kinds[i];
+	return NULL;
+}
+
+static const char *kind_name(const void *arg, size_t i)
+{
+	return kinds[i].name;
+}
+
+int kind_get(const char *name, const struct kind **out, struct err *e)
+{
+	const struct kind *k = kind_find(name);
+	const char *near;
+
+	if (k) {
+		*out = k;
+		return 0;
+	}
+	near = word_nearest(name, kind_name, NULL, ARRAY_SIZE(kinds));
+	return err_set(e, -EINVAL, "\"%.60s\": no such kind of resource%s%s%s", name,
+		       near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
+const struct kind *kind_by_plural(const char *plural)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (!strcmp(plural, kinds[i].plural))
+			return &kinds[i];
+	return NULL;
+}

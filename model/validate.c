@@ -1,0 +1,136 @@
+/* validate.c - checks of single values that several kinds share */
+#include "model/validate.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/addr.h"
+
+enum {
+	SELECTOR_LEN_MAX = 1024, /* of Calico's schema */
+	IFNAME_LEN_MAX = 15,	 /* IFNAMSIZ less its NUL */
+};
+
+int selector_field_check(const void *text, struct err *e)
+{
+	const char *s = text;
+
+	if (strlen(s) > SELECTOR_LEN_MAX)
+		return err_set(e, -EINVAL, "is %zu characters long: at most %d", strlen(s),
+			       SELECTOR_LEN_MAX);
+	if (strstr(s, "global()"))
+		return err_set(e, -EINVAL,
+			       "global() is for namespaces of policies: use all() for everything");
+	return 0;
+}
+
+/* One decimal number at *s up to max, and what ends it: ':' or the end. */
+static bool community_part(const char **s, uint64_t max, bool last)
+{
+	size_t n = strspn(*s, "0123456789");
+	char digits[12];
+	uint64_t v;
+
+	if (!n || n >= sizeof(digits) || (*s)[n] != (last ? '\0' : ':'))
+		return false;
+	memcpy(digits, *s, n);
+	digits[n] = '\0';
+	*s += n + !last;
+	return parse_u64(digits, max, &v);
+}
+
+int community_field_check(const void *text, struct err *e)
+{
+	const char *s = text, *first = strchr(s, ':');
+	bool large = first && strchr(first + 1, ':');
+	uint64_t max = large ? UINT32_MAX : UINT16_MAX;
+
+	if (community_part(&s, max, false) && (!large || community_part(&s, max, false)) &&
+	    community_part(&s, max, true))
+		return 0;
+	return err_set(e, -EINVAL,
+		       "must be a community such as 64512:7 (two numbers to 65535) or 64512:1:2 (three "
+		       "to 4294967295), is \"%.60s\"",
+		       (const char *)text);
+}
+
+int severity_field_check(const void *text, struct err *e)
+{
+	static const char *const words[] = { "Trace",	"Debug", "Info",  "Warning",
+					     "Warn",	"Error", "Fatal", "None" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (!strcasecmp(text, words[i]))
+			return 0;
+	return err_set(e, -EINVAL,
+		       "must be one of Trace, Debug, Info, Warning, Error, Fatal, is \"%.60s\"",
+		       (const char *)text);
+}
+
+int ifname_field_check(const void *text, struct err *e)
+{
+	const char *s = text;
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
+
+	if (n && n <= IFNAME_LEN_MAX && !s[n])
+		return 0;
+	return err_set(e, -EINVAL,
+		       "must be an interface name (1 to 15 letters, digits, '_', '.', '-'), is \"%.60s\"",
+		       s);
+}
+
+int mac_field_check(const void *text, struct err *e)
+{
+	static const char *const hex = "0123456789abcdefABCDEF";
+	const char *s = text;
+	bool ok = strlen(s) == 17;
+
+	for (size_t i = 0; ok && i < 17; i++)
+		ok = i % 3 == 2 ? s[i] == ':' : strchr(hex, s[i]) != NULL;
+	return ok ? 0 :
+		    err_set(e, -EINVAL,
+			    "must be a hardware address such as ee:ee:ee:ee:ee:ee, is \"%.60s\"", s);
+}
+
+bool endpoint_parse(const char *text, struct addr *addr, uint16_t *port)
+{
+	char host[ADDR_STR_MAX];
+	const char *end, *start = text, *digits;
+	struct addr a;
+	uint64_t n;
+
+	if (addr_parse(text, addr)) {
+		*port = 0;
+		return true;
+	}
+	if (*text == '[') {
+		start = text + 1;
+		end = strstr(start, "]:");
+		digits = end ? end + 2 : NULL;
+	} else {
+		end = strchr(start, ':');
+		digits = end ? end + 1 : NULL;
+	}
+	if (!end || (size_t)(end - start) >= sizeof(host))
+		return false;
+	memcpy(host, start, (size_t)(end - start));
+	host[end - start] = '\0';
+	if (!addr_parse(host, &a) || a.family != (*text == '[' ? IP_V6 : IP_V4) ||
+	    !parse_u64(digits, UINT16_MAX, &n) || !n)
+		return false;
+	*addr = a;
+	*port = (uint16_t)n;
+	return true;
+}
+
+int endpoint_field_check(const void *text, struct err *e)
+{
+	struct addr addr;
+	uint16_t port;
+
+	if (endpoint_parse(text, &addr, &port))
+		return 0;
+	return err_set(e, -EINVAL,
+		       "must be an address, IPV4:PORT or [IPV6]:PORT, is \"%.60s\"", (const char *)text);
+}
