@@ -45,6 +45,8 @@ enum {
 	BGP_LOG_WINDOW_MS = 10000,
 	/* How long a restarted speaker waits for a peer's End-of-RIB (RFC 4724 4.1). */
 	BGP_RESTART_WAIT_MS = 120000,
+	/* A peer without graceful restart need not send End-of-RIB; it has told all after this. */
+	BGP_SETTLE_MS = 10000,
 	/* Stale routes are dropped this long after the session came back, End-of-RIB or not. */
 	BGP_STALE_MAX_MS = 360000,
 };

@@ -141,7 +141,9 @@ int64_t bgp_speaker_deadline(const struct bgp_speaker *sp);
 bool bgp_speaker_run(struct bgp_speaker *sp, unsigned budget, int64_t now_ms);
 /* After a start with global.restarting: has every peer that we wait for said all it knows (its
  * End-of-RIB), or used up its time (120 s), or said that it has just restarted itself? Until then the
- * owner keeps forwarding entries of its earlier life. Always true without `restarting`. */
+ * owner keeps forwarding entries of its earlier life. Counts from the first bgp_speaker_set_peers, which
+ * should therefore be the complete set; true only when bgp_speaker_next_fib_change has told everything.
+ * Always true without `restarting`. */
 bool bgp_speaker_converged(const struct bgp_speaker *sp);
 /* Stop. restart: close without a NOTIFICATION so that peers keep our routes if they do graceful
  * restart; otherwise Cease/2 with the text. */
@@ -219,6 +221,6 @@ struct bgp_path_info {
 };
 /* Walk all paths, ordered by prefix, best first. fn returns false to stop. exact: only this prefix. */
 typedef bool bgp_path_fn(void *arg, const struct bgp_path_info *path);
-void bgp_speaker_each_path(const struct bgp_speaker *sp, const struct prefix *exact, bgp_path_fn *fn,
+void bgp_speaker_each_path(struct bgp_speaker *sp, const struct prefix *exact, bgp_path_fn *fn,
 			   void *arg);
 size_t bgp_speaker_prefix_count(const struct bgp_speaker *sp, enum bgp_af af);

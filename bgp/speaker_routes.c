@@ -1,0 +1,362 @@
+/* speaker_routes.c - UPDATEs into the tables, and from dirty prefixes to best paths
+ *
+ * SHAPE  An UPDATE only changes paths and makes nets dirty. bgp_speaker_decide takes dirty nets, and
+ *        for each: usable paths -> decide -> flags, next hops for the FIB, export per group. */
+#include "bgp/speaker_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- UPDATEs in ---- */
+
+static void withdraw_range(struct bgp_peer *p, struct bgp_nlri_range range)
+{
+	struct bgp_nlri n;
+
+	while (bgp_nlri_next(&range, &n))
+		bgp_rib_withdraw(&p->sp->rib[range.af], &n.prefix, p->source, n.path_id);
+}
+
+static uint32_t prefix_limit(const struct bgp_peer *p)
+{
+	return p->config.prefix_limit ? p->config.prefix_limit : BGP_PREFIX_LIMIT_DEFAULT;
+}
+
+/* RFC 4486 4: Cease/1 carries the family and the limit. */
+static void over_limit(struct bgp_peer *p, enum bgp_af af)
+{
+	const struct bgp_af_info *info = bgp_af_info(af);
+	uint8_t data[7];
+	struct bgp_notification n;
+	char why[BGP_TEXT_MAX];
+
+	put_u16(data, info->afi);
+	data[2] = info->safi;
+	put_u32(data + 3, prefix_limit(p));
+	n = bgp_notification(BGP_ERR_CEASE, BGP_CEASE_MAX_PREFIXES, data, sizeof(data));
+	snprintf(why, sizeof(why), "more than %u %s prefixes: raise the peer's prefix limit, or have it announce less",
+		 prefix_limit(p), info->name);
+	bgp_session_fail(p->session, &n, why, p->sp->now);
+}
+
+/* False: the session must end. */
+static bool announce_range(struct bgp_peer *p, struct bgp_nlri_range range, struct bgp_attrs *attrs)
+{
+	struct bgp_rib *rib = &p->sp->rib[range.af];
+	uint32_t limit = prefix_limit(p);
+	struct bgp_nlri n;
+
+	while (bgp_nlri_next(&range, &n)) {
+		enum bgp_rib_change c;
+
+		c = bgp_rib_announce(rib, &n.prefix, p->source, n.path_id, attrs);
+		if (c == BGP_RIB_FULL) {
+			bgp_speaker_log(p->sp, p, BGP_LEVEL_WARN,
+					"a route was not taken: the table is full");
+		} else if (c == BGP_RIB_NEW && p->source->af[range.af].paths > limit) {
+			over_limit(p, range.af);
+			return false;
+		}
+	}
+	return true;
+}
+
+void bgp_peer_update(struct bgp_peer *p, const struct bgp_update *u)
+{
+	for (unsigned i = 0; i < u->n_withdrawn; i++)
+		withdraw_range(p, u->withdrawn[i]);
+	for (unsigned i = 0; i < u->n_announced; i++) {
+		if (!announce_range(p, u->announced[i], u->attrs[i]))
+			return;
+	}
+}
+
+/* ---- which paths are usable ---- */
+
+/* Order for the decision: on a link of ours before the metric of whatever route leads there. */
+static uint32_t igp_cost(const struct bgp_resolution *res)
+{
+	if (res->connected)
+		return 0;
+	return res->metric == UINT32_MAX ? UINT32_MAX : res->metric + 1;
+}
+
+static enum bgp_reason check_attrs(struct bgp_speaker *sp, const struct bgp_source *src,
+				   const struct bgp_attrs *attrs, uint32_t *cost)
+{
+	enum bgp_reason reason = bgp_import_check(&sp->policy, src, attrs);
+	struct bgp_resolution res;
+
+	*cost = 0;
+	if (reason != BGP_REASON_OK)
+		return reason;
+	res = bgp_next_hops_get(&sp->next_hops, &attrs->v.next_hop);
+	*cost = igp_cost(&res);
+	return res.reachable ? BGP_REASON_OK : BGP_REASON_NEXT_HOP_UNREACHABLE;
+}
+
+/* Neighbouring prefixes mostly have the same attributes: the last answer is kept. */
+static enum bgp_reason check_path(struct bgp_speaker *sp, enum bgp_af af,
+				  const struct bgp_path *path, uint32_t *cost)
+{
+	const struct bgp_source *src = bgp_source_at(&sp->sources, path->source);
+
+	*cost = 0;
+	if (src->af[af].state == BGP_SOURCE_DEAD)
+		return BGP_REASON_SESSION_GONE;
+	if (src->index == 0)
+		return BGP_REASON_OK;
+	if (sp->memo.attrs != path->attrs || sp->memo.serial != src->serial) {
+		sp->memo.attrs = path->attrs;
+		sp->memo.serial = src->serial;
+		sp->memo.reason = check_attrs(sp, src, path->attrs, &sp->memo.igp_cost);
+	}
+	*cost = sp->memo.igp_cost;
+	return sp->memo.reason;
+}
+
+unsigned bgp_speaker_candidates(struct bgp_speaker *sp, enum bgp_af af, const struct bgp_net *net,
+				enum bgp_reason *why)
+{
+	struct bgp_path one;
+	const struct bgp_path *p;
+	unsigned n, usable = 0;
+
+	p = bgp_net_paths(net, &one, &n);
+	vec_reserve(&sp->cand, n);
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t cost;
+		enum bgp_reason reason = check_path(sp, af, &p[i], &cost);
+
+		if (why)
+			why[i] = reason;
+		if (reason != BGP_REASON_OK)
+			continue;
+		sp->cand.p[usable++] = (struct bgp_candidate){
+			.attrs = p[i].attrs,
+			.source = bgp_source_at(&sp->sources, p[i].source),
+			.path_id = p[i].id,
+			.igp_cost = cost,
+			.tag = i,
+		};
+	}
+	return usable;
+}
+
+/* ---- decisions ---- */
+
+static int addr_order(const void *a, const void *b)
+{
+	return addr_cmp(a, b);
+}
+
+static void want_hops(struct bgp_speaker *sp, enum bgp_af af, uint32_t index,
+		      const struct bgp_net *net, unsigned n)
+{
+	struct prefix p = bgp_net_prefix(&sp->rib[af], net);
+	struct addr hop[BGP_MULTIPATH_MAX];
+
+	if (n && bgp_fib_check(&sp->policy, &p, sp->cand.p[0].source) != BGP_REASON_OK)
+		n = 0;
+	for (unsigned i = 0; i < n; i++)
+		hop[i] = sp->cand.p[i].attrs->v.next_hop;
+	if (n > 1)
+		qsort(hop, n, sizeof(hop[0]), addr_order);
+	bgp_fib_want(&sp->fib, af, index, hop, n);
+}
+
+/* cand[0..usable) are decided; the first `multi` share the load. */
+static void set_flags(struct bgp_speaker *sp, enum bgp_af af, struct bgp_net *net, unsigned usable,
+		      unsigned multi)
+{
+	struct bgp_path one;
+	unsigned n;
+
+	bgp_net_paths(net, &one, &n);
+	if (usable < n) {
+		for (unsigned i = 0; i < n; i++)
+			bgp_net_set_flags(&sp->rib[af], net, i, 0);
+	}
+	for (unsigned i = 0; i < usable; i++) {
+		uint8_t flags = BGP_PATH_USABLE;
+
+		flags |= i == 0 ? BGP_PATH_BEST : 0;
+		flags |= i < multi ? BGP_PATH_MULTI : 0;
+		bgp_net_set_flags(&sp->rib[af], net, sp->cand.p[i].tag, flags);
+	}
+}
+
+static void decide_net(struct bgp_speaker *sp, enum bgp_af af, uint32_t index)
+{
+	struct bgp_net *net = bgp_rib_net(&sp->rib[af], index);
+	unsigned usable = bgp_speaker_candidates(sp, af, net, NULL), multi;
+	struct bgp_path best;
+	unsigned max = sp->global.max_paths;
+
+	multi = bgp_decide(sp->cand.p, usable, max > BGP_MULTIPATH_MAX ? BGP_MULTIPATH_MAX : max);
+	set_flags(sp, af, net, usable, multi);
+	want_hops(sp, af, index, net, multi);
+	bgp_adjout_update(&sp->adjout[af], index, bgp_net_best(net, &best) ? &best : NULL);
+	if (net->flags & BGP_NET_EMPTY)
+		bgp_speaker_net_release(sp, af, index);
+}
+
+void bgp_speaker_net_release(struct bgp_speaker *sp, enum bgp_af af, uint32_t index)
+{
+	struct bgp_net *net = bgp_rib_net(&sp->rib[af], index);
+
+	if ((net->flags & ~BGP_PATH_FLAGS_) != BGP_NET_EMPTY || net->hops ||
+	    bgp_adjout_holds(&sp->adjout[af], index))
+		return;
+	bgp_rib_net_free(&sp->rib[af], index);
+}
+
+unsigned bgp_speaker_decide(struct bgp_speaker *sp, enum bgp_af af, unsigned budget)
+{
+	for (; budget; budget--) {
+		uint32_t net = bgp_rib_next_dirty(&sp->rib[af]);
+
+		if (net == BGP_NET_NONE)
+			break;
+		decide_net(sp, af, net);
+	}
+	return budget;
+}
+
+unsigned bgp_speaker_redo_some(struct bgp_speaker *sp, enum bgp_af af, unsigned budget)
+{
+	const struct bgp_rib *rib = &sp->rib[af];
+
+	for (; budget && sp->redo[af] < rib->n_nets; budget--) {
+		uint32_t net = sp->redo[af]++;
+
+		/* what is dirty is decided in its turn */
+		if (!(bgp_rib_net(rib, net)->flags & (BGP_NET_FREE | BGP_NET_DIRTY)))
+			decide_net(sp, af, net);
+	}
+	if (sp->redo[af] >= rib->n_nets)
+		sp->redo[af] = BGP_NET_NONE;
+	return budget;
+}
+
+/* ---- the node's own knowledge ---- */
+
+static int prefix_order(const void *a, const void *b)
+{
+	return prefix_cmp(a, b);
+}
+
+static bool sorted_has(const struct prefix *p, size_t n, const struct prefix *key)
+{
+	return n && bsearch(key, p, n, sizeof(*p), prefix_order);
+}
+
+/* Host bits cleared, sorted, each once. */
+static struct prefix *normal_copy(const struct prefix *in, size_t *n)
+{
+	struct prefix *out = xreallocarray(NULL, *n + 1, sizeof(*out));
+	size_t kept = 0;
+
+	for (size_t i = 0; i < *n; i++)
+		out[i] = prefix_mask(&in[i]);
+	if (*n)
+		qsort(out, *n, sizeof(*out), prefix_order);
+	for (size_t i = 0; i < *n; i++) {
+		if (i == 0 || !prefix_eq(&out[i], &out[kept - 1]))
+			out[kept++] = out[i];
+	}
+	*n = kept;
+	return out;
+}
+
+static struct bgp_rib *rib_of(struct bgp_speaker *sp, const struct prefix *p)
+{
+	return &sp->rib[bgp_af_of((enum ip_family)p->addr.family)];
+}
+
+/* Announce what is new in now[], withdraw what is no longer; other[]: announced for another cause. */
+static bool tell_difference(struct bgp_speaker *sp, const struct prefix *old, size_t n_old,
+			    const struct prefix *now, size_t n_now, const struct prefix *other,
+			    size_t n_other)
+{
+	struct bgp_source *here = bgp_source_at(&sp->sources, 0);
+	bool changed = false;
+
+	for (size_t i = 0; i < n_old; i++) {
+		if (sorted_has(now, n_now, &old[i]))
+			continue;
+		changed = true;
+		if (!sorted_has(other, n_other, &old[i]))
+			bgp_rib_withdraw(rib_of(sp, &old[i]), &old[i], here, 0);
+	}
+	for (size_t i = 0; i < n_now; i++) {
+		changed |= !sorted_has(old, n_old, &now[i]);
+		bgp_rib_announce(rib_of(sp, &now[i]), &now[i], here, 0, sp->local_attrs);
+	}
+	return changed;
+}
+
+void bgp_speaker_set_blocks(struct bgp_speaker *sp, const struct prefix *blocks, size_t n,
+			    int64_t now_ms)
+{
+	struct prefix *now = normal_copy(blocks, &n);
+
+	bgp_speaker_enter(sp, now_ms);
+	if (tell_difference(sp, sp->blocks.p, sp->blocks.n, now, n, sp->locals.p, sp->locals.n)) {
+		trie_done(&sp->policy.blocks);
+		for (size_t i = 0; i < n; i++)
+			trie_add(&sp->policy.blocks, &now[i], sp);
+		bgp_speaker_redo(sp); /* more specifics inside may pass now, or no longer */
+	}
+	free(sp->blocks.p);
+	sp->blocks.p = now;
+	sp->blocks.n = sp->blocks.cap = n;
+	bgp_speaker_leave(sp);
+}
+
+void bgp_speaker_set_local_routes(struct bgp_speaker *sp, const struct prefix *routes, size_t n,
+				  int64_t now_ms)
+{
+	struct prefix *now = normal_copy(routes, &n);
+
+	bgp_speaker_enter(sp, now_ms);
+	tell_difference(sp, sp->locals.p, sp->locals.n, now, n, sp->blocks.p, sp->blocks.n);
+	free(sp->locals.p);
+	sp->locals.p = now;
+	sp->locals.n = sp->locals.cap = n;
+	bgp_speaker_leave(sp);
+}
+
+void bgp_speaker_set_pools(struct bgp_speaker *sp, const struct bgp_pool *pools, size_t n,
+			   int64_t now_ms)
+{
+	bgp_speaker_enter(sp, now_ms);
+	if (bgp_policy_set_pools(&sp->policy, pools, n))
+		bgp_speaker_redo(sp);
+	bgp_speaker_leave(sp);
+}
+
+/* ---- the forwarding table ---- */
+
+bool bgp_speaker_next_fib_change(struct bgp_speaker *sp, struct bgp_fib_change *out)
+{
+	enum bgp_fib_step step;
+	enum bgp_af af;
+	uint32_t net;
+
+	for (;;) {
+		step = bgp_fib_next(&sp->fib, out, &af, &net);
+		if (step == BGP_FIB_NONE)
+			return false;
+		if (!bgp_rib_net(&sp->rib[af], net)->hops)
+			bgp_speaker_net_release(sp, af, net);
+		if (step == BGP_FIB_CHANGE)
+			return true;
+	}
+}
+
+void bgp_speaker_retell_fib(struct bgp_speaker *sp)
+{
+	bgp_fib_retell(&sp->fib);
+}

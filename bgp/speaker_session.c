@@ -1,0 +1,282 @@
+/* speaker_session.c - what a session's coming, going and asking means for the tables
+ *
+ * SPEC   RFC 4724 4.2 (the peer restarts), 2918 (it asks again) */
+#include "bgp/speaker_int.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- sources ---- */
+
+/* This session's, or an earlier one's, paths are to go, in the given families. */
+static void source_kill(struct bgp_speaker *sp, struct bgp_source *src, uint32_t families)
+{
+	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
+		if (families >> af & 1)
+			bgp_rib_source_state(&sp->rib[af], src, BGP_SOURCE_DEAD);
+	}
+}
+
+static bool source_is_dead(const struct bgp_source *src)
+{
+	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
+		if (src->af[af].state != BGP_SOURCE_DEAD)
+			return false;
+	}
+	return true;
+}
+
+void bgp_peer_drop_stale(struct bgp_peer *p, uint32_t families)
+{
+	if (!p->stale)
+		return;
+	source_kill(p->sp, p->stale, families);
+	if (!source_is_dead(p->stale))
+		return;
+	vec_push(&p->sp->dying, p->stale);
+	p->stale = NULL;
+	p->stale_until = INT64_MAX;
+}
+
+static void leave_groups(struct bgp_peer *p)
+{
+	for (unsigned af = 0; af < BGP_AF_MAX_; af++)
+		bgp_adjout_leave(&p->sp->adjout[af], &p->member[af]);
+}
+
+/* The session is over. keep: families whose paths stay as stale. */
+static void source_retire(struct bgp_peer *p, uint32_t keep)
+{
+	struct bgp_source *src = TAKE(p->source);
+
+	leave_groups(p);
+	bgp_peer_drop_stale(p, UINT32_MAX);
+	if (!src)
+		return;
+	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
+		bool stale = keep >> af & 1 && src->af[af].paths;
+
+		bgp_rib_source_state(&p->sp->rib[af], src,
+				     stale ? BGP_SOURCE_STALE : BGP_SOURCE_DEAD);
+	}
+	p->stale = src;
+	bgp_peer_drop_stale(p, 0); /* when nothing is kept */
+}
+
+void bgp_peer_drop_routes(struct bgp_peer *p)
+{
+	source_retire(p, 0);
+}
+
+/* Has this peer's past paths somewhere, so that an announcement must look for them? */
+static bool has_past(const struct bgp_peer *p)
+{
+	for (size_t i = 0; i < p->sp->dying.n; i++) {
+		if (p->sp->dying.p[i]->peer_id == p->id)
+			return true;
+	}
+	return p->stale != NULL;
+}
+
+static struct bgp_source *source_make(struct bgp_peer *p, const struct bgp_negotiated *neg,
+				      const struct addr *local)
+{
+	struct bgp_source *src = bgp_source_new(&p->sp->sources);
+
+	if (!src)
+		return NULL;
+	src->peer = p;
+	src->peer_id = p->id;
+	src->heir = has_past(p);
+	src->ebgp = bgp_peer_is_ebgp(p);
+	/* a reflector of our own cluster is an ordinary iBGP peer */
+	src->rr_client = p->config.rr_client && !p->config.rr_same_cluster && !src->ebgp;
+	src->allowed_local_as = p->config.allowed_local_as;
+	src->local_as = bgp_peer_local_as(p);
+	src->remote_as = p->config.remote_as;
+	src->router_id = neg->remote_id;
+	src->addr = p->config.addr;
+	src->local = *local;
+	return src;
+}
+
+/* ---- exports ---- */
+
+static struct addr self_addr(const struct bgp_peer *p, enum bgp_af af, const struct addr *local)
+{
+	if (bgp_af_of((enum ip_family)local->family) == af)
+		return *local;
+	return af == BGP_AF_IPV4_UNICAST ? p->sp->global.local_v4 : p->sp->global.local_v6;
+}
+
+struct bgp_target bgp_peer_target(const struct bgp_peer *p, enum bgp_af af, const struct addr *local)
+{
+	struct bgp_target t;
+	bool ebgp = bgp_peer_is_ebgp(p);
+
+	memset(&t, 0, sizeof(t)); /* compared by bytes */
+	t.af = af;
+	t.local_as = bgp_peer_local_as(p);
+	t.ebgp = ebgp;
+	t.rr_client = p->config.rr_client && !p->config.rr_same_cluster && !ebgp;
+	t.self_always = p->config.next_hop_mode == BGP_NEXT_HOP_SELF;
+	t.keep = p->config.next_hop_mode == BGP_NEXT_HOP_KEEP ||
+		 (p->config.keep_original_next_hop && ebgp);
+	t.self = self_addr(p, af, local);
+	return t;
+}
+
+static void join_groups(struct bgp_peer *p, uint32_t families, const struct addr *local)
+{
+	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
+		struct bgp_target t;
+
+		if (!(families >> af & 1))
+			continue;
+		t = bgp_peer_target(p, (enum bgp_af)af, local);
+		p->member[af] = (struct bgp_member){ .owner = p };
+		bgp_adjout_join(&p->sp->adjout[af], &p->member[af], &t, p->id, true);
+	}
+}
+
+/* ---- the session's callbacks ---- */
+
+static uint64_t on_connect(void *arg)
+{
+	struct bgp_peer *p = arg;
+	struct bgp_speaker *sp = p->sp;
+	uint64_t id = (uint64_t)1 << 63 | ++sp->next_conn;
+
+	bgp_speaker_conn_add(sp, id, p);
+	bgp_speaker_effect(sp, BGP_EFFECT_CONNECT, p)->conn = id;
+	return id;
+}
+
+static void on_close(void *arg, uint64_t conn, bool linger)
+{
+	struct bgp_peer *p = arg;
+	struct bgp_effect *e = bgp_speaker_effect(p->sp, BGP_EFFECT_CLOSE, p);
+
+	e->conn = conn;
+	e->linger = linger;
+	if (!linger)
+		bgp_speaker_conn_forget(p->sp, conn);
+}
+
+static void on_write(void *arg, uint64_t conn)
+{
+	struct bgp_peer *p = arg;
+	struct bgp_conn_ref *c = bgp_speaker_conn(p->sp, conn);
+
+	if (!c || c->write_due)
+		return;
+	c->write_due = true;
+	bgp_speaker_effect(p->sp, BGP_EFFECT_WRITE, p)->conn = conn;
+}
+
+static void on_state(void *arg, enum bgp_state from, enum bgp_state to, const char *why)
+{
+	struct bgp_peer *p = arg;
+	struct bgp_effect *e = bgp_speaker_effect(p->sp, BGP_EFFECT_STATE, p);
+
+	e->from = from;
+	e->to = to;
+	str_copy(e->text, sizeof(e->text), why ? why : "");
+}
+
+static void on_log(void *arg, enum bgp_level level, const char *text)
+{
+	struct bgp_peer *p = arg;
+
+	bgp_speaker_log(p->sp, p, level, "%s", text);
+}
+
+static void take_graceful(struct bgp_peer *p, const struct bgp_negotiated *neg,
+			  const struct bgp_conn *conn)
+{
+	const struct bgp_caps *caps = &conn->remote.caps;
+
+	p->gr_restarting = caps->gr.present && caps->gr.restarting;
+	p->gr_families = neg->graceful ? caps->gr.families : 0;
+	p->gr_forwarding = neg->graceful ? caps->gr.forwarding : 0;
+	p->gr_time_s = caps->gr.time_s;
+}
+
+static void on_up(void *arg)
+{
+	struct bgp_peer *p = arg;
+	struct bgp_speaker *sp = p->sp;
+	const struct bgp_negotiated *neg = bgp_session_negotiated(p->session);
+	const struct bgp_conn *conn = bgp_session_info(p->session)->conn;
+	struct bgp_notification n;
+
+	assert(neg && conn && !p->source);
+	p->source = source_make(p, neg, &conn->local);
+	if (!p->source) {
+		n = bgp_cease(BGP_CEASE_RESOURCES, NULL);
+		bgp_session_fail(p->session, &n, "too many sessions are being cleaned up", sp->now);
+		return;
+	}
+	p->end_of_rib = 0;
+	p->settle_at = neg->graceful ? INT64_MAX : sp->now + BGP_SETTLE_MS;
+	take_graceful(p, neg, conn);
+	/* RFC 4724 4.2: what it did not keep forwarding for goes at once, the rest at End-of-RIB */
+	bgp_peer_drop_stale(p, ~(p->gr_families & p->gr_forwarding & neg->wire.families));
+	if (p->stale)
+		p->stale_until = sp->now + BGP_STALE_MAX_MS;
+	join_groups(p, neg->wire.families, &conn->local);
+	bgp_speaker_check_converged(sp);
+}
+
+static void on_down(void *arg, const struct bgp_down *why)
+{
+	struct bgp_peer *p = arg;
+	uint32_t keep = why->graceful ? p->gr_families : 0;
+
+	source_retire(p, keep);
+	if (p->stale)
+		p->stale_until = p->sp->now + (int64_t)p->gr_time_s * 1000;
+	bgp_speaker_check_converged(p->sp);
+}
+
+static void on_update(void *arg, const struct bgp_update *u)
+{
+	struct bgp_peer *p = arg;
+
+	if (!p->source)
+		return;
+	if (u->end_of_rib) {
+		p->end_of_rib |= 1u << u->end_of_rib_af;
+		bgp_peer_drop_stale(p, 1u << u->end_of_rib_af);
+		bgp_speaker_check_converged(p->sp);
+		return;
+	}
+	bgp_peer_update(p, u);
+}
+
+static void on_refresh(void *arg, enum bgp_af af, uint8_t subtype)
+{
+	struct bgp_peer *p = arg;
+
+	if (subtype == 0)
+		bgp_adjout_refresh(&p->sp->adjout[af], &p->member[af]);
+}
+
+static size_t on_bulk(void *arg, uint8_t *buf, size_t size)
+{
+	return bgp_peer_bulk(arg, buf, size);
+}
+
+const struct bgp_session_ops bgp_peer_ops = {
+	.connect = on_connect,
+	.close = on_close,
+	.write = on_write,
+	.state = on_state,
+	.log = on_log,
+	.up = on_up,
+	.down = on_down,
+	.update = on_update,
+	.refresh = on_refresh,
+	.bulk = on_bulk,
+};
