@@ -16,7 +16,7 @@ struct agent {
 	struct link_table *links;	/* dataplane/link.h: interfaces and addresses */
 	struct routes *routes;		/* routes.h: applies what should be in the kernel's table */
 	struct owner *owner;		/* owner.h: is this the only agent of this node? */
-	struct node *node;		/* node.h: this node's own resource: addresses, AS, labels */
+	struct self *self;		/* self.h: this node's own resource, default pools */
 	struct fib *fib;		/* fib.h: BGP's choice as kernel routes */
 	struct peering *peering;	/* peering.h: the BGP speaker, its sockets, its peers */
 	struct blocks *blocks;		/* blocks.h: own affine blocks: blackholes, announcements */
@@ -25,6 +25,7 @@ struct agent {
 	struct cni_server *cni;		/* cni_server.h */
 	struct ctl_server *ctl;		/* ctl_server.h */
 	struct health *health;		/* health.h */
+	bool restarted; /* an agent ran here since the machine (or namespace) came up */
 	void (*stop)(struct agent *a, int status); /* end the loop; main.c */
 };
 

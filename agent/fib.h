@@ -1,0 +1,30 @@
+/* fib.h - what BGP chose, as routes for the kernel; and what the kernel says of a next hop.
+ *
+ * WHY    A restart must not lose a packet: the routes that the last life learned from its peers are
+ *        adopted at the start (claimed as they are) and each is given up only when BGP says
+ *        something about its prefix, or when all peers have had their say (fib_release_adopted). */
+#pragma once
+
+#include "bgp/speaker.h"
+
+struct agent;
+struct fib;
+
+/* Adopts at once what the kernel has from an earlier life. */
+struct fib *fib_new(struct agent *a, struct err *e);
+void fib_free(struct fib *f);
+
+/* Carry one change of the speaker's into claims. */
+void fib_change(struct fib *f, const struct bgp_fib_change *c);
+/* Every peer had its chance: adopted routes that nobody told again may go. */
+void fib_release_adopted(struct fib *f);
+/* Routes adopted at the start, and those of them that still wait. */
+size_t fib_adopted(const struct fib *f);
+size_t fib_waiting(const struct fib *f);
+
+/* The speaker's question (bgp_resolve_fn; arg is the fib). Next hops resolve through links and
+ * through kernel routes of others, also a default route, never through a BGP route. */
+struct bgp_resolution fib_resolve(void *arg, const struct addr *next_hop);
+/* Links or routes changed, or may have: look at all next hops again. True when an answer differs, so
+ * that the speaker must ask again and tell its routes again. */
+bool fib_recheck(struct fib *f);

@@ -1,0 +1,27 @@
+/* peering.h - the BGP speaker at work: its peers from the datastore, its sockets, its timers. */
+#pragma once
+
+#include "bgp/speaker.h"
+#include "lib/err.h"
+#include "lib/str.h"
+
+struct agent;
+struct peering;
+
+/* Begins when the datastore's picture is complete and this node is in it. */
+struct peering *peering_new(struct agent *a);
+/* Closes the sockets without a word, so that peers that do graceful restart keep our routes. */
+void peering_free(struct peering *p);
+
+/* This node's confirmed blocks; and other routes of ours (borrowed addresses). Copied. */
+void peering_set_blocks(struct peering *p, const struct prefix *blocks, size_t n);
+void peering_set_local_routes(struct peering *p, const struct prefix *routes, size_t n);
+
+/* NULL while there is none: before the first picture, or with bgp: false. */
+const struct bgp_speaker *peering_speaker(const struct peering *p);
+/* After a restart: have the peers had their say? */
+bool peering_converged(const struct peering *p);
+/* What is wrong, one line each: a port that is taken, a BGPPeer that cannot be read. */
+void peering_troubles(const struct peering *p, struct str *out);
+/* Has the speaker what it needs and does it listen? */
+bool peering_running(const struct peering *p);
