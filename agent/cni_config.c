@@ -77,15 +77,17 @@ static int read_identity(struct cni_call *c, struct cni_error *f)
 	if (!call_has_container(c))
 		return 0;
 	if (!cni_word_ok(c->container_id, CNI_ID_MAX))
-		return cni_fail(f, CNI_BAD_ENV,
-				"CNI_CONTAINERID \"%.64s\": must begin with a letter or digit, go on "
-				"with these or _ . -, and have 1 to %d characters",
-				c->container_id, CNI_ID_MAX);
+		return cni_fail(
+			f, CNI_BAD_ENV,
+			"CNI_CONTAINERID \"%.64s\": must begin with a letter or digit, go on "
+			"with these or _ . -, and have 1 to %d characters",
+			c->container_id, CNI_ID_MAX);
 	if (!cni_ifname_ok(c->ifname))
-		return cni_fail(f, CNI_BAD_ENV,
-				"CNI_IFNAME \"%.32s\": must be an interface name of 1 to 15 characters "
-				"without / : and blanks",
-				c->ifname);
+		return cni_fail(
+			f, CNI_BAD_ENV,
+			"CNI_IFNAME \"%.32s\": must be an interface name of 1 to 15 characters "
+			"without / : and blanks",
+			c->ifname);
 	return 0;
 }
 
@@ -103,17 +105,20 @@ static int want_addr(struct cni_call *c, const char *text, const char *where, st
 	struct addr *slot;
 
 	if (!prefix_parse_or_addr(text, &p))
-		return cni_fail(f, CNI_BAD_CONFIG, "%s \"%.64s\": must be an IP address", where, text);
+		return cni_fail(f, CNI_BAD_CONFIG, "%s \"%.64s\": must be an IP address", where,
+				text);
 	slot = p.addr.family == IP_V4 ? &c->ip_v4 : &c->ip_v6;
 	if (slot->family != IP_NONE && !addr_eq(slot, &p.addr))
 		return cni_fail(f, CNI_BAD_CONFIG,
-				"%s \"%.64s\": a second address of the same family; one of each is possible",
+				"%s \"%.64s\": a second address of the same family; one of each is "
+				"possible",
 				where, text);
 	*slot = p.addr;
 	return 0;
 }
 
-/* Keys that kubelet, Multus and the specification send; any other is refused unless told to ignore. */
+/* Keys that kubelet, Multus and the specification send; any other is refused unless told to ignore.
+ */
 static int read_arg(struct cni_call *c, const char *key, const char *value, bool *unknown,
 		    struct cni_error *f)
 {
@@ -158,8 +163,8 @@ static int read_args(struct cni_call *c, struct cni_error *f)
 		bool unknown = false;
 
 		if (!value)
-			return cni_fail(f, CNI_BAD_ENV, "CNI_ARGS \"%.64s\": must be KEY=VALUE;KEY=VALUE",
-					w);
+			return cni_fail(f, CNI_BAD_ENV,
+					"CNI_ARGS \"%.64s\": must be KEY=VALUE;KEY=VALUE", w);
 		*value++ = 0;
 		if (!strcmp(w, "IgnoreUnknown"))
 			ignore = truthy(value);
@@ -170,7 +175,8 @@ static int read_args(struct cni_call *c, struct cni_error *f)
 	}
 	if (odd && !ignore)
 		return cni_fail(f, CNI_BAD_ENV,
-				"CNI_ARGS: unknown key \"%.64s\"; known are K8S_POD_NAMESPACE, K8S_POD_NAME, "
+				"CNI_ARGS: unknown key \"%.64s\"; known are K8S_POD_NAMESPACE, "
+				"K8S_POD_NAME, "
 				"IP, MAC; IgnoreUnknown=1 passes over others",
 				odd);
 	return 0;
@@ -194,11 +200,13 @@ static int read_pod(struct cni_call *c, struct cni_error *f)
 	}
 	if (!k8s_name_ok(c->pod_namespace) || strchr(c->pod_namespace, '.'))
 		return cni_fail(f, CNI_BAD_ENV,
-				"CNI_ARGS K8S_POD_NAMESPACE \"%.64s\": must be lower-case letters, digits and -",
+				"CNI_ARGS K8S_POD_NAMESPACE \"%.64s\": must be lower-case letters, "
+				"digits and -",
 				c->pod_namespace);
 	if (!k8s_name_ok(c->pod_name))
 		return cni_fail(f, CNI_BAD_ENV,
-				"CNI_ARGS K8S_POD_NAME \"%.64s\": must be lower-case letters, digits, - and .",
+				"CNI_ARGS K8S_POD_NAME \"%.64s\": must be lower-case letters, "
+				"digits, - and .",
 				c->pod_name);
 	c->k8s = true;
 	return 0;
@@ -218,7 +226,8 @@ static int read_network(struct cni_call *c, struct cni_error *f)
 		return bad_config(f, &e);
 	if (!cni_word_ok(c->network, CNI_NETWORK_MAX))
 		return cni_fail(f, CNI_BAD_CONFIG,
-				"network configuration: name \"%.64s\": must begin with a letter or digit, go "
+				"network configuration: name \"%.64s\": must begin with a letter "
+				"or digit, go "
 				"on with these or _ . -, and have 1 to %d characters",
 				c->network, CNI_NETWORK_MAX);
 	return 0;
@@ -258,16 +267,17 @@ static int read_pools(const json_t *ipam, const char *key, const char **pools, u
 	if (js_list(ipam, key, &list, &e) < 0)
 		return cni_fail(f, CNI_BAD_CONFIG, "network configuration: ipam.%s", e.msg);
 	if (json_array_size(list) > CNI_POOLS_MAX)
-		return cni_fail(f, CNI_BAD_CONFIG,
-				"network configuration: ipam.%s: %zu entries, at most %d are possible", key,
-				json_array_size(list), CNI_POOLS_MAX);
-	json_array_foreach(list, i, v)
-	{
+		return cni_fail(
+			f, CNI_BAD_CONFIG,
+			"network configuration: ipam.%s: %zu entries, at most %d are possible", key,
+			json_array_size(list), CNI_POOLS_MAX);
+	json_array_foreach (list, i, v) {
 		const char *s = json_string_value(v);
 
 		if (!s || !*s)
 			return cni_fail(f, CNI_BAD_CONFIG,
-					"network configuration: ipam.%s[%zu]: must be the name or CIDR of an "
+					"network configuration: ipam.%s[%zu]: must be the name or "
+					"CIDR of an "
 					"IPPool, is %s",
 					key, i, s ? "empty" : js_type_name(v));
 		pools[(*n)++] = s;
@@ -284,12 +294,12 @@ static int read_ips(struct cni_call *c, const char *path, struct cni_error *f)
 
 	if (js_list(c->config, path, &list, &e) < 0)
 		return bad_config(f, &e);
-	json_array_foreach(list, i, v)
-	{
+	json_array_foreach (list, i, v) {
 		if (!json_is_string(v))
-			return cni_fail(f, CNI_BAD_CONFIG,
-					"network configuration: %s[%zu]: must be an IP address, is %s", path,
-					i, js_type_name(v));
+			return cni_fail(
+				f, CNI_BAD_CONFIG,
+				"network configuration: %s[%zu]: must be an IP address, is %s",
+				path, i, js_type_name(v));
 		if (want_addr(c, json_string_value(v), path, f) < 0)
 			return -1;
 	}
@@ -306,15 +316,23 @@ static int read_our_ipam(struct cni_call *c, const json_t *ipam, struct cni_erro
 	    read_ips(c, "args.cni.ips", f) < 0 || read_ips(c, "runtimeConfig.ips", f) < 0)
 		return -1;
 	if (json_object_get(ipam, "subnet") || json_object_get(ipam, "ranges"))
-		return cni_fail(f, CNI_BAD_CONFIG,
-				"network configuration: ipam.subnet and ipam.ranges belong to host-local; "
-				"margay-ipam gives addresses from IPPools: name them in ipam.ipv4_pools, or "
-				"leave it away for any pool that suits the node");
+		return cni_fail(
+			f, CNI_BAD_CONFIG,
+			"network configuration: ipam.subnet and ipam.ranges belong to host-local; "
+			"margay-ipam gives addresses from IPPools: name them in ipam.ipv4_pools, "
+			"or "
+			"leave it away for any pool that suits the node");
 	if (!c->want_v4 && !c->want_v6 && !c->ip_v4.family && !c->ip_v6.family)
 		return cni_fail(f, CNI_BAD_CONFIG,
-				"network configuration: ipam.assign_ipv4 and assign_ipv6 are both false; one "
+				"network configuration: ipam.assign_ipv4 and assign_ipv6 are both "
+				"false; one "
 				"must be \"true\"");
 	return 0;
+}
+
+static bool is_our_type(const char *type)
+{
+	return !strcmp(type, "margay-ipam") || !strcmp(type, "calico-ipam");
 }
 
 static int read_ipam(struct cni_call *c, struct cni_error *f)
@@ -322,22 +340,21 @@ static int read_ipam(struct cni_call *c, struct cni_error *f)
 	const char *type = NULL;
 	struct err e = { 0 };
 	json_t *ipam = NULL;
-	bool ours;
 
 	if (js_need(js_obj(c->config, "ipam", &ipam, &e), "ipam", &e) < 0 ||
 	    js_need(js_str(c->config, "ipam.type", &type, &e), "ipam.type", &e) < 0)
 		return bad_config(f, &e);
-	ours = !strcmp(type, "margay-ipam") || !strcmp(type, "calico-ipam");
 	if (js_obj(c->root, "ipamResult", &c->ipam_result, &e) < 0)
 		return cni_fail(f, CNI_DECODE, "request: %s", e.msg);
-	if (ours || call_is_ipam(c))
+	if (is_our_type(type) || call_is_ipam(c))
 		return read_our_ipam(c, ipam, f);
 	c->delegated = true;
 	if (!c->ipam_result)
-		return cni_fail(f, CNI_DECODE,
-				"request: ipamResult is missing: ipam.type is \"%.64s\", whose answer the "
-				"plugin must pass on",
-				type);
+		return cni_fail(
+			f, CNI_DECODE,
+			"request: ipamResult is missing: ipam.type is \"%.64s\", whose answer the "
+			"plugin must pass on",
+			type);
 	return 0;
 }
 
@@ -355,12 +372,12 @@ static int read_routes(struct cni_call *c, struct cni_error *f)
 	if (!json_array_size(list) || c->delegated)
 		return 0;
 	if (json_array_size(list) > CNI_ROUTES_MAX)
-		return cni_fail(f, CNI_BAD_CONFIG,
-				"network configuration: ipam.routes: %zu entries, at most %d are possible",
-				json_array_size(list), CNI_ROUTES_MAX);
+		return cni_fail(
+			f, CNI_BAD_CONFIG,
+			"network configuration: ipam.routes: %zu entries, at most %d are possible",
+			json_array_size(list), CNI_ROUTES_MAX);
 	c->routes = json_array();
-	json_array_foreach(list, i, v)
-	{
+	json_array_foreach (list, i, v) {
 		const char *dst = json_string_value(json_object_get(v, "dst"));
 		json_t *one = json_object();
 		struct prefix p;
@@ -368,7 +385,8 @@ static int read_routes(struct cni_call *c, struct cni_error *f)
 		json_array_append_new(c->routes, one);
 		if (!dst || !prefix_parse_strict(dst, &p))
 			return cni_fail(f, CNI_BAD_CONFIG,
-					"network configuration: ipam.routes[%zu].dst: must be a CIDR such as "
+					"network configuration: ipam.routes[%zu].dst: must be a "
+					"CIDR such as "
 					"10.0.0.0/8 without host bits, is %.64s",
 					i, dst ? dst : "absent");
 		js_set_str(one, "dst", dst);
@@ -393,8 +411,8 @@ bool mac_parse(const char *text, uint8_t out[static 6])
 	char end;
 
 	if (strlen(text) != 17 || strspn(text, "0123456789abcdefABCDEF:") != 17 ||
-	    sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &end) !=
-		    6)
+	    sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
+		   &end) != 6)
 		return false;
 	for (int i = 0; i < 6; i++)
 		out[i] = (uint8_t)b[i];
@@ -416,9 +434,10 @@ static int read_link_wishes(struct cni_call *c, struct cni_error *f)
 	if (js_int(c->config, "mtu", 0, 65535, &n, &e) < 0)
 		return bad_config(f, &e);
 	if (n && n < (c->want_v6 ? 1280 : 68))
-		return cni_fail(f, CNI_BAD_CONFIG,
-				"network configuration: mtu %d: must be 0 (the node's) or at least %d",
-				(int)n, c->want_v6 ? 1280 : 68);
+		return cni_fail(
+			f, CNI_BAD_CONFIG,
+			"network configuration: mtu %d: must be 0 (the node's) or at least %d",
+			(int)n, c->want_v6 ? 1280 : 68);
 	c->mtu = (unsigned)n;
 	n = 0;
 	if (js_int(c->config, "num_queues", -1, 4096, &n, &e) < 0 ||
@@ -427,10 +446,11 @@ static int read_link_wishes(struct cni_call *c, struct cni_error *f)
 		return bad_config(f, &e);
 	c->num_queues = n > 0 ? (unsigned)n : 0;
 	if (c->mac && !mac_ok(c->mac))
-		return cni_fail(f, CNI_BAD_CONFIG,
-				"MAC \"%.32s\": must be six bytes in hex with colons, unicast, such as "
-				"02:42:0a:00:00:05",
-				c->mac);
+		return cni_fail(
+			f, CNI_BAD_CONFIG,
+			"MAC \"%.32s\": must be six bytes in hex with colons, unicast, such as "
+			"02:42:0a:00:00:05",
+			c->mac);
 	return 0;
 }
 
@@ -457,20 +477,22 @@ static int read_labels(struct cni_call *c, struct cni_error *f)
 		return bad_config(f, &e);
 	if (json_object_size(c->labels) > CNI_LABELS_MAX)
 		return cni_fail(f, CNI_BAD_CONFIG,
-				"network configuration: args.margay.labels: %zu labels, at most %d are possible",
+				"network configuration: args.margay.labels: %zu labels, at most %d "
+				"are possible",
 				json_object_size(c->labels), CNI_LABELS_MAX);
-	json_object_foreach(c->labels, key, v)
-	{
+	json_object_foreach (c->labels, key, v) {
 		const char *s = json_string_value(v);
 
 		if (!*key || !label_ok(key, 317, "-_./"))
-			return cni_fail(f, CNI_BAD_CONFIG,
-					"network configuration: args.margay.labels: key \"%.80s\": must be "
-					"letters, digits, - _ . and one /",
-					key);
+			return cni_fail(
+				f, CNI_BAD_CONFIG,
+				"network configuration: args.margay.labels: key \"%.80s\": must be "
+				"letters, digits, - _ . and one /",
+				key);
 		if (!s || !label_ok(s, 63, "-_."))
 			return cni_fail(f, CNI_BAD_CONFIG,
-					"network configuration: args.margay.labels: \"%.80s\": the value must be "
+					"network configuration: args.margay.labels: \"%.80s\": the "
+					"value must be "
 					"a text of at most 63 letters, digits, - _ .",
 					key);
 	}
@@ -485,8 +507,10 @@ static int read_policy(struct cni_call *c, struct cni_error *f)
 	if (js_str(c->config, "policy.type", &type, &e) < 0)
 		return bad_config(f, &e);
 	if (*type && strcmp(type, "k8s") != 0)
-		return cni_fail(f, CNI_BAD_CONFIG,
-				"network configuration: policy.type \"%.32s\": must be \"k8s\" or absent", type);
+		return cni_fail(
+			f, CNI_BAD_CONFIG,
+			"network configuration: policy.type \"%.32s\": must be \"k8s\" or absent",
+			type);
 	c->policy_k8s = *type;
 	return 0;
 }
@@ -502,9 +526,9 @@ static int read_config(struct cni_call *c, struct cni_error *f)
 	if (call_is_ipam(c))
 		return 0;
 	return read_routes(c, f) < 0 || read_link_wishes(c, f) < 0 || read_labels(c, f) < 0 ||
-			       read_policy(c, f) < 0 ?
-		       -1 :
-		       0;
+			       read_policy(c, f) < 0
+		       ? -1
+		       : 0;
 }
 
 /* ---- the whole ---- */
@@ -517,10 +541,12 @@ int cni_call_decode(struct cni_call *c, const char *line, size_t len, struct cni
 	if (js_parse(line, len, &c->root, &e) < 0)
 		return cni_fail(f, CNI_DECODE, "request: %s", e.msg);
 	if (!json_is_object(c->root)) {
-		cni_fail(f, CNI_DECODE, "request: must be a JSON object, is %s", js_type_name(c->root));
+		cni_fail(f, CNI_DECODE, "request: must be a JSON object, is %s",
+			 js_type_name(c->root));
 		goto bad;
 	}
-	if (read_identity(c, f) < 0 || read_args(c, f) < 0 || read_pod(c, f) < 0 || read_config(c, f) < 0)
+	if (read_identity(c, f) < 0 || read_args(c, f) < 0 || read_pod(c, f) < 0 ||
+	    read_config(c, f) < 0)
 		goto bad;
 	return 0;
 bad:
@@ -543,8 +569,15 @@ char *cni_call_handle(const struct cni_call *c)
 
 char *cni_call_who(const struct cni_call *c)
 {
-	return c->k8s ? xasprintf("pod %s/%s", c->pod_namespace, c->pod_name) :
-			xasprintf("container %.64s", c->container_id);
+	return c->k8s ? xasprintf("pod %s/%s", c->pod_namespace, c->pod_name)
+		      : xasprintf("container %.64s", c->container_id);
+}
+
+bool cni_call_ours(const struct cni_call *c)
+{
+	const char *type = NULL;
+
+	return js_str(c->config, "ipam.type", &type, NULL) != 1 || is_our_type(type);
 }
 
 int cni_call_attachments(const struct cni_call *c, json_t **out, struct cni_error *f)
@@ -554,19 +587,22 @@ int cni_call_attachments(const struct cni_call *c, json_t **out, struct cni_erro
 
 	/* Nothing listed would mean that every pod is stale: that must be said, not left out. */
 	if (!json_is_array(list))
-		return cni_fail(f, CNI_BAD_CONFIG,
-				"network configuration: cni.dev/valid-attachments: must be a list of "
-				"{containerID, ifname}, is %s",
-				js_type_name(list));
+		return cni_fail(
+			f, CNI_BAD_CONFIG,
+			"network configuration: cni.dev/valid-attachments: must be a list of "
+			"{containerID, ifname}, is %s",
+			js_type_name(list));
 	if (json_array_size(list) > CNI_ATTACHMENTS_MAX)
 		return cni_fail(f, CNI_BAD_CONFIG,
-				"network configuration: cni.dev/valid-attachments: %zu entries, at most %d are "
+				"network configuration: cni.dev/valid-attachments: %zu entries, at "
+				"most %d are "
 				"possible",
 				json_array_size(list), CNI_ATTACHMENTS_MAX);
-	json_array_foreach(list, i, v)
+	json_array_foreach (list, i, v)
 		if (!json_is_string(json_object_get(v, "containerID")))
 			return cni_fail(f, CNI_BAD_CONFIG,
-					"network configuration: cni.dev/valid-attachments[%zu].containerID: must "
+					"network configuration: "
+					"cni.dev/valid-attachments[%zu].containerID: must "
 					"be a text",
 					i);
 	*out = list;
@@ -578,7 +614,7 @@ bool cni_attachments_have(const json_t *list, const char *container_id)
 	json_t *v;
 	size_t i;
 
-	json_array_foreach(list, i, v)
+	json_array_foreach (list, i, v)
 		if (str_eq(json_string_value(json_object_get(v, "containerID")), container_id))
 			return true;
 	return false;

@@ -9,19 +9,19 @@
 
 enum cni_code {
 	CNI_OK = 0,
-	CNI_VERSION = 1,	 /* the configuration's cniVersion is not spoken here */
-	CNI_UNSUPPORTED = 2,	 /* a field that is not supported */
+	CNI_VERSION = 1,     /* the configuration's cniVersion is not spoken here */
+	CNI_UNSUPPORTED = 2, /* a field that is not supported */
 	CNI_UNKNOWN_CONTAINER = 3,
 	CNI_BAD_ENV = 4,
 	CNI_IO = 5,
 	CNI_DECODE = 6,
 	CNI_BAD_CONFIG = 7,
 	CNI_BAD_NETNS = 8,
-	CNI_AGAIN = 11,		 /* will get better: the runtime should repeat the call */
-	CNI_NOT_AVAILABLE = 50,	 /* STATUS: no ADD possible now */
-	CNI_BROKEN = 51,	 /* STATUS: not even the pods that are there may work */
-	CNI_EXHAUSTED = 100,	 /* our own: the pools have no address left */
-	CNI_ABSENT = 101,	 /* our own: CHECK found something missing or changed */
+	CNI_AGAIN = 11,		/* will get better: the runtime should repeat the call */
+	CNI_NOT_AVAILABLE = 50, /* STATUS: no ADD possible now */
+	CNI_BROKEN = 51,	/* STATUS: not even the pods that are there may work */
+	CNI_EXHAUSTED = 100,	/* our own: the pools have no address left */
+	CNI_ABSENT = 101,	/* our own: CHECK found something missing or changed */
 	CNI_INTERNAL = 999,
 };
 

@@ -1,7 +1,7 @@
-/* wep.c - WorkloadEndpoints: names and JSON
+/* epobj.c - WorkloadEndpoints: names and JSON
  *
- * TESTS  tests/unit/agent/wep.c, with the host names of the acceptance view as vectors */
-#include "agent/wep.h"
+ * TESTS  tests/unit/agent/epobj.c, with the host names of the acceptance view as vectors */
+#include "agent/epobj.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -31,7 +31,8 @@ static void hash_digits(const struct cni_call *c, char out[static IFNAME_HASH_DI
 	out[IFNAME_HASH_DIGITS] = 0;
 }
 
-void wep_host_ifname(const char *prefix, const struct cni_call *c, char out[static WEP_IFNAME_MAX])
+void epobj_host_ifname(const char *prefix, const struct cni_call *c,
+		       char out[static WEP_IFNAME_MAX])
 {
 	char tail[IFNAME_HASH_DIGITS + 1];
 
@@ -61,7 +62,7 @@ static void add_siblings(struct str *s, const struct cni_call *c, const char *no
 	str_addc(s, '-');
 }
 
-static char *wep_name(const struct cni_call *c, const char *node)
+static char *epobj_name(const struct cni_call *c, const char *node)
 {
 	struct str s = { 0 };
 
@@ -70,14 +71,14 @@ static char *wep_name(const struct cni_call *c, const char *node)
 	return str_take(&s);
 }
 
-char *wep_key(const struct cni_call *c, const char *node)
+char *epobj_key(const struct cni_call *c, const char *node)
 {
-	CLEANUP(freep) char *name = wep_name(c, node);
+	CLEANUP(freep) char *name = epobj_name(c, node);
 
 	return xasprintf(WEP_KEYS "%s/%s", c->pod_namespace, name);
 }
 
-char *wep_key_siblings(const struct cni_call *c, const char *node)
+char *epobj_key_siblings(const struct cni_call *c, const char *node)
 {
 	struct str s = { 0 };
 
@@ -97,10 +98,10 @@ static json_t *encode_labels(const struct cni_call *c)
 	return labels;
 }
 
-static json_t *encode_meta(const struct wep_new *w, const json_t *old)
+static json_t *encode_meta(const struct epobj_new *w, const json_t *old)
 {
 	json_t *meta = json_deep_copy(js_at(old, "metadata"));
-	CLEANUP(freep) char *name = wep_name(w->call, w->node);
+	CLEANUP(freep) char *name = epobj_name(w->call, w->node);
 	char now[WALL_STR_MAX];
 
 	if (!json_is_object(meta)) {
@@ -133,7 +134,7 @@ static json_t *encode_profiles(const struct cni_call *c)
 	return list;
 }
 
-static json_t *encode_nets(const struct wep_new *w)
+static json_t *encode_nets(const struct epobj_new *w)
 {
 	json_t *list = json_array();
 	char buf[PREFIX_STR_MAX];
@@ -146,7 +147,7 @@ static json_t *encode_nets(const struct wep_new *w)
 	return list;
 }
 
-static void encode_spec(json_t *spec, const struct wep_new *w)
+static void encode_spec(json_t *spec, const struct epobj_new *w)
 {
 	const struct cni_call *c = w->call;
 
@@ -162,7 +163,7 @@ static void encode_spec(json_t *spec, const struct wep_new *w)
 	js_set_str(spec, "mac", w->mac);
 }
 
-char *wep_encode(const struct wep_new *w)
+char *epobj_encode(const struct epobj_new *w)
 {
 	CLEANUP(js_freep) json_t *old = NULL, *obj = json_object();
 	json_t *spec = NULL;
@@ -184,7 +185,7 @@ char *wep_encode(const struct wep_new *w)
 
 /* ---- decode ---- */
 
-static int decode_nets(struct wep *w, const json_t *root, struct err *e)
+static int decode_nets(struct epobj *w, const json_t *root, struct err *e)
 {
 	json_t *list = NULL, *v;
 	size_t i;
@@ -194,13 +195,14 @@ static int decode_nets(struct wep *w, const json_t *root, struct err *e)
 	if (json_array_size(list) > WEP_NETS_MAX)
 		return err_set(e, -E2BIG, "spec.ipNetworks: %zu entries, at most %d are possible",
 			       json_array_size(list), WEP_NETS_MAX);
-	json_array_foreach(list, i, v)
-	{
+	json_array_foreach (list, i, v) {
 		const char *s = json_string_value(v);
 
-		if (!s || !prefix_parse_or_addr(s, &w->nets[i]) || prefix_has_host_bits(&w->nets[i]))
+		if (!s || !prefix_parse_or_addr(s, &w->nets[i]) ||
+		    prefix_has_host_bits(&w->nets[i]))
 			return err_set(e, -EINVAL,
-				       "spec.ipNetworks[%zu]: must be an address with /32 or /128, is \"%.64s\"",
+				       "spec.ipNetworks[%zu]: must be an address with /32 or /128, "
+				       "is \"%.64s\"",
 				       i, s ? s : js_type_name(v));
 		w->n_nets++;
 	}
@@ -214,7 +216,7 @@ static bool host_ifname_ok(const char *s)
 	return n < WEP_IFNAME_MAX && !s[n] && strcmp(s, ".") != 0 && strcmp(s, "..") != 0;
 }
 
-static int decode_spec(struct wep *w, const json_t *root, struct err *e)
+static int decode_spec(struct epobj *w, const json_t *root, struct err *e)
 {
 	const char *node = "", *id = "", *endpoint = "", *ifname = "", *mac = NULL;
 	json_t *spoof = NULL;
@@ -228,7 +230,8 @@ static int decode_spec(struct wep *w, const json_t *root, struct err *e)
 		return -EINVAL;
 	if (!host_ifname_ok(ifname))
 		return err_set(e, -EINVAL,
-			       "spec.interfaceName \"%.32s\": must be an interface name of 1 to 15 characters",
+			       "spec.interfaceName \"%.32s\": must be an interface name of 1 to 15 "
+			       "characters",
 			       ifname);
 	w->node = xstrdup(node);
 	w->container_id = xstrdup(id);
@@ -239,7 +242,7 @@ static int decode_spec(struct wep *w, const json_t *root, struct err *e)
 	return 0;
 }
 
-int wep_decode(struct wep *w, const char *json, struct err *e)
+int epobj_decode(struct epobj *w, const char *json, struct err *e)
 {
 	CLEANUP(js_freep) json_t *root = NULL;
 	int rc;
@@ -251,11 +254,11 @@ int wep_decode(struct wep *w, const char *json, struct err *e)
 	if (!rc)
 		rc = decode_nets(w, root, e);
 	if (rc < 0)
-		wep_done(w);
+		epobj_done(w);
 	return rc;
 }
 
-void wep_done(struct wep *w)
+void epobj_done(struct epobj *w)
 {
 	free(w->node);
 	free(w->container_id);
@@ -266,7 +269,7 @@ void wep_done(struct wep *w)
 
 /* ---- profile ---- */
 
-char *wep_profile_key(const struct cni_call *c)
+char *epobj_profile_key(const struct cni_call *c)
 {
 	return xasprintf(PROFILE_KEYS "%s", c->network);
 }
@@ -290,7 +293,7 @@ static json_t *one_rule(json_t *rule)
 	return list;
 }
 
-char *wep_profile_encode(const struct cni_call *c, const char *uid, int64_t now_ns)
+char *epobj_profile_encode(const struct cni_call *c, const char *uid, int64_t now_ns)
 {
 	CLEANUP(freep) char *same = xasprintf("has(%s)", c->network);
 	CLEANUP(js_freep) json_t *obj = json_object();

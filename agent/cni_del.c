@@ -1,0 +1,173 @@
+/* cni_del.c - DEL and IPAM_DEL: everything of a container is given back, as often as it is asked
+ *
+ * SHAPE  The route goes at once. Endpoint and addresses are given back at the same time; when both
+ *        outcomes are there the call is answered. With the store away the request goes into the
+ *        journal and the answer is yes: a pod can always be deleted.
+ * SPEC  cni.md 5.1, 5.2, 7.4 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/cache.h"
+#include "agent/cni_assign.h"
+#include "agent/cni_job.h"
+#include "agent/config.h"
+#include "agent/endpoints.h"
+#include "agent/ipam_runner.h"
+#include "agent/journal.h"
+#include "agent/log.h"
+#include "agent/epobj_store.h"
+#include "model/ipamkey.h"
+
+struct del {
+	struct cni_job *job;
+	unsigned waiting; /* outcomes */
+	bool failed;
+	struct cni_error why;
+};
+
+static void del_free(struct cni_job *j)
+{
+	free(j->op);
+}
+
+/* Not possible now: keep it. What comes out of the journal goes back there by failing. */
+static void defer(struct cni_job *j, const struct cni_error *why)
+{
+	struct cni_error f = *why;
+	struct err e = { 0 };
+
+	if (j->on_done) {
+		cni_job_fail(j, &f);
+		return;
+	}
+	if (journal_keep(cni_journal(j->server), j->call.container_id, j->call.ifname, j->line,
+			 &e) < 0) {
+		cni_fail(&f, CNI_IO, "%s; and it cannot be noted for later: %s", why->msg, e.msg);
+		cni_job_fail(j, &f);
+		return;
+	}
+	log_warn("cni", "the release of a pod's address is noted in the journal for later",
+		 "who=%s container=%s why=%s", j->who, j->call.container_id, why->msg);
+	cni_job_ok(j, NULL);
+}
+
+static void del_end(struct del *d)
+{
+	struct cni_job *j = d->job;
+	struct cni_error f = d->why;
+
+	if (--d->waiting)
+		return;
+	if (!d->failed) {
+		log_info("cni", "detached", "who=%s container=%s", j->who, j->call.container_id);
+		cni_job_ok(j, NULL);
+	} else if (f.code == CNI_AGAIN) {
+		defer(j, &f);
+	} else {
+		cni_job_fail(j, &f);
+	}
+}
+
+static void on_wep_removed(void *arg, const struct store_res *res)
+{
+	struct del *d = arg;
+
+	if (res->status != STORE_OK && res->status != STORE_NOT_FOUND) {
+		cni_store_fail(&d->why, res, "WorkloadEndpoint");
+		d->failed = true;
+	}
+	del_end(d);
+}
+
+static void on_released(void *arg, struct ipam_op *op, enum ipam_fail fail, const struct err *e)
+{
+	struct del *d = arg;
+
+	if (fail != IPAM_FAIL_NONE) {
+		cni_ipam_fail(&d->why, fail, e->msg);
+		d->failed = true;
+	}
+	del_end(d);
+}
+
+static void release_handle(struct del *d, const char *handle)
+{
+	struct agent *a = d->job->agent;
+
+	d->waiting++;
+	ipam_runner_submit(a->ipam,
+			   ipam_release_handle_op(ipam_runner_world(a->ipam), a->cfg->node, handle),
+			   on_released, d);
+}
+
+/* Pods from before Calico 3.x: the handle was "NAMESPACE.POD". */
+static void release_legacy(struct del *d)
+{
+	const struct cni_call *c = &d->job->call;
+	CLEANUP(freep)
+	char *handle = c->k8s ? xasprintf("%s.%s", c->pod_namespace, c->pod_name)
+			      : xstrdup(c->container_id);
+	CLEANUP(freep) char *key = ipamkey_handle(handle);
+
+	if (cache_get(d->job->agent->cache, key))
+		release_handle(d, handle);
+}
+
+static struct del *del_new(struct cni_job *j)
+{
+	struct del *d = xcalloc(1, sizeof(*d));
+
+	j->op = d;
+	j->op_free = del_free;
+	d->job = j;
+	d->waiting = 1; /* this call itself, until everything is under way */
+	return d;
+}
+
+static void release_addresses(struct del *d)
+{
+	CLEANUP(freep) char *handle = NULL;
+
+	if (!cni_call_ours(&d->job->call))
+		return;
+	handle = cni_call_handle(&d->job->call);
+	release_handle(d, handle);
+	release_legacy(d);
+}
+
+void cni_op_del(struct cni_job *j)
+{
+	CLEANUP(freep) char *key = epobj_key(&j->call, j->agent->cfg->node);
+	struct cni_job *add =
+		cni_job_find(j->server, "ADD", j->call.container_id, j->call.ifname, j);
+	struct cni_error f;
+	struct del *d;
+
+	if (add)
+		cni_add_cancel(add, "its DEL came while ADD was under way");
+	endpoints_detach(j->agent->endpoints, key, j->call.container_id);
+	if (cni_ready(j->agent, &f) < 0) {
+		defer(j, &f);
+		return;
+	}
+	d = del_new(j);
+	d->waiting++;
+	epobj_remove(j->agent, key, j->call.container_id, on_wep_removed, d);
+	release_addresses(d);
+	del_end(d);
+}
+
+void cni_op_ipam_del(struct cni_job *j)
+{
+	CLEANUP(freep) char *handle = cni_call_handle(&j->call);
+	struct cni_error f;
+	struct del *d;
+
+	if (cni_ready(j->agent, &f) < 0) {
+		defer(j, &f);
+		return;
+	}
+	d = del_new(j);
+	release_handle(d, handle);
+	del_end(d);
+}
