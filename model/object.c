@@ -178,7 +178,7 @@ static int check_meta(const struct kind *kind, const struct meta *m, struct err 
 		return err_set(e, -EINVAL, "metadata.name: the only %s is \"%s\", this is \"%s\"",
 			       kind->name, kind->only_name, m->name);
 	if (m->ns && *m->ns && !(kind->flags & KIND_NAMESPACED))
-		return err_set(e, -EINVAL, "metadata.namespace: a %s has no namespace: leave it out",
+		return err_set(e, -EINVAL, "metadata.namespace: kind %s has no namespaces: leave it out",
 			       kind->name);
 	if (m->ns && *m->ns && (rc = label_check("metadata.namespace", m->ns, e)) < 0)
 		return rc;
@@ -216,8 +216,14 @@ static int take_meta(struct object *o, struct err *e)
 static int check_outer(const json_t *json, const struct kind **kind, struct err *e)
 {
 	struct outer outer;
-	int rc = fields_decode(&outer_fields, json, FIELDS_STRICT, &outer, e);
+	int rc;
 
+	if (!json_is_object(json))
+		return err_set(e, -EINVAL,
+			       "kind: is missing: a resource is an object with apiVersion, kind, "
+			       "metadata and spec, this is %s",
+			       js_type_name(json));
+	rc = fields_decode(&outer_fields, json, FIELDS_STRICT, &outer, e);
 	if (rc < 0)
 		return rc;
 	rc = kind_get(outer.kind, kind, e);
@@ -230,7 +236,7 @@ static int check_outer(const json_t *json, const struct kind **kind, struct err 
 		rc = err_set(e, -EINVAL, "apiVersion: must be " API_VERSION ", is \"%.60s\"",
 			     outer.version);
 	else if (outer.status && !(*kind)->status)
-		rc = err_set(e, -EINVAL, "status: unknown field; a %s has none", (*kind)->name);
+		rc = err_set(e, -EINVAL, "status: unknown field; kind %s has none", (*kind)->name);
 	fields_done(&outer_fields, &outer);
 	return rc;
 }
