@@ -3,6 +3,8 @@
  * WHY    RFC 4271 speaks of one state machine per connection. A session has two slots, one for the
  *        connection that we dial and one for that which the peer dials; each runs the table of
  *        fsm.c. 6.8 leaves at most one of them Established.
+ *        Slot 0 is the one that dials, and where the Established connection is; slot 1 is for one
+ *        that the peer has dialled and that has not won yet.
  * SHAPE  Inputs are calls with now_ms; what should happen in the world comes out through struct
  *        bgp_session_ops. A callback must not call back into the session, but for
  *        bgp_session_fail (it is acted upon when the callback has returned).
@@ -47,7 +49,6 @@ struct bgp_conn {
 	struct addr local; /* our end's address, once known */
 	/* absolute deadlines; INT64_MAX: not running */
 	int64_t connect_retry_at, hold_at, keepalive_at, send_hold_at;
-	bool open_known;
 	struct bgp_open remote; /* as the peer said it, from OpenConfirm on */
 	struct bgp_negotiated neg;
 	/* a message cut by the end of the input; heap, only while there is one */
@@ -55,18 +56,20 @@ struct bgp_conn {
 		uint8_t *p;
 		size_t n, cap;
 	} rx;
-	/* control messages to write, [off, n) */
+	/* control messages to write, [off, n); heap, only while there are some */
 	struct {
 		uint8_t *p;
 		size_t n, cap, off;
-		bool keepalive; /* one is waiting already */
+		bool keepalive; /* one is among them */
 	} control;
-	/* what is left of bulk messages, [off, n); `edge` is where a message begins or ends */
+	/* bulk messages made and not yet written, [off, n); edge: where the message that contains off
+	 * ends (off itself between two). shared: p is the buffer of all sessions, else heap */
 	struct {
 		uint8_t *p;
 		size_t n, off, edge;
-		bool shared; /* p is the shared buffer, not ours to free */
+		bool shared;
 	} bulk;
+	bool offered_bulk; /* what bgp_session_output gave last */
 };
 
 /* Why a session left Established or a connection ended. */
@@ -88,8 +91,9 @@ struct bgp_down {
 struct bgp_session_ops {
 	/* Dial: the connection's id for the later calls (never 0). */
 	uint64_t (*connect)(void *arg);
-	/* Close conn; linger: after writing what bgp_session_output still gives for it. The session
-	 * has let go of the id unless linger; then until bgp_session_closed. */
+	/* Close conn; linger: after writing what bgp_session_output still gives for it (a NOTIFICATION
+	 * most of the time). If that takes too long, it comes again without linger. Then, or with
+	 * bgp_session_closed, the session has let go of the id. */
 	void (*close)(void *arg, uint64_t conn, bool linger);
 	/* conn has output. */
 	void (*write)(void *arg, uint64_t conn);
@@ -115,7 +119,7 @@ void bgp_shared_free(struct bgp_shared *sh);
 /* seed: for the jitter of timers. The session is Idle until started. */
 struct bgp_session *bgp_session_new(struct bgp_shared *sh, const struct bgp_session_config *config,
 				    const struct bgp_session_ops *ops, void *arg, uint32_t seed);
-/* Without a callback: sockets that it still has are forgotten. */
+/* Without a callback: sockets that it still has are forgotten. Not from within a callback. */
 void bgp_session_free(struct bgp_session *s);
 
 /* RFC 4271 8.1.2: ManualStart, or with config.passive the passive form. */

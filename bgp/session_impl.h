@@ -1,0 +1,91 @@
+/* session_impl.h - what session.c (states, collision, timers) and session_io.c (bytes) share. */
+#pragma once
+
+#include "bgp/fsm.h"
+#include "bgp/session.h"
+
+enum {
+	BGP_SLOT_MAIN,	     /* dials; holds the Established connection */
+	BGP_SLOT_CHALLENGER, /* accepted, not yet Established */
+	BGP_SLOT_MAX_,
+};
+
+/* RFC 4271 8.2.2: the large hold timer before an OPEN has come. */
+enum { BGP_OPEN_HOLD_MS = 240 * 1000 };
+
+struct bgp_shared {
+	struct bgp_attr_table *attrs;
+	struct bgp_conn *owner; /* whose bulk lies in out; NULL: nobody's */
+	uint8_t out[BGP_OUTPUT_MAX];
+};
+
+/* A connection that is closed but for its last words. */
+struct bgp_linger {
+	uint64_t id; /* 0: none */
+	uint8_t *p;
+	size_t n, off;
+	int64_t until;
+};
+
+struct bgp_session {
+	struct bgp_shared *sh;
+	const struct bgp_session_ops *ops;
+	void *arg;
+	struct bgp_session_config config;
+	struct bgp_session_info info;
+	struct bgp_conn conn[BGP_SLOT_MAX_];
+	struct bgp_linger linger[BGP_SLOT_MAX_];
+	uint32_t random;
+	bool started;
+	bool plain_open;	/* the peer refuses optional parameters: offer none */
+	unsigned retries;	/* dials since the last Established */
+	unsigned errors;	/* sessions ended by an error, of late */
+	int64_t idle_hold_at;	/* in Idle until then; INT64_MAX: not */
+	unsigned depth;		/* calls into ops under way */
+	/* what bgp_session_fail left to do */
+	struct {
+		bool there;
+		struct bgp_notification n;
+		char why[BGP_TEXT_MAX];
+	} failing;
+	/* RFC 7606 logging: at most one line per interval */
+	int64_t update_log_at;
+	unsigned update_log_left_out;
+	char why[BGP_TEXT_MAX]; /* of the last change, for ops->state */
+};
+
+/* What comes with an event. */
+struct bgp_cause {
+	const struct bgp_notification *n; /* to send, or that came; NULL */
+	const char *why;
+	const struct bgp_update *update;
+	enum bgp_af refresh_af;
+};
+
+/* Step one connection. It may be ended, moved to the other slot, or end the other one: look it up
+ * again afterwards. */
+void bgp_session_event(struct bgp_session *s, struct bgp_conn *c, enum bgp_event event,
+		       const struct bgp_cause *cause, int64_t now_ms);
+/* Report a change of the session's state; after every input. */
+void bgp_session_settle(struct bgp_session *s, int64_t now_ms);
+struct bgp_conn *bgp_session_conn(struct bgp_session *s, uint64_t id);
+void bgp_session_log(struct bgp_session *s, enum bgp_level level, const char *fmt, ...) PRINTF(3, 4);
+/* The OPEN came, well-formed: collision, negotiation. */
+void bgp_session_got_open(struct bgp_session *s, struct bgp_conn *c, const struct bgp_open *open,
+			  int64_t now_ms);
+
+/* Do what bgp_session_fail was asked to from within a callback. */
+void bgp_session_run_failing(struct bgp_session *s, int64_t now_ms);
+
+/* session_io.c */
+/* Queue control messages; false: the queue is full, the peer does not read. */
+bool bgp_conn_control(struct bgp_session *s, struct bgp_conn *c, const uint8_t *p, size_t n,
+		      int64_t now_ms);
+void bgp_conn_keepalive(struct bgp_session *s, struct bgp_conn *c, int64_t now_ms);
+/* Give back all buffers. */
+void bgp_conn_release(struct bgp_shared *sh, struct bgp_conn *c);
+/* Move to another slot, whose content was released. */
+void bgp_conn_move(struct bgp_shared *sh, struct bgp_conn *to, struct bgp_conn *from);
+/* Take the rest of a cut bulk message and the control queue as last words; false: there are none. */
+bool bgp_conn_last_words(struct bgp_session *s, struct bgp_conn *c, int64_t now_ms);
+void bgp_linger_drop(struct bgp_linger *l);
