@@ -46,7 +46,7 @@ static void tell(struct link_table *t, enum link_event ev, const struct entry *e
 		 const struct prefix *addr)
 {
 	for (unsigned i = 0; !t->quiet && i < t->n_watchers; i++)
-		t->watchers[i].fn(t->watchers[i].arg, ev, &en->l, addr);
+		t->watchers[i].fn(t->watchers[i].arg, ev, en ? &en->l : NULL, addr);
 }
 
 static struct entry *find_index(const struct link_table *t, uint32_t index)
@@ -312,8 +312,10 @@ int link_table_relist(struct link_table *t, struct err *e)
 		t->generation++;
 		rc = dump(t, e);
 	}
-	if (rc == 0)
+	if (rc == 0) {
 		drop_unseen(t);
+		tell(t, LINK_RELISTED, NULL, NULL);
+	}
 	return rc < 0 ? err_wrap(e, "listing interfaces") : 0;
 }
 

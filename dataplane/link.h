@@ -35,6 +35,7 @@ enum link_event {
 	LINK_GONE,
 	LINK_ADDR_NEW, /* addr is set */
 	LINK_ADDR_GONE,
+	LINK_RELISTED, /* l is NULL: events were lost, the differences have been told */
 };
 
 /* l and addr live until the call returns. The table is already in its new state; for LINK_GONE the

@@ -20,6 +20,9 @@
 /* The kernel fills dump replies up to the size that we read with, 32 KiB at most. */
 enum { RX_SIZE = 64 * 1024 };
 
+/* Datagrams thrown away after a loss: more than the receive buffer holds. */
+enum { DISCARD_MAX = 1 << 17 };
+
 #ifndef NETLINK_GET_STRICT_CHK
 #define NETLINK_GET_STRICT_CHK 12
 #endif
@@ -301,6 +304,15 @@ int nl_ask(struct nl_sock *s, struct nl_buf *b, nl_msg_fn fn, void *arg, struct 
 	return converse(s, b, 0, fn, arg, e);
 }
 
+/* After a loss the queue holds events that are older than what was lost: read after a dump they
+ * would bring back what is gone. */
+static void discard(struct nl_sock *s)
+{
+	for (unsigned i = 0; i < DISCARD_MAX; i++)
+		if (receive(s, 0, NULL) == -EAGAIN)
+			return;
+}
+
 int nl_read_events(struct nl_sock *s, unsigned max, nl_msg_fn fn, void *arg)
 {
 	for (unsigned i = 0; i < max; i++) {
@@ -308,6 +320,8 @@ int nl_read_events(struct nl_sock *s, unsigned max, nl_msg_fn fn, void *arg)
 		const uint8_t *p = s->rx;
 		size_t left = (size_t)n;
 
+		if (n == -ENOBUFS)
+			discard(s);
 		if (n < 0)
 			return n == -EAGAIN ? 0 : (int)n;
 		for (const struct nlmsghdr *h; (h = nl_next(&p, &left));)

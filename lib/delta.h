@@ -26,7 +26,7 @@ struct delta_type {
 	size_t key_size; /* a multiple of 4 */
 	/* Is what we have what we want? NULL: equal pointers. Must be stable between calls that
 	 * touch the key; after the answer has changed, delta_touch. */
-	bool (*same)(void *ctx, const void *want, const void *have);
+	bool (*same)(void *ctx, void *want, void *have);
 	void (*ref)(void *ctx, void *value); /* both NULL: values are not counted */
 	void (*unref)(void *ctx, void *value);
 	/* Where a value keeps the head of the list of keys that want it (initially DELTA_NONE).
