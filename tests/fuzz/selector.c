@@ -29,8 +29,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		return 0;
 	}
 	normal = selector_text(s);
-	/* Parentheses are added to a text that was at the limit already. */
-	if (strlen(normal) <= SELECTOR_LEN_MAX && selector_parse(normal, &back, &e) == 0) {
+	if (strlen(normal) <= SELECTOR_LEN_MAX) {
+		if (selector_parse(normal, &back, &e) < 0)
+			abort();
 		again = selector_text(back);
 		if (strcmp(normal, again))
 			abort();
