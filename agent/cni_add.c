@@ -391,17 +391,19 @@ static bool look_at_sibling(void *arg, const struct store_kv *kv)
 }
 
 /* The endpoint stands already: its addresses are not this ADD's to give back. */
-static bool is_repeated(const struct add *a)
+static void look_at_own(struct add *a)
 {
 	const struct store_kv *kv = cache_get(a->job->agent->cache, a->key);
 	struct epobj w;
-	bool same;
 
 	if (!kv || epobj_decode(&w, kv->value, NULL) < 0)
-		return false;
-	same = !strcmp(w.container_id, a->job->call.container_id);
+		return;
+	if (!strcmp(w.container_id, a->job->call.container_id)) {
+		memcpy(a->got.before, w.nets, sizeof(w.nets));
+		a->got.n_before = w.n_nets;
+		a->got.held = true;
+	}
 	epobj_done(&w);
-	return same;
 }
 
 static int check_identity(struct add *a)
@@ -427,7 +429,7 @@ static int check_identity(struct add *a)
 				"the key away, or point agent_socket to the right agent",
 				node, j->agent->cfg->node);
 	cache_each(j->agent->cache, siblings, look_at_sibling, a);
-	a->got.held = is_repeated(a);
+	look_at_own(a);
 	return a->failed ? -1 : 0;
 }
 

@@ -55,6 +55,8 @@ static bool add_net(struct cni_assigned *got, const struct prefix *net, uint64_t
 {
 	if (got->n >= WEP_NETS_MAX)
 		return false;
+	for (unsigned i = 0; i < got->n_before; i++)
+		had = had || addr_eq(&got->before[i].addr, &net->addr);
 	got->nets[got->n] = *net;
 	got->seq[got->n] = seq;
 	got->had[got->n] = had;

@@ -13,6 +13,9 @@ struct cni_assigned {
 	bool held;   /* it held any: what it held is not given back by a failure */
 	bool unsure; /* an operation failed and may have taken something */
 	char *handle;
+	/* Set by the caller: what the container's endpoint has already, by an earlier ADD. */
+	struct prefix before[WEP_NETS_MAX];
+	unsigned n_before;
 	/* while it runs */
 	struct cni_job *job;
 	struct addr wanted[2]; /* by number, one after the other */

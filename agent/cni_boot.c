@@ -27,7 +27,7 @@ static void on_replayed(void *arg)
 {
 	struct cni_boot *b = arg;
 
-	log_info("cni", "ready to answer", "socket=%s/cni.sock", b->agent->cfg->run_dir);
+	log_info("cni", "ready to answer", "run_dir=%s", b->agent->cfg->run_dir);
 	b->done(b->arg);
 }
 

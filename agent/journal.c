@@ -217,14 +217,19 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
 	pass(arg);
 }
 
-static void on_noticed(evutil_socket_t fd, short what, void *arg)
+/* What came is found by looking; only that something came matters. */
+static void drain(const struct journal *j)
 {
-	struct journal *j = arg;
 	char buf[4096];
 
-	while (read((int)fd, buf, sizeof(buf)) > 0)
+	while (read(j->notify, buf, sizeof(buf)) > 0)
 		;
-	pass(j);
+}
+
+static void on_noticed(evutil_socket_t fd, short what, void *arg)
+{
+	drain(arg);
+	pass(arg);
 }
 
 /* Without inotify entries wait for the next start: worse, not wrong. */
@@ -264,6 +269,7 @@ void journal_start(struct journal *j, journal_idle_fn *idle)
 {
 	j->idle = idle;
 	if (j->notify >= 0 && !j->noticed) {
+		drain(j); /* the first pass sees it anyway */
 		j->noticed = event_new(j->base, j->notify, EV_READ | EV_PERSIST, on_noticed, j);
 		event_add(j->noticed, NULL);
 	}

@@ -9,10 +9,12 @@
 #include "agent/cni_config.h"
 #include "lib/json.h"
 
-#define ID   "\"op\":\"ADD\",\"containerID\":\"9f31aa\",\"netns\":\"/run/netns/x\",\"ifname\":\"eth0\""
+#define ID \
+	"\"op\":\"ADD\",\"containerID\":\"9f31aa\",\"netns\":\"/run/netns/x\",\"ifname\":\"eth0\""
 #define ARGS "\"args\":\"IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=pod1\""
-#define CONF(more) "\"config\":{\"cniVersion\":\"1.0.0\",\"name\":\"net\",\"type\":\"margay\"" more "}"
-#define IPAM	   ",\"ipam\":{\"type\":\"margay-ipam\"}"
+#define CONF(more) \
+	"\"config\":{\"cniVersion\":\"1.0.0\",\"name\":\"net\",\"type\":\"margay\"" more "}"
+#define IPAM		 ",\"ipam\":{\"type\":\"margay-ipam\"}"
 #define LINE(args, conf) "{" ID "," args "," conf "}"
 
 static int decode(struct cni_call *c, const char *line, struct cni_error *f)
@@ -51,8 +53,10 @@ static void everything_set(void **state)
 		     "\"container_settings\":{\"allow_ip_forwarding\":true},"
 		     "\"include_default_routes\":true,"
 		     "\"runtimeConfig\":{\"mac\":\"02:00:00:00:00:07\",\"ips\":[\"fd00::7/64\"]},"
-		     "\"args\":{\"margay\":{\"labels\":{\"app\":\"web\",\"example.org/tier\":\"\"}}},"
-		     "\"ipam\":{\"type\":\"calico-ipam\",\"assign_ipv4\":\"true\",\"assign_ipv6\":\"TRUE\","
+		     "\"args\":{\"margay\":{\"labels\":{\"app\":\"web\",\"example.org/"
+		     "tier\":\"\"}}},"
+		     "\"ipam\":{\"type\":\"calico-ipam\",\"assign_ipv4\":\"true\",\"assign_ipv6\":"
+		     "\"TRUE\","
 		     "\"ipv4_pools\":[\"a\",\"10.0.0.0/16\"],\"ipv6_pools\":[\"six\"],"
 		     "\"routes\":[{\"dst\":\"10.0.0.0/8\"}]}"));
 
@@ -68,14 +72,15 @@ static void everything_set(void **state)
 	assert_int_equal(c.ip_v6.family, IP_V6);
 	assert_int_equal(json_object_size(c.labels), 2);
 	CLEANUP(freep) char *routes = js_dump(c.routes);
-	assert_string_equal(routes,
-			    "[{\"dst\":\"10.0.0.0/8\"},{\"dst\":\"0.0.0.0/0\"},{\"dst\":\"::/0\"}]");
+	assert_string_equal(
+		routes, "[{\"dst\":\"10.0.0.0/8\"},{\"dst\":\"0.0.0.0/0\"},{\"dst\":\"::/0\"}]");
 	cni_call_done(&c);
 }
 
 static void without_kubernetes(void **state)
 {
-	static const char *const args[] = { "\"args\":\"\"", "\"x\":1", "\"args\":\"K8S_POD_NAME=b\"",
+	static const char *const args[] = { "\"args\":\"\"", "\"x\":1",
+					    "\"args\":\"K8S_POD_NAME=b\"",
 					    "\"args\":\"K8S_POD_NAMESPACE=a;K8S_POD_NAME=\"" };
 	struct cni_error f = { 0 };
 	struct cni_call c;
@@ -95,8 +100,10 @@ static void delegated(void **state)
 	struct cni_error f = { 0 };
 	struct cni_call c;
 
-	assert_int_equal(decode(&c, LINE(ARGS, CONF(",\"ipam\":{\"type\":\"host-local\",\"subnet\":\"x\"}")), &f),
-			 -1);
+	assert_int_equal(
+		decode(&c, LINE(ARGS, CONF(",\"ipam\":{\"type\":\"host-local\",\"subnet\":\"x\"}")),
+		       &f),
+		-1);
 	assert_non_null(strstr(f.msg, "ipamResult is missing"));
 	assert_int_equal(decode(&c,
 				"{" ID ",\"ipamResult\":{\"ips\":[]}," CONF(
@@ -121,32 +128,35 @@ static const struct refusal refusals[] = {
 	{ "no op", "{}", CNI_DECODE, "op" },
 	{ "op of another type", "{\"op\":7}", CNI_DECODE, "op" },
 	{ "no container", "{\"op\":\"DEL\",\"ifname\":\"eth0\"}", CNI_BAD_ENV, "CNI_CONTAINERID" },
-	{ "container leaves the journal", "{\"op\":\"DEL\",\"containerID\":\"../x\",\"ifname\":\"eth0\"}",
-	  CNI_BAD_ENV, "CNI_CONTAINERID" },
+	{ "container leaves the journal",
+	  "{\"op\":\"DEL\",\"containerID\":\"../x\",\"ifname\":\"eth0\"}", CNI_BAD_ENV,
+	  "CNI_CONTAINERID" },
 	{ "interface with a slash", "{\"op\":\"DEL\",\"containerID\":\"x\",\"ifname\":\"a/b\"}",
 	  CNI_BAD_ENV, "CNI_IFNAME" },
-	{ "interface too long", "{\"op\":\"DEL\",\"containerID\":\"x\",\"ifname\":\"abcdefghijklmnop\"}",
-	  CNI_BAD_ENV, "CNI_IFNAME" },
+	{ "interface too long",
+	  "{\"op\":\"DEL\",\"containerID\":\"x\",\"ifname\":\"abcdefghijklmnop\"}", CNI_BAD_ENV,
+	  "CNI_IFNAME" },
 	{ "no configuration", "{" ID "}", CNI_DECODE, "config" },
 	{ "configuration is a text", "{" ID ",\"config\":\"x\"}", CNI_DECODE, "config" },
 	{ "no network name", "{" ID ",\"config\":{}}", CNI_BAD_CONFIG, "name" },
 	{ "bad network name", "{" ID ",\"config\":{\"name\":\"a/b\"}}", CNI_BAD_CONFIG, "name" },
 	{ "no ipam", LINE(ARGS, CONF("")), CNI_BAD_CONFIG, "ipam" },
 	{ "no ipam type", LINE(ARGS, CONF(",\"ipam\":{}")), CNI_BAD_CONFIG, "ipam.type" },
-	{ "assign_ipv4 is a number", LINE(ARGS, CONF(",\"ipam\":{\"type\":\"margay-ipam\",\"assign_ipv4\":1}")),
+	{ "assign_ipv4 is a number",
+	  LINE(ARGS, CONF(",\"ipam\":{\"type\":\"margay-ipam\",\"assign_ipv4\":1}")),
 	  CNI_BAD_CONFIG, "ipam.assign_ipv4" },
 	{ "assign_ipv4 is another word",
-	  LINE(ARGS, CONF(",\"ipam\":{\"type\":\"margay-ipam\",\"assign_ipv4\":\"yes\"}")), CNI_BAD_CONFIG,
-	  "must be \"true\" or \"false\"" },
+	  LINE(ARGS, CONF(",\"ipam\":{\"type\":\"margay-ipam\",\"assign_ipv4\":\"yes\"}")),
+	  CNI_BAD_CONFIG, "must be \"true\" or \"false\"" },
 	{ "no family",
 	  LINE(ARGS, CONF(",\"ipam\":{\"type\":\"margay-ipam\",\"assign_ipv4\":\"false\"}")),
 	  CNI_BAD_CONFIG, "both false" },
 	{ "pools are a text",
-	  LINE(ARGS, CONF(",\"ipam\":{\"type\":\"margay-ipam\",\"ipv4_pools\":\"a\"}")), CNI_BAD_CONFIG,
-	  "ipv4_pools" },
+	  LINE(ARGS, CONF(",\"ipam\":{\"type\":\"margay-ipam\",\"ipv4_pools\":\"a\"}")),
+	  CNI_BAD_CONFIG, "ipv4_pools" },
 	{ "a pool is a number",
-	  LINE(ARGS, CONF(",\"ipam\":{\"type\":\"margay-ipam\",\"ipv4_pools\":[1]}")), CNI_BAD_CONFIG,
-	  "ipv4_pools[0]" },
+	  LINE(ARGS, CONF(",\"ipam\":{\"type\":\"margay-ipam\",\"ipv4_pools\":[1]}")),
+	  CNI_BAD_CONFIG, "ipv4_pools[0]" },
 	{ "host-local's subnet",
 	  LINE(ARGS, CONF(",\"ipam\":{\"type\":\"margay-ipam\",\"subnet\":\"10.0.0.0/8\"}")),
 	  CNI_BAD_CONFIG, "ipv4_pools" },
@@ -156,25 +166,31 @@ static const struct refusal refusals[] = {
 	{ "policy of another kind", LINE(ARGS, CONF(IPAM ",\"policy\":{\"type\":\"mesos\"}")),
 	  CNI_BAD_CONFIG, "policy.type" },
 	{ "route with host bits",
-	  LINE(ARGS, CONF(",\"ipam\":{\"type\":\"margay-ipam\",\"routes\":[{\"dst\":\"10.0.0.1/8\"}]}")),
+	  LINE(ARGS,
+	       CONF(",\"ipam\":{\"type\":\"margay-ipam\",\"routes\":[{\"dst\":\"10.0.0.1/8\"}]}")),
 	  CNI_BAD_CONFIG, "routes[0].dst" },
 	{ "label that is a list",
 	  LINE(ARGS, CONF(IPAM ",\"args\":{\"margay\":{\"labels\":{\"a\":[]}}}")), CNI_BAD_CONFIG,
 	  "labels" },
-	{ "label with a blank", LINE(ARGS, CONF(IPAM ",\"args\":{\"margay\":{\"labels\":{\"a b\":\"\"}}}")),
+	{ "label with a blank",
+	  LINE(ARGS, CONF(IPAM ",\"args\":{\"margay\":{\"labels\":{\"a b\":\"\"}}}")),
 	  CNI_BAD_CONFIG, "labels" },
 	{ "unknown argument", LINE("\"args\":\"FOO=1\"", CONF(IPAM)), CNI_BAD_ENV, "FOO" },
 	{ "argument without value", LINE("\"args\":\"K8S_POD_NAME\"", CONF(IPAM)), CNI_BAD_ENV,
 	  "KEY=VALUE" },
 	{ "IP is no address", LINE("\"args\":\"IP=10.0.0\"", CONF(IPAM)), CNI_BAD_CONFIG, "IP" },
 	{ "two addresses of a family",
-	  LINE("\"args\":\"IP=10.0.0.1\"", CONF(IPAM ",\"runtimeConfig\":{\"ips\":[\"10.0.0.2\"]}")),
+	  LINE("\"args\":\"IP=10.0.0.1\"",
+	       CONF(IPAM ",\"runtimeConfig\":{\"ips\":[\"10.0.0.2\"]}")),
 	  CNI_BAD_CONFIG, "same family" },
-	{ "multicast MAC", LINE("\"args\":\"MAC=01:00:00:00:00:00\"", CONF(IPAM)), CNI_BAD_CONFIG, "MAC" },
-	{ "pod name leaves the key", LINE("\"args\":\"K8S_POD_NAMESPACE=a;K8S_POD_NAME=../b\"", CONF(IPAM)),
-	  CNI_BAD_ENV, "K8S_POD_NAME" },
-	{ "namespace leaves the key", LINE("\"args\":\"K8S_POD_NAMESPACE=a/b;K8S_POD_NAME=b\"", CONF(IPAM)),
-	  CNI_BAD_ENV, "K8S_POD_NAMESPACE" },
+	{ "multicast MAC", LINE("\"args\":\"MAC=01:00:00:00:00:00\"", CONF(IPAM)), CNI_BAD_CONFIG,
+	  "MAC" },
+	{ "pod name leaves the key",
+	  LINE("\"args\":\"K8S_POD_NAMESPACE=a;K8S_POD_NAME=../b\"", CONF(IPAM)), CNI_BAD_ENV,
+	  "K8S_POD_NAME" },
+	{ "namespace leaves the key",
+	  LINE("\"args\":\"K8S_POD_NAMESPACE=a/b;K8S_POD_NAME=b\"", CONF(IPAM)), CNI_BAD_ENV,
+	  "K8S_POD_NAMESPACE" },
 };
 
 static void refused_with_words(void **state)
@@ -198,7 +214,8 @@ static void del_takes_old_configurations(void **state)
 	struct cni_call c;
 
 	assert_int_equal(decode(&c,
-				"{\"op\":\"DEL\",\"containerID\":\"x\",\"ifname\":\"eth0\",\"args\":\"FOO=1;IP=x\","
+				"{\"op\":\"DEL\",\"containerID\":\"x\",\"ifname\":\"eth0\","
+				"\"args\":\"FOO=1;IP=x\","
 				"\"config\":{\"name\":\"net\",\"mtu\":\"odd\",\"ipam\":7}}",
 				&f),
 			 0);
@@ -211,11 +228,12 @@ static void attachments(void **state)
 	struct cni_call c;
 	json_t *list;
 
-	assert_int_equal(decode(&c,
-				"{\"op\":\"GC\",\"config\":{\"name\":\"net\",\"cni.dev/valid-attachments\":"
-				"[{\"containerID\":\"a\",\"ifname\":\"eth0\"}]}}",
-				&f),
-			 0);
+	assert_int_equal(
+		decode(&c,
+		       "{\"op\":\"GC\",\"config\":{\"name\":\"net\",\"cni.dev/valid-attachments\":"
+		       "[{\"containerID\":\"a\",\"ifname\":\"eth0\"}]}}",
+		       &f),
+		0);
 	assert_int_equal(cni_call_attachments(&c, &list, &f), 0);
 	assert_true(cni_attachments_have(list, "a"));
 	assert_false(cni_attachments_have(list, "b"));
@@ -229,7 +247,8 @@ static void attachments(void **state)
 /* Every prefix of a good line is refused and leaves nothing behind (the sanitizer watches). */
 static void cut_at_every_byte(void **state)
 {
-	const char *line = LINE(ARGS, CONF(IPAM ",\"args\":{\"margay\":{\"labels\":{\"a\":\"b\"}}}"));
+	const char *line =
+		LINE(ARGS, CONF(IPAM ",\"args\":{\"margay\":{\"labels\":{\"a\":\"b\"}}}"));
 	struct cni_error f;
 	struct cni_call c;
 

@@ -19,7 +19,7 @@ struct fixture {
 	struct event_base *base;
 	struct journal *j;
 	char dir[64], sub[80];
-	struct str ran; /* what was run, one line each */
+	struct str ran;	   /* what was run, one line each */
 	enum cni_code say; /* the outcome of each */
 	bool idle;
 };
