@@ -262,3 +262,22 @@ unsigned bgp_decide(struct bgp_candidate *c, unsigned n, unsigned max_paths)
 	}
 	return mark_multipath(c, in, max_paths ? max_paths : 1);
 }
+
+static int for_persons(const void *pa, const void *pb)
+{
+	const struct bgp_candidate *a = pa, *b = pb;
+
+	if (a->best != b->best)
+		return a->best ? -1 : 1;
+	if (a->multipath != b->multipath)
+		return a->multipath ? -1 : 1;
+	if (a->lost_at != b->lost_at)
+		return a->lost_at > b->lost_at ? -1 : 1;
+	return by_ties(pa, pb);
+}
+
+void bgp_decide_sort(struct bgp_candidate *c, unsigned n)
+{
+	if (n > 1)
+		qsort(c, n, sizeof(*c), for_persons);
+}

@@ -36,7 +36,10 @@ struct bgp_candidate {
 };
 
 /* Decide among c[0..n), all usable. Reorders c: the best comes first, then those that share the load,
- * then the rest in the order of losing late. Returns how many share it, the best included: at most
+ * then the rest. Returns how many share it, the best included: at most
  * max_paths, with different next hops, 1 for a path made here, 0 for n = 0. The same set of paths
  * gives the same result whatever its order. */
 unsigned bgp_decide(struct bgp_candidate *c, unsigned n, unsigned max_paths);
+/* Put decided candidates in an order for persons, the same whatever their order was: the best, those
+ * that share its load, then who lost late before who lost early. */
+void bgp_decide_sort(struct bgp_candidate *c, unsigned n);

@@ -101,13 +101,23 @@ void bgp_peer_free(struct bgp_peer *p)
 	free(p);
 }
 
+/* Its last words may still be on their way: a socket that lingers is known until it is closed. */
+static bool has_conn(const struct bgp_speaker *sp, const struct bgp_peer *p)
+{
+	for (size_t i = 0; i < sp->conns.n; i++) {
+		if (sp->conns.p[i].peer == p)
+			return true;
+	}
+	return false;
+}
+
 void bgp_speaker_bury(struct bgp_speaker *sp)
 {
 	for (size_t i = 0; i < sp->leaving.n; i++) {
 		struct bgp_peer *p = sp->leaving.p[i];
 
-		if (bgp_session_info(p->session)->conn)
-			continue; /* its last words are being written */
+		if (has_conn(sp, p))
+			continue;
 		vec_remove_fast(&sp->leaving, i--);
 		bgp_peer_free(p);
 	}

@@ -96,22 +96,43 @@ static bool tell_usable(struct bgp_speaker *sp, enum bgp_af af, const struct pre
 	return true;
 }
 
+static int by_peer(const void *pa, const void *pb)
+{
+	const struct bgp_path_info *a = pa, *b = pb;
+	int c = a->peer && b->peer ? addr_cmp(&a->peer->addr, &b->peer->addr) : 0;
+
+	return c ? c : strcmp(a->why, b->why);
+}
+
 static bool tell_unusable(const struct bgp_speaker *sp, const struct prefix *prefix,
 			  const struct bgp_path *p, unsigned n, const enum bgp_reason *why,
 			  bgp_path_fn *fn, void *arg)
 {
-	for (unsigned i = 0; i < n; i++) {
-		struct bgp_path_info info = { .prefix = *prefix, .attrs = p[i].attrs };
+	struct bgp_path_info *info = xcalloc(n, sizeof(*info));
+	bool go_on = true;
+	unsigned kept = 0;
 
+	for (unsigned i = 0; i < n; i++) {
 		/* paths of ended sessions are only not swept yet */
 		if (why[i] == BGP_REASON_OK || why[i] == BGP_REASON_SESSION_GONE)
 			continue;
-		info.peer = peer_config(bgp_source_at(&sp->sources, p[i].source));
-		info.why = bgp_reason_text(why[i]);
-		if (!fn(arg, &info))
-			return false;
+		info[kept++] = (struct bgp_path_info){
+			.prefix = *prefix,
+			.attrs = p[i].attrs,
+			.peer = peer_config(bgp_source_at(&sp->sources, p[i].source)),
+			.why = bgp_reason_text(why[i]),
+		};
 	}
-	return true;
+	qsort(info, kept, sizeof(*info), by_peer);
+	for (unsigned i = 0; i < kept && go_on; i++)
+		go_on = fn(arg, &info[i]);
+	free(info);
+	return go_on;
+}
+
+static unsigned max_paths(const struct bgp_speaker *sp)
+{
+	return sp->global.max_paths < BGP_MULTIPATH_MAX ? sp->global.max_paths : BGP_MULTIPATH_MAX;
 }
 
 /* The paths of one net as a decision now would see them. */
@@ -129,7 +150,8 @@ static bool tell_net(struct bgp_speaker *sp, enum bgp_af af, uint32_t index, bgp
 	p = bgp_net_paths(net, &one, &n);
 	why = xcalloc(n, sizeof(*why));
 	usable = bgp_speaker_candidates(sp, af, net, why);
-	bgp_decide(sp->cand.p, usable, sp->global.max_paths);
+	bgp_decide(sp->cand.p, usable, max_paths(sp));
+	bgp_decide_sort(sp->cand.p, usable);
 	go_on = tell_usable(sp, af, &prefix, usable, fn, arg) &&
 		tell_unusable(sp, &prefix, p, n, why, fn, arg);
 	free(why);
