@@ -292,24 +292,25 @@ static int remove_stale(struct nl_sock *host, const char *name, struct fault *f)
 
 /* IPv6 wants sysctls on the host's end before it comes up, or its link-local address, which is the
  * pod's gateway, would be tentative for a second. */
-static int host_end_v6(struct nl_sock *host, const char *name, uint32_t index, struct fault *f)
+static int host_end_up(struct nl_sock *host, const struct answer *a, uint32_t index,
+		       struct fault *f)
 {
-	static const char *const keys[][2] = { { "accept_dad", "0" }, { "disable_ipv6", "0" } };
+	static const char *const v6[][2] = { { "accept_dad", "0" }, { "disable_ipv6", "0" } };
 	struct nl_buf b = { 0 };
 	struct err e = { 0 };
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(keys); i++) {
+	for (size_t i = 0; a->v6 && rc == 0 && i < ARRAY_SIZE(v6); i++) {
 		char path[64];
 
-		snprintf(path, sizeof(path), "net/ipv6/conf/%s/%s", name, keys[i][0]);
-		rc = sysctl_set(path, keys[i][1], &e);
+		snprintf(path, sizeof(path), "net/ipv6/conf/%s/%s", a->host_if, v6[i][0]);
+		rc = sysctl_set(path, v6[i][1], &e);
 	}
-	veth_put_host_up(&b, index);
+	veth_put_host_up(&b, index, a->v6);
 	if (rc == 0)
 		rc = nl_run(host, &b, &e);
 	nl_buf_done(&b);
-	return rc < 0 ? fault_set(f, FAULT_KERNEL, "host interface %s: %s", name, e.msg) : 0;
+	return rc < 0 ? fault_set(f, FAULT_KERNEL, "host interface %s: %s", a->host_if, e.msg) : 0;
 }
 
 static int make_pair(struct podns *p, struct nl_sock *host, struct veth *v, const struct answer *a,
@@ -345,7 +346,6 @@ int podns_make(struct podns *p, const struct env *env, const struct answer *a, s
 		.host_ns = p->host,
 		.mtu = a->mtu,
 		.queues = a->queues,
-		.host_down = a->v6,
 	};
 	struct err e = { 0 };
 	int rc;
@@ -366,8 +366,7 @@ int podns_make(struct podns *p, const struct env *env, const struct answer *a, s
 	if (rc == 0) {
 		l.pod_index = v.pod_index;
 		l.host_index = veth_index(host.fd, a->host_if);
-		if (a->v6)
-			rc = host_end_v6(&host, a->host_if, l.host_index, f);
+		rc = host_end_up(&host, a, l.host_index, f);
 		if (rc < 0)
 			(void)remove_index(&p->nl, l.pod_index, NULL);
 	}

@@ -48,7 +48,8 @@ void veth_put_pair(struct nl_buf *b, const struct veth *v)
 		.ifi_flags = IFF_UP,
 		.ifi_change = IFF_UP,
 	};
-	struct ifinfomsg host = { .ifi_flags = v->host_down ? 0 : IFF_UP, .ifi_change = IFF_UP };
+	/* Down: the kernel opens it before it knows its other end, and fails (ENOTCONN). */
+	struct ifinfomsg host = { 0 };
 	size_t info, data, peer;
 
 	nl_msg(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &pod, sizeof(pod));
@@ -69,7 +70,7 @@ void veth_put_pair(struct nl_buf *b, const struct veth *v)
 	nl_nest_end(b, info);
 }
 
-void veth_put_host_up(struct nl_buf *b, uint32_t index)
+void veth_put_host_up(struct nl_buf *b, uint32_t index, bool v6)
 {
 	struct ifinfomsg ifi = {
 		.ifi_index = (int)index,
@@ -79,6 +80,8 @@ void veth_put_host_up(struct nl_buf *b, uint32_t index)
 	size_t spec, inet6;
 
 	nl_msg(b, RTM_SETLINK, 0, &ifi, sizeof(ifi));
+	if (!v6)
+		return;
 	spec = nl_nest(b, IFLA_AF_SPEC);
 	inet6 = nl_nest(b, AF_INET6);
 	nl_add_u8(b, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_EUI64);

@@ -23,14 +23,15 @@ struct veth {
 	int host_ns;		 /* descriptor of the namespace for the host end */
 	uint32_t mtu;		 /* 0: the kernel's 1500 */
 	uint32_t queues;
-	bool host_down; /* leave the host end down, to set its sysctls first */
 };
 
 /* The pair, in one message: pod end in the namespace of the socket, up; host end created directly
- * in its own namespace, so that nobody there sees it under another name or MAC. */
+ * in its own namespace, so that nobody there sees it under another name or MAC. It is down still:
+ * veth_put_host_up. */
 void veth_put_pair(struct nl_buf *b, const struct veth *v);
-/* Host end up, with the link-local address that its MAC gives whatever the host's default is. */
-void veth_put_host_up(struct nl_buf *b, uint32_t index);
+/* Host end up; for IPv6 with the link-local address that its MAC gives whatever the host's default
+ * is. */
+void veth_put_host_up(struct nl_buf *b, uint32_t index, bool v6);
 /* dst through the interface, by a gateway (NULL: directly, scope link for IPv4). */
 void veth_put_route(struct nl_buf *b, uint32_t index, const struct prefix *dst,
 		    const struct addr *gw);

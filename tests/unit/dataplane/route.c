@@ -201,8 +201,8 @@ static void test_routes_of_every_kind(void **state)
 	expect("ip route show table main scope global proto 80",
 	       "172.31.3.0/26|\tnexthop via 192.168.61.12 dev eth0 weight 1 onlink|"
 	       "\tnexthop via 192.168.62.12 dev eth1 weight 1 onlink|"
-	       "172.31.4.0/26 via 192.168.61.12 dev eth0 src 192.168.61.11 metric 77 mtu 1400 "
-	       "onlink|"
+	       "172.31.4.0/26 via 192.168.61.12 dev eth0 src 192.168.61.11 metric 77 onlink "
+	       "mtu 1400|"
 	       "172.31.89.192/26 via 192.168.61.12 dev eth0 onlink|"
 	       "blackhole 172.31.239.192/26|");
 	expect("ip route show 172.31.239.216", "172.31.239.216 dev cali1 scope link|");
