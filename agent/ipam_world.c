@@ -12,7 +12,7 @@
 #include "agent/log.h"
 #include "lib/json.h"
 #include "lib/vec.h"
-#include "policy/selector.h"
+#include "model/selector.h"
 
 #define KINDS	     "/calico/resources/v3/projectcalico.org/"
 #define POOLS	     KINDS "ippools/"
@@ -99,8 +99,12 @@ static int selects(const char *text, const json_t *labels, const char *path, boo
 		   struct err *e)
 {
 	struct selector *s;
-	int rc = selector_parse(text, &s, e);
+	int rc;
 
+	*out = true;
+	if (!*text)
+		return 0;
+	rc = selector_parse(text, &s, e);
 	if (rc < 0)
 		return err_wrap(e, "%s", path);
 	*out = selector_match_json(s, labels);
