@@ -25,6 +25,7 @@ struct agent {
 	struct cni_server *cni;		/* cni_server.h */
 	struct ctl_server *ctl;		/* ctl_server.h */
 	struct health *health;		/* health.h */
+	int64_t started_ms; /* agent_now_ms at the start */
 	bool restarted; /* an agent ran here since the machine (or namespace) came up */
 	void (*stop)(struct agent *a, int status); /* end the loop; main.c */
 };

@@ -614,7 +614,7 @@ void peering_set_local_routes(struct peering *p, const struct prefix *routes, si
 	settle(p);
 }
 
-const struct bgp_speaker *peering_speaker(const struct peering *p)
+struct bgp_speaker *peering_speaker(const struct peering *p)
 {
 	return p->speaker;
 }

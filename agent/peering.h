@@ -18,7 +18,7 @@ void peering_set_blocks(struct peering *p, const struct prefix *blocks, size_t n
 void peering_set_local_routes(struct peering *p, const struct prefix *routes, size_t n);
 
 /* NULL while there is none: before the first picture, or with bgp: false. */
-const struct bgp_speaker *peering_speaker(const struct peering *p);
+struct bgp_speaker *peering_speaker(const struct peering *p);
 /* After a restart: have the peers had their say? */
 bool peering_converged(const struct peering *p);
 /* What is wrong, one line each: a port that is taken, a BGPPeer that cannot be read. */

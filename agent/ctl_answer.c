@@ -1,0 +1,409 @@
+/* ctl_answer.c - questions to the agent and their answers
+ * TESTS  tests/unit/agent/ctl.c */
+#include "agent/ctl_answer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/blocks.h"
+#include "agent/cache.h"
+#include "agent/clock.h"
+#include "agent/config.h"
+#include "agent/ctl_server.h"
+#include "agent/endpoints.h"
+#include "agent/fib.h"
+#include "agent/health.h"
+#include "agent/log.h"
+#include "agent/peering.h"
+#include "agent/routes.h"
+#include "lib/json.h"
+#include "model/wall.h"
+
+json_t *ctl_refusal(const char *msg)
+{
+	json_t *o = json_object();
+
+	js_set_bool(o, "ok", false);
+	js_set_str(o, "msg", msg);
+	return o;
+}
+
+static json_t *ok(void)
+{
+	json_t *o = json_object();
+
+	js_set_bool(o, "ok", true);
+	return o;
+}
+
+/* A monotonic time as a wall clock's, or nothing for 0. */
+static void set_time(json_t *o, const char *name, int64_t mono_ms)
+{
+	char text[WALL_STR_MAX];
+
+	if (mono_ms)
+		js_set_str(o, name, wall_rfc3339(clock_wall_ns() -
+						 (agent_now_ms() - mono_ms) * 1000000, text));
+}
+
+static void set_addr(json_t *o, const char *name, const struct addr *a)
+{
+	char text[ADDR_STR_MAX];
+
+	if (a->family != IP_NONE)
+		js_set_str(o, name, addr_format(a, text));
+}
+
+static void set_id(json_t *o, const char *name, uint32_t id)
+{
+	struct addr a = addr_v4(id);
+
+	if (id)
+		set_addr(o, name, &a);
+}
+
+static json_t *lines(const char *text)
+{
+	json_t *list = json_array();
+
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+		CLEANUP(freep) char *line = xstrndup(text, n);
+
+		if (n)
+			json_array_append_new(list, js_text(line));
+		text += n + (text[n] == '\n');
+	}
+	return list;
+}
+
+/* ---- sessions ---- */
+
+static const char *type_name(enum bgp_peer_kind kind)
+{
+	switch (kind) {
+	case BGP_PEER_MESH:
+		return "node-to-node mesh";
+	case BGP_PEER_GLOBAL:
+		return "global";
+	case BGP_PEER_NODE:
+		return "node specific";
+	}
+	return "";
+}
+
+/* What a table of sessions shows. */
+static json_t *session_brief(const struct bgp_peer_status *st)
+{
+	json_t *o = json_object();
+
+	set_addr(o, "address", &st->config->addr);
+	js_set_int(o, "port", st->config->port);
+	js_set_str(o, "name", st->config->name);
+	js_set_str(o, "type", type_name(st->config->kind));
+	js_set_str(o, "state", bgp_state_name(st->state));
+	set_time(o, "since", st->since_ms);
+	if (st->state != BGP_STATE_ESTABLISHED && st->last_error[0])
+		js_set_str(o, "info", st->last_error);
+	return o;
+}
+
+static json_t *families(const struct bgp_peer_status *st)
+{
+	json_t *all = json_object();
+
+	for (unsigned i = 0; i < BGP_AF_MAX_; i++) {
+		json_t *o;
+
+		if (!((st->families ? st->families : st->config->families) & 1u << i))
+			continue;
+		o = json_object();
+		js_set_int(o, "received", st->routes_received[i]);
+		js_set_int(o, "accepted", st->routes_accepted[i]);
+		js_set_int(o, "best", st->routes_best[i]);
+		js_set_int(o, "sent", st->routes_sent[i]);
+		js_set_int(o, "stale", st->routes_stale[i]);
+		js_set(all, bgp_af_info((enum bgp_af)i)->name, o);
+	}
+	return all;
+}
+
+static json_t *session_full(const struct bgp_peer_status *st)
+{
+	json_t *o = session_brief(st), *msgs = json_object();
+	const struct bgp_peer_config *c = st->config;
+
+	js_set_int(o, "remoteAS", c->remote_as);
+	if (c->local_as)
+		js_set_int(o, "localAS", c->local_as);
+	set_addr(o, "source", &c->source);
+	set_id(o, "remoteID", st->remote_id);
+	js_set_bool(o, "passive", c->passive);
+	js_set_bool(o, "routeReflectorClient", c->rr_client);
+	js_set_bool(o, "password", c->password[0] != '\0');
+	js_set_int(o, "holdSeconds", st->hold_s);
+	js_set_int(o, "keepaliveSeconds", st->keepalive_s);
+	js_set_bool(o, "fourOctetAS", st->as4);
+	js_set_bool(o, "routeRefresh", st->refresh);
+	js_set_bool(o, "gracefulRestart", st->graceful);
+	js_set_int(msgs, "received", (json_int_t)st->msgs_in);
+	js_set_int(msgs, "sent", (json_int_t)st->msgs_out);
+	js_set_int(msgs, "updatesReceived", (json_int_t)st->updates_in);
+	js_set_int(msgs, "updatesSent", (json_int_t)st->updates_out);
+	js_set_int(msgs, "bytesReceived", (json_int_t)st->bytes_in);
+	js_set_int(msgs, "bytesSent", (json_int_t)st->bytes_out);
+	js_set_int(msgs, "treatedAsWithdraw", (json_int_t)st->withdrawn_by_error);
+	js_set(o, "messages", msgs);
+	js_set(o, "families", families(st));
+	js_set_int(o, "flaps", (json_int_t)st->flaps);
+	if (st->last_error[0])
+		js_set_str(o, "lastError", st->last_error);
+	set_time(o, "lastErrorAt", st->last_error_ms);
+	set_time(o, "nextRetryAt", st->next_retry_ms);
+	return o;
+}
+
+static json_t *sessions(const struct agent *a, json_t *(*show)(const struct bgp_peer_status *))
+{
+	const struct bgp_speaker *sp = peering_speaker(a->peering);
+	json_t *list = json_array();
+	struct bgp_peer_status st;
+
+	for (size_t i = 0; sp && bgp_speaker_peer_status(sp, i, &st); i++)
+		json_array_append_new(list, show(&st));
+	return list;
+}
+
+/* ---- status ---- */
+
+static json_t *datastore(const struct agent *a)
+{
+	json_t *o = json_object();
+
+	js_set_str(o, "spec", a->cfg->datastore);
+	js_set_bool(o, "synced", cache_synced(a->cache));
+	js_set_int(o, "revision", cache_rev(a->cache));
+	js_set_int(o, "keys", (json_int_t)cache_count(a->cache));
+	js_set_str(o, "lost", cache_lost(a->cache));
+	return o;
+}
+
+static json_t *block_list(const struct agent *a)
+{
+	json_t *list = json_array();
+	char text[PREFIX_STR_MAX];
+	size_t n;
+	const struct prefix *p = blocks_confirmed(a->blocks, &n);
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, js_text(prefix_format(&p[i], text)));
+	return list;
+}
+
+static json_t *route_numbers(const struct agent *a)
+{
+	struct route_counts c = route_counts(routes_table(a->routes));
+	json_t *o = json_object();
+
+	js_set_int(o, "wanted", c.desired);
+	js_set_int(o, "installed", c.installed);
+	js_set_int(o, "waiting", c.waiting);
+	js_set_int(o, "conflicts", c.conflicts);
+	js_set_int(o, "failed", c.failed);
+	js_set_int(o, "written", (json_int_t)c.written);
+	js_set_int(o, "removed", (json_int_t)c.removed);
+	js_set_int(o, "foreignChanges", (json_int_t)c.foreign);
+	js_set_int(o, "resyncs", (json_int_t)c.resyncs);
+	js_set_int(o, "adopted", (json_int_t)fib_adopted(a->fib));
+	js_set_int(o, "adoptedWaiting", (json_int_t)fib_waiting(a->fib));
+	return o;
+}
+
+static void set_bgp(const struct agent *a, json_t *o)
+{
+	const struct bgp_speaker *sp = peering_speaker(a->peering);
+
+	js_set_bool(o, "bgp", a->cfg->bgp);
+	if (!sp)
+		return;
+	js_set_bool(o, "bgpConverged", peering_converged(a->peering));
+	js_set_int(o, "prefixesIPv4",
+		   (json_int_t)bgp_speaker_prefix_count(sp, BGP_AF_IPV4_UNICAST));
+	js_set_int(o, "prefixesIPv6",
+		   (json_int_t)bgp_speaker_prefix_count(sp, BGP_AF_IPV6_UNICAST));
+}
+
+json_t *ctl_status(struct agent *a)
+{
+	json_t *o = ok();
+	struct str reasons = { 0 };
+	struct endpoints_counts eps = endpoints_count(a->endpoints);
+
+	health_not_ready(a, &reasons);
+	js_set_str(o, "node", a->cfg->node);
+	js_set_str(o, "version", MARGAY_VERSION);
+	js_set_int(o, "pid", getpid());
+	set_time(o, "since", a->started_ms);
+	js_set_bool(o, "ready", reasons.len == 0);
+	js_set(o, "notReady", lines(str_text(&reasons)));
+	js_set(o, "datastore", datastore(a));
+	js_set(o, "blocks", block_list(a));
+	js_set_int(o, "borrowedAddresses", (json_int_t)blocks_borrowed(a->blocks));
+	js_set_int(o, "endpoints", eps.n);
+	js_set_int(o, "endpointsWithoutInterface", eps.missing);
+	set_bgp(a, o);
+	js_set(o, "sessions", sessions(a, session_brief));
+	js_set(o, "routes", route_numbers(a));
+	str_done(&reasons);
+	return o;
+}
+
+/* ---- paths ---- */
+
+struct path_list {
+	json_t *list;
+	bool cut;
+};
+
+static json_t *path_json(const struct bgp_path_info *p)
+{
+	static const char *const origins[] = { "IGP", "EGP", "incomplete" };
+	json_t *o = json_object();
+	char text[PREFIX_STR_MAX];
+	struct str s = { 0 };
+
+	js_set_str(o, "prefix", prefix_format(&p->prefix, text));
+	if (p->peer) {
+		set_addr(o, "peer", &p->peer->addr);
+		js_set_str(o, "peerName", p->peer->name);
+	} else {
+		js_set_str(o, "peerName", "local");
+	}
+	set_addr(o, "nextHop", &p->attrs->v.next_hop);
+	bgp_attrs_path_text(p->attrs, &s);
+	js_set_str(o, "asPath", str_text(&s));
+	str_cut(&s, 0);
+	bgp_attrs_communities_text(p->attrs, &s);
+	if (s.len)
+		js_set_str(o, "communities", str_text(&s));
+	str_done(&s);
+	if (bgp_attrs_has(p->attrs, BGP_ATTR_LOCAL_PREF))
+		js_set_int(o, "localPref", p->attrs->v.local_pref);
+	if (bgp_attrs_has(p->attrs, BGP_ATTR_MED))
+		js_set_int(o, "med", p->attrs->v.med);
+	if (p->attrs->v.origin < ARRAY_SIZE(origins))
+		js_set_str(o, "origin", origins[p->attrs->v.origin]);
+	js_set_bool(o, "best", p->best);
+	js_set_bool(o, "multipath", p->multipath);
+	js_set_bool(o, "usable", p->usable);
+	js_set_bool(o, "stale", p->stale);
+	js_set_str(o, "why", p->why);
+	return o;
+}
+
+static bool add_path(void *arg, const struct bgp_path_info *p)
+{
+	struct path_list *l = arg;
+
+	l->cut = json_array_size(l->list) >= CTL_ROUTES_MAX;
+	if (!l->cut)
+		json_array_append_new(l->list, path_json(p));
+	return !l->cut;
+}
+
+static json_t *answer_routes(struct agent *a, const json_t *q)
+{
+	struct bgp_speaker *sp = peering_speaker(a->peering);
+	struct path_list l = { json_array(), false };
+	const char *text = NULL;
+	struct prefix p;
+	struct err e = { 0 };
+	json_t *o;
+
+	if (js_str(q, "prefix", &text, &e) < 0 || (text && !prefix_parse_or_addr(text, &p))) {
+		json_decref(l.list);
+		return ctl_refusal(e.code ? e.msg :
+					    "prefix: must be ADDRESS/LENGTH as in 10.0.0.0/26");
+	}
+	if (text)
+		p = prefix_mask(&p);
+	if (sp)
+		bgp_speaker_each_path(sp, text ? &p : NULL, add_path, &l);
+	o = ok();
+	js_set(o, "routes", l.list);
+	js_set_bool(o, "cut", l.cut);
+	return o;
+}
+
+/* ---- commands ---- */
+
+static json_t *answer_status(struct agent *a, const json_t *q)
+{
+	return ctl_status(a);
+}
+
+static json_t *answer_neighbors(struct agent *a, const json_t *q)
+{
+	json_t *o = ok();
+
+	js_set(o, "neighbors", sessions(a, session_full));
+	return o;
+}
+
+static json_t *answer_version(struct agent *a, const json_t *q)
+{
+	json_t *o = ok();
+
+	js_set_str(o, "version", MARGAY_VERSION);
+	js_set_str(o, "node", a->cfg->node);
+	js_set_int(o, "pid", getpid());
+	return o;
+}
+
+static json_t *answer_log(struct agent *a, const json_t *q)
+{
+	const char *text = NULL;
+	enum log_level level;
+	struct err e = { 0 };
+	json_t *o;
+
+	if (js_str(q, "level", &text, &e) < 0)
+		return ctl_refusal(e.msg);
+	if (text && !log_level_parse(text, &level))
+		return ctl_refusal("level: must be error, warn, info or debug");
+	if (text)
+		log_set_level(level);
+	o = ok();
+	js_set_str(o, "level", log_level_name(log_get_level()));
+	return o;
+}
+
+static const struct command {
+	const char *name;
+	json_t *(*answer)(struct agent *a, const json_t *q);
+} commands[] = {
+	{ "status", answer_status },   { "neighbors", answer_neighbors },
+	{ "routes", answer_routes },   { "version", answer_version },
+	{ "log", answer_log },
+};
+
+json_t *ctl_answer(struct agent *a, const char *line, size_t len)
+{
+	json_t *q = NULL, *out = NULL;
+	const char *cmd;
+	struct err e = { 0 };
+
+	if (js_parse(line, len, &q, &e) < 0 || js_need(js_str(q, "cmd", &cmd, &e), "cmd", &e) < 0) {
+		json_decref(q);
+		return ctl_refusal(e.msg);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(commands) && !out; i++)
+		if (strcmp(commands[i].name, cmd) == 0)
+			out = commands[i].answer(a, q);
+	json_decref(q);
+	return out ? out :
+		     ctl_refusal("cmd: must be one of status, neighbors, routes, version, log");
+}

@@ -1,0 +1,12 @@
+/* now.c - the clock of the loop */
+#include "agent/agent.h"
+
+#include <time.h>
+
+int64_t agent_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
