@@ -12,7 +12,7 @@
 #include <openssl/sha.h>
 #include <uthash.h>
 
-#include "policy/selector.h"
+#include "model/selector.h"
 
 static_assert(BGP_NEXT_HOP_AUTO == 0 && BGP_NEXT_HOP_SELF == 1 && BGP_NEXT_HOP_KEEP == 2,
 	      "bgp_world.h counts the same way");

@@ -14,7 +14,7 @@
 #include "model/key.h"
 #include "model/node.h"
 #include "model/object.h"
-#include "policy/selector.h"
+#include "model/selector.h"
 
 struct reader {
 	struct bgp_world *out;
