@@ -10,14 +10,15 @@
 #include "agent/config.h"
 #include "agent/ipam_runner.h"
 #include "agent/log.h"
+#include "agent/owner.h"
 
-enum { REPAIR_AGAIN_S = 60 };
+enum { REPAIR_AGAIN_S = 60, OWNER_POLL_MS = 20 };
 
 struct cni_boot {
 	struct agent *agent;
 	struct cni_server *server;
 	struct journal *journal, *adding;
-	struct event *again;
+	struct event *again, *owned;
 	void (*done)(void *arg);
 	void *arg;
 	bool begun;
@@ -82,6 +83,22 @@ static void on_repaired(void *arg, struct ipam_op *op, enum ipam_fail fail, cons
 	journal_start(b->adding, on_undone);
 }
 
+/* Nothing is written before this agent is known to be the only one of its name. */
+static void begin(struct cni_boot *b)
+{
+	const struct timeval soon = { .tv_usec = OWNER_POLL_MS * 1000 };
+
+	if (b->agent->owner && owner_waiting(b->agent->owner))
+		evtimer_add(b->owned, &soon);
+	else
+		repair(b, on_repaired);
+}
+
+static void on_owned(evutil_socket_t fd, short what, void *arg)
+{
+	begin(arg);
+}
+
 static void on_picture(void *arg, const struct store_kv *kv)
 {
 	struct cni_boot *b = arg;
@@ -89,7 +106,7 @@ static void on_picture(void *arg, const struct store_kv *kv)
 	if (kv || b->begun)
 		return;
 	b->begun = true;
-	repair(b, on_repaired);
+	begin(b);
 }
 
 static void run(void *arg, const char *line, size_t len, cni_done_fn *done, void *done_arg)
@@ -109,6 +126,7 @@ int cni_boot_new(struct cni_boot **out, struct cni_server *s, struct agent *a,
 
 	*b = (struct cni_boot) { .agent = a, .server = s, .done = done, .arg = arg };
 	b->again = evtimer_new(a->base, on_again, b);
+	b->owned = evtimer_new(a->base, on_owned, b);
 	rc = journal_new(&b->journal, a->base, later, true, run, b, e);
 	if (!rc)
 		rc = journal_new(&b->adding, a->base, adding, false, run, b, e);
@@ -129,6 +147,7 @@ void cni_boot_free(struct cni_boot *b)
 	journal_free(b->journal);
 	journal_free(b->adding);
 	event_free(b->again);
+	event_free(b->owned);
 	free(b);
 }
 

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/cache.h"
 #include "agent/cni_assign.h"
 #include "agent/cni_job.h"
 #include "agent/config.h"
@@ -16,12 +15,11 @@
 #include "agent/journal.h"
 #include "agent/log.h"
 #include "agent/epobj_store.h"
-#include "model/ipamkey.h"
 
 struct del {
 	struct cni_job *job;
 	unsigned waiting; /* outcomes */
-	bool failed;
+	bool failed, legacy; /* legacy: the old handle was tried as well */
 	struct cni_error why;
 };
 
@@ -79,6 +77,19 @@ static void on_wep_removed(void *arg, const struct store_res *res)
 	del_end(d);
 }
 
+static void release_handle(struct del *d, const char *handle);
+
+/* Pods from before Calico had the present handles: theirs was "NAMESPACE.POD". */
+static void release_legacy(struct del *d)
+{
+	const struct cni_call *c = &d->job->call;
+	CLEANUP(freep) char *handle = c->k8s ? xasprintf("%s.%s", c->pod_namespace, c->pod_name) :
+					       xstrdup(c->container_id);
+
+	d->legacy = true;
+	release_handle(d, handle);
+}
+
 static void on_released(void *arg, struct ipam_op *op, enum ipam_fail fail, const struct err *e)
 {
 	struct del *d = arg;
@@ -86,6 +97,8 @@ static void on_released(void *arg, struct ipam_op *op, enum ipam_fail fail, cons
 	if (fail != IPAM_FAIL_NONE) {
 		cni_ipam_fail(&d->why, fail, e->msg);
 		d->failed = true;
+	} else if (!ipam_op_tally(op).released && !d->legacy) {
+		release_legacy(d);
 	}
 	del_end(d);
 }
@@ -98,19 +111,6 @@ static void release_handle(struct del *d, const char *handle)
 	ipam_runner_submit(a->ipam,
 			   ipam_release_handle_op(ipam_runner_world(a->ipam), a->cfg->node, handle),
 			   on_released, d);
-}
-
-/* Pods from before Calico 3.x: the handle was "NAMESPACE.POD". */
-static void release_legacy(struct del *d)
-{
-	const struct cni_call *c = &d->job->call;
-	CLEANUP(freep)
-	char *handle = c->k8s ? xasprintf("%s.%s", c->pod_namespace, c->pod_name)
-			      : xstrdup(c->container_id);
-	CLEANUP(freep) char *key = ipamkey_handle(handle);
-
-	if (cache_get(d->job->agent->cache, key))
-		release_handle(d, handle);
 }
 
 static struct del *del_new(struct cni_job *j)
@@ -132,7 +132,6 @@ static void release_addresses(struct del *d)
 		return;
 	handle = cni_call_handle(&d->job->call);
 	release_handle(d, handle);
-	release_legacy(d);
 }
 
 void cni_op_del(struct cni_job *j)

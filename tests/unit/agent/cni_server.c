@@ -21,12 +21,14 @@
 #include <event2/event.h>
 #include <net/if.h>
 
+#include "agent/agent.h"
 #include "agent/cache.h"
 #include "agent/cni_server.h"
 #include "agent/config.h"
 #include "agent/endpoints.h"
 #include "agent/ipam_runner.h"
 #include "agent/routes.h"
+#include "agent/scopes.h"
 #include "datastore/ds.h"
 #include "lib/json.h"
 #include "lib/str.h"
@@ -38,16 +40,9 @@
 struct world {
 	struct agent a;
 	struct agent_config cfg;
+	struct scopes scopes;
 	char dir[64], run_dir[80], state_dir[80], spec[128], sock[108];
 };
-
-int64_t agent_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* ---- the agent ---- */
 
@@ -66,7 +61,8 @@ static void agent_start(struct world *w)
 	a->cfg = &w->cfg;
 	a->base = event_base_new();
 	must(ds_open(&a->ds, a->base, w->spec, DS_CREATE, &e), &e);
-	a->cache = cache_new(a->base, a->ds, NULL, NULL);
+	scopes_init(&w->scopes, w->cfg.node);
+	a->cache = cache_new(a->base, a->ds, w->scopes.row, &w->scopes);
 	a->routes = routes_new(a, &e);
 	if (!a->routes)
 		fail_msg("%s", e.msg);
@@ -92,6 +88,7 @@ static void agent_end(struct world *w, bool killed)
 	routes_free(a->routes);
 	cache_free(a->cache);
 	ds_close(a->ds);
+	scopes_done(&w->scopes);
 	event_base_free(a->base);
 	if (killed)
 		rename(aside, w->sock);
