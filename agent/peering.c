@@ -42,9 +42,6 @@ enum {
 	CONNS_MAX = 16384,	/* two for each of 5 000 nodes, and some to refuse */
 };
 
-/* Ids that we give; those of the speaker have this bit clear. */
-#define ACCEPTED_ID (UINT64_C(1) << 63)
-
 struct conn {
 	uint64_t id;
 	int fd;
@@ -60,7 +57,7 @@ struct peering {
 	struct bgp_speaker *speaker;
 	struct bgp_peer_configs configs; /* as given to the speaker */
 	struct conn *conns;
-	uint64_t next_id;
+	uint64_t next_id; /* of accepted connections; the speaker's have the highest bit set */
 	struct bgp_listen *listen;
 	struct event *timer, *run, *configure, *hops;
 	struct {
@@ -258,7 +255,7 @@ static void on_accept(void *arg, int fd, const struct addr *remote, uint16_t por
 	struct peering *p = arg;
 	const struct bgp_peer_config *cfg = config_of(p, remote);
 	struct addr local = bgp_socket_local(fd);
-	uint64_t id = p->next_id++ | ACCEPTED_ID;
+	uint64_t id = p->next_id++;
 	char text[ADDR_STR_MAX];
 	struct err e = { 0 };
 
@@ -457,10 +454,8 @@ static void configure_with(struct peering *p, const struct bgp_world *w)
 	const struct bgp_node *self = bgp_world_node(w, cfg->node);
 	struct bgp_global g = { .max_paths = 16 };
 
-	if (!self) {
-		str_addf(&p->remarks, "node %s is not in the datastore yet\n", cfg->node);
-		return;
-	}
+	if (!self)
+		return; /* about to be written: see self.c */
 	g.local_as = bgp_world_as(w, self);
 	g.router_id = bgp_config_router_id(cfg->router_id, self);
 	g.local_v4 = self->v4.addr;
@@ -484,18 +479,37 @@ static void configure_with(struct peering *p, const struct bgp_world *w)
 	log_debug("bgp", "configured", "peers=%zu as=%u", p->configs.n, g.local_as);
 }
 
+/* What was not said before. */
+static void log_remarks(const struct peering *p, const char *before)
+{
+	const char *s = str_text(&p->remarks);
+
+	while (*s) {
+		size_t n = strcspn(s, "\n");
+		CLEANUP(freep) char *line = xstrndup(s, n);
+
+		if (n && !strstr(before, line))
+			log_warn("bgp", "not all of the peering in the datastore is usable", "why=%s",
+				 line);
+		s += n + (s[n] == '\n');
+	}
+}
+
 static void on_configure(evutil_socket_t fd, short what, void *arg)
 {
 	struct peering *p = arg;
 	struct bgp_world w = { 0 };
 	CLEANUP(freep) char *before = str_take(&p->remarks);
 
+	if (!p->agent->cfg->bgp) {
+		p->released = true;
+		fib_release_adopted(p->agent->fib);
+		return;
+	}
 	bgp_world_read(p->agent->cache, p->agent->cfg->node, &w, &p->remarks);
 	configure_with(p, &w);
 	bgp_world_done(&w);
-	if (p->remarks.len && strcmp(before, p->remarks.p) != 0)
-		log_warn("bgp", "the peering in the datastore is not all usable", "why=%s",
-			 p->remarks.p);
+	log_remarks(p, before);
 	if (p->speaker)
 		settle(p);
 }
