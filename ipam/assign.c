@@ -134,10 +134,8 @@ static enum ipam_state adopt_block(struct ipam_op *op, const struct store_res *i
 {
 	if (ipam_slot_read(op, &op->as.candidate, in) < 0)
 		return ipam_giveup_err(op, IPAM_FAIL_CORRUPT);
-	if (op->block && block_held_by(op->block, op->handle_id, NULL) <
-				 handle_count(op->count.h, &op->as.candidate))
-		return ipam_slot_bump(op, adopt_bumped);
-	return adopt_count(op);
+	/* Whatever is on its way there, an allocation or a release, fails from here on. */
+	return op->block ? ipam_slot_bump(op, adopt_bumped) : adopt_count(op);
 }
 
 static enum ipam_state adopt_next(struct ipam_op *op, int ignored)

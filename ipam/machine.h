@@ -103,6 +103,7 @@ struct ipam_take {
 	unsigned family; /* index into want */
 	bool own_only;	 /* only while the block is the owner's */
 	bool counted;	 /* the handle was written for this block */
+	bool bumped;	 /* the block was written, to keep what is held */
 	unsigned n, ords[IPAM_WANT_MAX];
 	int outcome;
 	ipam_then_fn *then;

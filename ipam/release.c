@@ -43,6 +43,18 @@ static const struct block_attr *holder(const struct ipam_proof *proof, const str
 	return a && (a->handle || !a->released_ns) ? a : NULL;
 }
 
+/* From here on it is about this allocation: should the answer get lost, and the address have gone to
+ * somebody else when we look again, it is not his that goes. */
+static void pin(struct ipam_proof *proof, const struct block *b, unsigned ord)
+{
+	const struct block_attr *a = block_attr_of(b, ord);
+
+	if (!proof->handle)
+		proof->handle = xstrdup(a->handle);
+	if (!proof->seq)
+		proof->seq = b->seq_of[ord];
+}
+
 static unsigned pick_proofs(struct ipam_op *op, const struct block *b, unsigned *ords, bool *unsure)
 {
 	unsigned n = 0, ord;
@@ -50,9 +62,12 @@ static unsigned pick_proofs(struct ipam_op *op, const struct block *b, unsigned 
 	vec_foreach (&op->re.proof, it) {
 		if (!prefix_contains(&op->drop.cidr, &it->addr))
 			continue;
-		if (!holder(it, b, &ord) || !proof_holds(it, b, ord))
+		if (!holder(it, b, &ord) || !proof_holds(it, b, ord)) {
 			*unsure = true;
-		else if (!picked(ords, n, ord))
+			continue;
+		}
+		pin(it, b, ord);
+		if (!picked(ords, n, ord))
 			ords[n++] = ord;
 	}
 	return n;
@@ -198,6 +213,8 @@ static void add_proof(struct ipam_op *op, const struct ipam_proof *proof)
 	struct ipam_proof copy = *proof;
 
 	copy.handle = xstrdup(proof->handle);
+	/* "Whoever holds it" means whoever holds it now, not in some cache. */
+	op->fresh = op->fresh || !proof->handle || !proof->seq;
 	vec_push(&op->re.proof, copy);
 }
 

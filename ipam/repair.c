@@ -5,6 +5,7 @@
  *	not confirmed, block in use			claimed again, confirmed
  *	block of ours without affinity: empty		deleted
  *				        in use		affinity made, confirmed
+ *	block of nobody, empty (its last address cooled)	deleted
  *
  * WHY   an agent runs this when it starts: no operation of its own is under way then, so whatever
  *	 is half done stays half done unless it is mended here. Others may be at work meanwhile, on
@@ -36,6 +37,13 @@ static enum ipam_state item_done(struct ipam_op *op, int outcome)
 	return item_next(op);
 }
 
+static enum ipam_state on_ownerless(struct ipam_op *op, const struct store_res *in)
+{
+	ipam_slot_clear(op);
+	op->mend.at++; /* a conflict: somebody uses it, which is as good */
+	return item_next(op);
+}
+
 static enum ipam_state on_block(struct ipam_op *op, const struct store_res *in)
 {
 	struct ipam_aff *it = &op->mend.aff.p[op->mend.at];
@@ -43,6 +51,8 @@ static enum ipam_state on_block(struct ipam_op *op, const struct store_res *in)
 
 	if (ipam_slot_read(op, &cidr, in) < 0)
 		return ipam_giveup_err(op, IPAM_FAIL_CORRUPT);
+	if (!it->rev && op->block && !op->block->affinity && block_is_empty(op->block))
+		return ipam_slot_delete(op, on_ownerless);
 	if (!op->block || !block_owned_by(op->block, op->owner) ||
 	    (it->state == AFFINITY_PENDING_DELETION && block_is_empty(op->block)) ||
 	    (!it->rev && block_is_empty(op->block)))
@@ -90,19 +100,27 @@ static void add_strays(struct ipam_op *op)
 	}
 }
 
+static bool is_cold(const struct ipam_op *op, struct block *b)
+{
+	block_collect(b, op->now_ns, op->config.cooldown_s);
+	return block_is_empty(b);
+}
+
 static enum ipam_state on_blocks(struct ipam_op *op, const struct store_res *in)
 {
 	for (size_t i = 0; i < in->n; i++) {
 		CLEANUP(block_freep) struct block *b = NULL;
 		const char *value = in->kv[i].value;
 
-		if (!strstr(value, op->owner))
+		if (!strstr(value, op->owner) && !strstr(value, "\"affinity\":null"))
 			continue;
 		if (block_decode(value, strlen(value), &b, &op->err) < 0) {
 			err_wrap(&op->err, "%s", in->kv[i].key);
 			repair_note(op);
 		} else if (block_owned_by(b, op->owner)) {
 			vec_push(&op->mend.owned, b->cidr);
+		} else if (!b->affinity && is_cold(op, b)) {
+			vec_push(&op->mend.aff, (struct ipam_aff){ .cidr = b->cidr });
 		}
 	}
 	if (op->mend.stage++ == 0)

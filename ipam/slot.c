@@ -67,6 +67,9 @@ enum ipam_state ipam_slot_delete(struct ipam_op *op, ipam_step_fn *next)
 
 enum ipam_state ipam_slot_bump(struct ipam_op *op, ipam_step_fn *next)
 {
+	/* Nobody's, and what cooled down in it was the last: this is the chance to see it off. */
+	if (!op->block->affinity && block_is_empty(op->block))
+		return ipam_slot_delete(op, next);
 	block_next_write(op->block);
 	return ipam_slot_update(op, next);
 }

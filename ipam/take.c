@@ -144,6 +144,15 @@ static enum ipam_state look_for_ip(struct ipam_op *op)
 
 static enum ipam_state look(struct ipam_op *op, bool sure);
 
+static enum ipam_state on_bumped(struct ipam_op *op, const struct store_res *in)
+{
+	if (in->status != STORE_OK)
+		return read_block(op, true);
+	op->block_rev = in->rev;
+	op->take.bumped = true;
+	return look(op, true);
+}
+
 /* The block says that this ADD is a repeated one. The handle says where else it holds something. */
 static enum ipam_state on_handle(struct ipam_op *op, int ignored)
 {
@@ -164,10 +173,13 @@ static enum ipam_state look(struct ipam_op *op, bool sure)
 	if (!sure && (block_held_by(op->block, op->handle_id, NULL) ||
 		      (t->own_only && !block_owned_by(op->block, op->owner))))
 		return read_block(op, true);
-	if (op->ip.family)
-		return look_for_ip(op);
 	if (op->count.adopt && block_held_by(op->block, op->handle_id, NULL))
 		return ipam_count_read(op, true, on_handle);
+	/* Held since before: a release of it may be on its way, and must fail. */
+	if (!t->counted && !t->bumped && block_held_by(op->block, op->handle_id, NULL))
+		return ipam_slot_bump(op, on_bumped);
+	if (op->ip.family)
+		return look_for_ip(op);
 	add_held(op);
 	if (t->own_only && !block_owned_by(op->block, op->owner))
 		return leave(op, TAKE_NOT_OURS);
@@ -195,7 +207,7 @@ enum ipam_state ipam_take(struct ipam_op *op, const struct prefix *cidr, bool ow
 	t->cidr = *cidr;
 	t->family = cidr->addr.family == IP_V6;
 	t->own_only = own_only;
-	t->counted = false;
+	t->counted = t->bumped = false;
 	t->then = then;
 	ipam_count_for(op, op->handle_id);
 	return have ? look(op, true) : read_block(op, false);
