@@ -80,6 +80,7 @@ size_t bgp_adjout_bytes(const struct bgp_adjout *ao);
 struct bgp_batch {
 	unsigned n_withdrawn, n_items, n_sets;
 	bool end_of_rib; /* after all of this */
+	bool trim;	 /* for bgp_adjout_taken */
 	uint32_t withdrawn[BGP_BATCH_MAX];
 	struct {
 		uint32_t net;
@@ -96,8 +97,10 @@ struct bgp_batch {
 };
 
 /* Take what m has not been told, as much as surely fits into size bytes in messages of msg_max. False:
- * there is nothing; m is asleep until `wake`. */
+ * there is nothing; m is asleep until `wake`. After true the caller formats all of it, and then calls
+ * bgp_adjout_taken: until then the nets in it stay. */
 bool bgp_adjout_pull(struct bgp_adjout *ao, struct bgp_member *m, struct bgp_batch *b, size_t size,
 		     uint32_t msg_max);
+void bgp_adjout_taken(struct bgp_adjout *ao, struct bgp_member *m, const struct bgp_batch *b);
 /* A prefix that was taken could not be sent: the peer does not have it. */
 void bgp_adjout_unsent(struct bgp_member *m, uint32_t net);

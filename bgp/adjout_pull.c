@@ -34,7 +34,7 @@ struct pull {
 static void batch_clear(struct bgp_batch *b)
 {
 	b->n_withdrawn = b->n_items = b->n_sets = 0;
-	b->end_of_rib = false;
+	b->end_of_rib = b->trim = false;
 	b->bytes = 0;
 	memset(b->hash, 0, sizeof(b->hash));
 }
@@ -156,16 +156,14 @@ static void take_entry(struct pull *p, uint32_t e)
 static void pull_log(struct pull *p)
 {
 	struct bgp_member *m = p->m;
-	bool lowest = m->cursor == p->g->base;
 
+	p->b->trim = m->cursor == p->g->base;
 	while (m->cursor < p->g->head && has_room(p)) {
 		uint32_t e = p->g->log[m->cursor++ & (p->g->cap - 1)];
 
 		if (e != BGP_LOG_OVERTAKEN)
 			take_entry(p, e);
 	}
-	if (lowest)
-		bgp_group_trim(p->ao, p->g);
 }
 
 /* Nets that the dump may look at now. */
@@ -233,6 +231,7 @@ bool bgp_adjout_pull(struct bgp_adjout *ao, struct bgp_member *m, struct bgp_bat
 		pull_end_of_rib(&p);
 	if (b->n_items || b->n_withdrawn || b->end_of_rib)
 		return true;
+	bgp_adjout_taken(ao, m, b);
 	if (has_more(m, &p))
 		return false; /* size is too small for one message: asked again */
 	if (!m->asleep) {
@@ -240,6 +239,13 @@ bool bgp_adjout_pull(struct bgp_adjout *ao, struct bgp_member *m, struct bgp_bat
 		p.g->n_asleep++;
 	}
 	return false;
+}
+
+void bgp_adjout_taken(struct bgp_adjout *ao, struct bgp_member *m, const struct bgp_batch *b)
+{
+	/* only who was last can let go of entries */
+	if (b->trim)
+		bgp_group_trim(ao, m->group);
 }
 
 void bgp_adjout_unsent(struct bgp_member *m, uint32_t net)

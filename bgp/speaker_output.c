@@ -108,8 +108,10 @@ static void write_family(struct out *o, enum bgp_af af)
 	o->af = af;
 	sp->adjout[af].hold_end_of_rib = bgp_speaker_holds_end_of_rib(sp, af);
 	while (bgp_adjout_pull(&sp->adjout[af], &p->member[af], sp->batch, o->size - o->len,
-			       o->wire->msg_max))
+			       o->wire->msg_max)) {
 		write_batch(o, sp->batch);
+		bgp_adjout_taken(&sp->adjout[af], &p->member[af], sp->batch);
+	}
 }
 
 size_t bgp_peer_bulk(struct bgp_peer *p, uint8_t *buf, size_t size)
