@@ -8,7 +8,7 @@
  * A completion is never called from inside ds_submit: only from the loop, in the order of
  *submission for one backend connection. Nothing here blocks longer than a short local transaction,
  *except ds_open, which may wait up to two seconds for another process that is making the database.
-*/
+ */
 #pragma once
 
 #include "lib/err.h"

@@ -235,7 +235,7 @@ static int compact_bound(struct kv_txn *t, int64_t *bound)
 
 	*bound = t->compacted;
 	bind_int(t, SQL_TOTALS, 1, t->compacted);
-	bind_int(t, SQL_TOTALS, 2, 16 * KV_COMPACT_EVERY);
+	bind_int(t, SQL_TOTALS, 2, 4 * KV_COMPACT_EVERY);
 	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
 		int64_t rev = sqlite3_column_int64(st, 0);
 

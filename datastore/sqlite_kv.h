@@ -15,7 +15,7 @@ enum {
 			    * misses in a restart */
 	KV_HISTORY_BYTES =
 		64 << 20,      /* the same in bytes, so that big values do not fill the disk */
-	KV_COMPACT_EVERY = 64, /* writes; compaction costs about as much as those it removes */
+	KV_COMPACT_EVERY = 16, /* writes; compaction costs about as much as those it removes */
 };
 
 struct kv_txn {

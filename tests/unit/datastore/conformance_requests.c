@@ -87,38 +87,10 @@ static int by_bytes(const void *a, const void *b)
 /* Names that a pattern match, a collation or an off-by-one at the end of a range would get wrong.
  */
 static const char *const odd_names[] = {
-	"b",
-	"b/c",
-	"bc",
-	"b/",
-	"b/c/d",
-	"B",
-	"b%",
-	"b_",
-	"bX",
-	"b*",
-	"b?",
-	"b[a]",
-	"b-",
-	"b'",
-	"b\"",
-	"b\\",
-	"b\xff",
-	"b\xff\xff",
-	"b\xff"
-	"c",
-	"c",
-	"b\xc3\xa4",
-	"b\x80",
-	"b\x7f",
-	"b ",
-	"b\n",
-	"%",
-	"_",
-	"\xff",
-	"a\xff",
-	"b%25",
-	"b;--",
+	"b",	 "b/c",	      "bc",	"b/",	"b/c/d",     "B",     "b%",    "b_",
+	"bX",	 "b*",	      "b?",	"b[a]", "b-",	     "b'",    "b\"",   "b\\",
+	"b\xff", "b\xff\xff", "b\xff-", "c",	"b\xc3\xa4", "b\x80", "b\x7f", "b ",
+	"b\n",	 "%",	      "_",	"\xff", "a\xff",     "b%25",  "b;--",
 };
 
 static void list_is_by_prefix_and_sorted(void **state)
