@@ -96,26 +96,29 @@ static bool is_write(const struct ds_pending *p)
 	return p->req.verb != STORE_GET && p->req.verb != STORE_LIST;
 }
 
+static void fold_now(struct sqlite_ds *s)
+{
+	if (s->conn.db && !s->conn.damaged)
+		sqlite3_wal_checkpoint_v2(s->conn.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	s->log_pages = 0;
+}
+
 static void fold_maybe(struct sqlite_ds *s)
 {
-	if (s->log_pages >= FOLD_NOW_AT) {
-		sqlite3_wal_checkpoint_v2(s->conn.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-		s->log_pages = 0;
-	} else if (s->log_pages >= FOLD_AT && !event_pending(s->fold, EV_TIMEOUT, NULL)) {
+	if (s->log_pages >= FOLD_NOW_AT)
+		fold_now(s);
+	else if (s->log_pages >= FOLD_AT && !event_pending(s->fold, EV_TIMEOUT, NULL))
 		timer_ms(s->fold, FOLD_QUIET_MS);
-	}
 }
 
 static void fold(evutil_socket_t fd, short what, void *arg)
 {
 	struct sqlite_ds *s = arg;
 
-	if (s->ds.pending) {
+	if (s->ds.pending)
 		timer_ms(s->fold, FOLD_QUIET_MS);
-	} else if (s->conn.db) {
-		sqlite3_wal_checkpoint_v2(s->conn.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-		s->log_pages = 0;
-	}
+	else
+		fold_now(s);
 }
 
 static int batch(struct sqlite_ds *s, struct ds_pending *first, unsigned max, unsigned *n)
@@ -153,6 +156,14 @@ static void refuse(struct sqlite_ds *s, struct ds_pending *p, int rc)
 	ds_refuse(p, status, msg);
 }
 
+static void refuse_write(struct sqlite_ds *s, struct ds_pending *p)
+{
+	if (s->conn.damaged)
+		refuse(s, p, SQLITE_CORRUPT);
+	else
+		ds_refuse(p, STORE_ERROR, "this datastore was opened only for reading");
+}
+
 static void locked(struct sqlite_ds *s, int rc)
 {
 	int64_t now = ds_now_ms();
@@ -174,8 +185,8 @@ static void requests(struct sqlite_ds *s)
 
 	if (!p || event_pending(s->retry, EV_TIMEOUT, NULL))
 		return;
-	if (is_write(p) && s->ds.flags & DS_READONLY) {
-		ds_refuse(p, STORE_ERROR, "this datastore was opened only for reading");
+	if (is_write(p) && (s->ds.flags & DS_READONLY || s->conn.damaged)) {
+		refuse_write(s, p);
 		ds_wake(&s->ds);
 		return;
 	}

@@ -391,6 +391,7 @@ enum store_status sqlite_conn_explain(struct sqlite_conn *c, int rc, char *msg, 
 		return STORE_UNAVAILABLE;
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
+		c->damaged = true;
 		fold_on_close(c, false);
 		snprintf(msg, size, "%s: the database is damaged (%s); restore a copy", c->path,
 			 sqlite3_errstr(rc));

@@ -33,6 +33,7 @@ struct sqlite_conn {
 	char *path;   /* absolute, links resolved */
 	uint64_t dev; /* which file that was when it was opened */
 	uint64_t ino;
+	bool damaged; /* found out while in use: write nothing more */
 	sqlite3_stmt *stmt[SQL_MAX_];
 };
 

@@ -276,6 +276,57 @@ static void damage_in_the_middle(void **state)
 	free(b.p);
 }
 
+static enum store_status ask(struct ds *ds, struct store_req req)
+{
+	struct store_res res = ds_call(ds, req);
+	enum store_status status = res.status;
+
+	assert_true(status == STORE_OK || strstr(res.msg, "damaged"));
+	store_res_done(&res);
+	return status;
+}
+
+/* Damage that is met in use ends all writing; what can be read is read. */
+static void damage_met_in_use(void **state)
+{
+	char *path CLEANUP(freep) = in_dir("in-use");
+	char *spec CLEANUP(freep) = xasprintf("sqlite:%s", path);
+	struct bytes b, after;
+	struct ds *ds;
+	struct err e;
+	int good = 0, bad = 0;
+
+	make_good(path);
+	b = file_bytes(path);
+	memset(b.p + 8 * 4096, 0xa5, 4096);
+	file_write(path, b.p, b.n);
+	assert_int_equal(ds_open(&ds, base, spec, 0, &e), 0);
+	for (int i = 0; i < 300; i++) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "/k/%d", i);
+		switch (ask(ds, store_get(key))) {
+		case STORE_OK:
+			good++;
+			break;
+		case STORE_ERROR:
+			bad++;
+			break;
+		default:
+			fail();
+		}
+	}
+	assert_true(good > 100 && bad > 0);
+	assert_int_equal(ask(ds, store_update("/k/1", "2", 0)), STORE_ERROR);
+	assert_int_equal(ask(ds, store_create("/new", "2")), STORE_ERROR);
+	ds_close(ds);
+	after = file_bytes(path);
+	assert_int_equal(after.n, b.n);
+	assert_memory_equal(after.p, b.p, b.n);
+	free(b.p);
+	free(after.p);
+}
+
 static void nothing_there(void **state)
 {
 	char *path CLEANUP(freep) = in_dir("none"), *deep CLEANUP(freep) = in_dir("no/such/dir");
@@ -428,6 +479,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refused_and_left_alone),
 		cmocka_unit_test(damage_in_the_middle),
+		cmocka_unit_test(damage_met_in_use),
 		cmocka_unit_test(nothing_there),
 		cmocka_unit_test(only_the_owner_may_read),
 		cmocka_unit_test(not_ours_to_read),
