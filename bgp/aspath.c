@@ -113,21 +113,6 @@ static size_t path_head(const uint8_t *p, size_t len, unsigned want, uint8_t *ou
 	return (size_t)(to - out);
 }
 
-/* Append a segment, joined with a sequence before it where the count allows. */
-static size_t append_segment(uint8_t *out, size_t len, const uint8_t *last, const uint8_t *seg)
-{
-	unsigned count = seg[1];
-
-	if (last != NULL && last[0] == BGP_SEGMENT_SEQUENCE && seg[0] == BGP_SEGMENT_SEQUENCE &&
-	    last[1] + count <= 255) {
-		out[(size_t)(last - out) + 1] = (uint8_t)(last[1] + count);
-		memcpy(out + len, seg + 2, count * 4u);
-		return len + count * 4u;
-	}
-	memcpy(out + len, seg, 2 + count * 4u);
-	return len + 2 + count * 4u;
-}
-
 static const uint8_t *last_segment(const uint8_t *p, size_t len)
 {
 	const uint8_t *last = NULL;
@@ -137,10 +122,27 @@ static const uint8_t *last_segment(const uint8_t *p, size_t len)
 	return last;
 }
 
+/* Append a segment to out; into its last sequence when that was cut in the middle to make room. */
+static size_t append_segment(uint8_t *out, size_t len, const uint8_t *seg, bool join)
+{
+	const uint8_t *last = join ? last_segment(out, len) : NULL;
+	unsigned count = seg[1];
+
+	if (last && last[0] == BGP_SEGMENT_SEQUENCE && seg[0] == BGP_SEGMENT_SEQUENCE &&
+	    last[1] + count <= 255) {
+		out[last + 1 - out] = (uint8_t)(last[1] + count);
+		memcpy(out + len, seg + 2, count * 4u);
+		return len + count * 4u;
+	}
+	memcpy(out + len, seg, 2 + count * 4u);
+	return len + 2 + count * 4u;
+}
+
 size_t bgp_path_merge(const uint8_t *path, size_t len, const uint8_t *as4, size_t as4_len,
 		      uint8_t *out)
 {
 	unsigned have = path_length(path, len), known = path_length(as4, as4_len);
+	bool seam = true;
 	size_t n;
 
 	/* RFC 6793 4.2.3: a longer AS4_PATH shows that somebody on the way cut the AS_PATH. */
@@ -149,8 +151,10 @@ size_t bgp_path_merge(const uint8_t *path, size_t len, const uint8_t *as4, size_
 	n = path_head(path, len, have - known, out);
 	for (const uint8_t *seg = as4, *end = as4 + as4_len; seg < end; seg += 2 + seg[1] * 4) {
 		/* RFC 6793 6: confederation segments do not belong here and are left out. */
-		if (seg[0] == BGP_SEGMENT_SEQUENCE || seg[0] == BGP_SEGMENT_SET)
-			n = append_segment(out, n, last_segment(out, n), seg);
+		if (seg[0] != BGP_SEGMENT_SEQUENCE && seg[0] != BGP_SEGMENT_SET)
+			continue;
+		n = append_segment(out, n, seg, seam);
+		seam = false;
 	}
 	return n;
 }
