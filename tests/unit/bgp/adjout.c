@@ -1,0 +1,520 @@
+/* adjout.c - update groups against a plain table per peer: every member ends with what it shall have,
+ * is told nothing twice, and hears a withdrawal only of what it was told */
+#include "bgp/adjout.h"
+
+#include "make.h"
+
+enum { MEMBERS = 12, PREFIXES = 40, ATTRS = 4, SOURCES = 5 };
+
+/* What one played peer was told. */
+struct ear {
+	struct bgp_member m;
+	bool joined, awake;
+	struct bgp_attrs *has[PREFIXES]; /* NULL: nothing; only compared */
+	unsigned end_of_ribs, announced, withdrawn;
+};
+
+struct world {
+	struct bgp_attr_table *t;
+	struct bgp_sources sources;
+	struct bgp_rib rib;
+	struct bgp_policy policy;
+	struct bgp_adjout ao;
+	struct bgp_attrs *attrs[ATTRS];
+	struct bgp_source *src[SOURCES];
+	struct ear ear[MEMBERS];
+	struct bgp_batch batch;
+	bool lax; /* a log that is overtaken may repeat what was there before it */
+};
+
+static struct prefix nth(unsigned i)
+{
+	struct addr a = addr_v4(0x0a000000 + i * 64);
+
+	return prefix_of(&a, 26);
+}
+
+static unsigned number_of(const struct world *w, uint32_t net)
+{
+	struct prefix p = bgp_net_prefix(&w->rib, bgp_rib_net(&w->rib, net));
+	uint64_t i;
+
+	assert_true(addr_offset(&(struct addr){ IP_V4, { 10 } }, &p.addr, PREFIXES * 64, &i));
+	return (unsigned)i / 64;
+}
+
+static void on_wake(void *arg, struct bgp_member *m)
+{
+	(void)arg;
+	((struct ear *)m->owner)->awake = true;
+}
+
+static void net_release(struct world *w, uint32_t net)
+{
+	struct bgp_path one;
+	unsigned n;
+
+	bgp_net_paths(bgp_rib_net(&w->rib, net), &one, &n);
+	if (n || (bgp_rib_net(&w->rib, net)->flags & BGP_NET_DIRTY) || bgp_adjout_holds(&w->ao, net))
+		return;
+	bgp_rib_net_free(&w->rib, net);
+}
+
+static void on_released(void *arg, struct bgp_adjout *ao, uint32_t net)
+{
+	(void)ao;
+	net_release(arg, net);
+}
+
+static void begin(struct world *w)
+{
+	struct bgp_pool pool = { .cidr = make_prefix("10.0.0.0/8") };
+
+	memset(w, 0, sizeof(*w));
+	w->t = bgp_attr_table_new();
+	bgp_sources_init(&w->sources);
+	bgp_rib_init(&w->rib, BGP_AF_IPV4_UNICAST, w->t, &w->sources, 1);
+	w->policy.local_as = 64512;
+	bgp_policy_set_pools(&w->policy, &pool, 1);
+	bgp_adjout_init(&w->ao, &w->rib, &w->policy);
+	w->ao.wake = on_wake;
+	w->ao.released = on_released;
+	w->ao.arg = w;
+	for (unsigned i = 0; i < ATTRS; i++)
+		w->attrs[i] = make_attrs(w->t, &(struct make){ .path = { 100 + i } });
+	for (unsigned i = 0; i < SOURCES; i++) {
+		w->src[i] = bgp_source_new(&w->sources);
+		w->src[i]->ebgp = true;
+		w->src[i]->peer_id = (uint16_t)(i + 1); /* the first ears' */
+	}
+	for (unsigned i = 0; i < MEMBERS; i++)
+		w->ear[i].m.owner = &w->ear[i];
+}
+
+static struct bgp_target target_of(unsigned i)
+{
+	struct bgp_target t;
+
+	memset(&t, 0, sizeof(t));
+	t.ebgp = i % 3 != 0; /* two groups */
+	t.local_as = 64512;
+	t.self = make_addr("10.99.0.1");
+	return t;
+}
+
+static void join(struct world *w, unsigned i)
+{
+	struct bgp_target t = target_of(i);
+
+	memset(w->ear[i].has, 0, sizeof(w->ear[i].has));
+	w->ear[i].end_of_ribs = w->ear[i].announced = w->ear[i].withdrawn = 0;
+	w->ear[i].joined = true;
+	w->ear[i].m = (struct bgp_member){ .owner = &w->ear[i] };
+	bgp_adjout_join(&w->ao, &w->ear[i].m, &t, (uint16_t)(i + 1), true);
+}
+
+static void leave(struct world *w, unsigned i)
+{
+	w->ear[i].joined = w->ear[i].awake = false;
+	bgp_adjout_leave(&w->ao, &w->ear[i].m);
+}
+
+static void end(struct world *w)
+{
+	for (unsigned i = 0; i < MEMBERS; i++) {
+		if (w->ear[i].joined)
+			leave(w, i);
+	}
+	bgp_adjout_done(&w->ao);
+	bgp_rib_done(&w->rib);
+	bgp_policy_done(&w->policy);
+	for (unsigned i = 0; i < ATTRS; i++)
+		bgp_attrs_unref(w->t, w->attrs[i]);
+	bgp_sources_done(&w->sources);
+	bgp_attr_table_free(w->t);
+}
+
+/* In this test the best path is simply the first. */
+static void decide_all(struct world *w)
+{
+	uint32_t net;
+
+	while ((net = bgp_rib_next_dirty(&w->rib)) != BGP_NET_NONE) {
+		struct bgp_net *n = bgp_rib_net(&w->rib, net);
+		struct bgp_path one, best;
+		unsigned count;
+
+		bgp_net_paths(n, &one, &count);
+		for (unsigned i = 0; i < count; i++)
+			bgp_net_set_flags(&w->rib, n, i,
+					  i ? BGP_PATH_USABLE : BGP_PATH_USABLE | BGP_PATH_BEST);
+		bgp_adjout_update(&w->ao, net, bgp_net_best(n, &best) ? &best : NULL);
+		net_release(w, net);
+	}
+}
+
+static void announce(struct world *w, unsigned prefix, unsigned src, unsigned attrs)
+{
+	struct prefix p = nth(prefix);
+
+	bgp_rib_announce(&w->rib, &p, w->src[src], 0, w->attrs[attrs]);
+}
+
+static void withdraw(struct world *w, unsigned prefix, unsigned src)
+{
+	struct prefix p = nth(prefix);
+
+	bgp_rib_withdraw(&w->rib, &p, w->src[src], 0);
+}
+
+static void hear(struct world *w, struct ear *e, bool refresh)
+{
+	const struct bgp_batch *b = &w->batch;
+
+	for (unsigned i = 0; i < b->n_withdrawn; i++) {
+		unsigned n = number_of(w, b->withdrawn[i]);
+
+		assert_non_null(e->has[n]); /* only what was told */
+		e->has[n] = NULL;
+		e->withdrawn++;
+	}
+	for (unsigned s = 0; s < b->n_sets; s++) {
+		for (uint32_t i = b->set[s].first; i != UINT32_MAX; i = b->item[i].next) {
+			unsigned n = number_of(w, b->item[i].net);
+
+			if (!refresh && !w->lax)
+				assert_ptr_not_equal(e->has[n], b->set[s].attrs);
+			e->has[n] = b->set[s].attrs;
+			e->announced++;
+		}
+	}
+	e->end_of_ribs += b->end_of_rib;
+}
+
+/* Up to `size` bytes' worth; false when there was nothing. */
+static bool pull(struct world *w, unsigned i, size_t size, bool refresh)
+{
+	if (!bgp_adjout_pull(&w->ao, &w->ear[i].m, &w->batch, size, BGP_MSG_MAX))
+		return false;
+	hear(w, &w->ear[i], refresh);
+	bgp_adjout_taken(&w->ao, &w->ear[i].m, &w->batch);
+	return true;
+}
+
+static void settle(struct world *w)
+{
+	decide_all(w);
+	while (bgp_adjout_fill(&w->ao, 7))
+		;
+	for (unsigned i = 0; i < MEMBERS; i++) {
+		while (w->ear[i].joined && pull(w, i, 65536, false))
+			;
+	}
+}
+
+/* Has this ear exactly the exports of the best paths, but for its own? */
+static void check_ear(struct world *w, unsigned i)
+{
+	struct ear *e = &w->ear[i];
+	struct bgp_target t = target_of(i);
+	uint32_t has = 0;
+
+	for (unsigned n = 0; n < PREFIXES; n++) {
+		struct prefix p = nth(n);
+		uint32_t net = bgp_rib_find(&w->rib, &p);
+		struct bgp_path best;
+		struct bgp_attrs *want = NULL;
+
+		if (net != BGP_NET_NONE && bgp_net_best(bgp_rib_net(&w->rib, net), &best) &&
+		    bgp_source_at(&w->sources, best.source)->peer_id != i + 1)
+			want = bgp_export_attrs(w->t, &w->policy, &t,
+						bgp_source_at(&w->sources, best.source),
+						best.attrs);
+		assert_ptr_equal(e->has[n], want);
+		has += want != NULL;
+		bgp_attrs_unref(w->t, want);
+	}
+	assert_int_equal(e->m.sent, has);
+}
+
+static void check_all(struct world *w)
+{
+	for (unsigned i = 0; i < MEMBERS; i++) {
+		if (w->ear[i].joined)
+			check_ear(w, i);
+	}
+}
+
+/* ---- cases ---- */
+
+static void never_back_to_the_sender(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	begin(&w);
+	join(&w, 1);
+	join(&w, 2);
+	announce(&w, 0, 1, 0); /* from peer 2, which is ear 1 */
+	settle(&w);
+	assert_null(w.ear[1].has[0]);
+	assert_non_null(w.ear[2].has[0]);
+	assert_int_equal(w.ear[1].withdrawn, 0);
+	/* now ear 2's path replaces it, with the same attributes: only those two are concerned */
+	announce(&w, 0, 2, 0);
+	withdraw(&w, 0, 1);
+	settle(&w);
+	assert_non_null(w.ear[1].has[0]);
+	assert_null(w.ear[2].has[0]);
+	assert_int_equal(w.ear[1].announced, 1);
+	assert_int_equal(w.ear[2].withdrawn, 1);
+	check_all(&w);
+	end(&w);
+}
+
+static void a_new_best_with_equal_attributes_is_not_repeated(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	begin(&w);
+	for (unsigned i = 1; i < 6; i++)
+		join(&w, i);
+	announce(&w, 0, 1, 0);
+	settle(&w);
+	assert_int_equal(w.ear[5].announced, 1);
+	announce(&w, 0, 2, 0);
+	withdraw(&w, 0, 1);
+	settle(&w);
+	assert_int_equal(w.ear[5].announced, 1);
+	assert_int_equal(w.ear[4].announced, 1);
+	check_all(&w);
+	end(&w);
+}
+
+static void what_came_and_went_unseen_is_not_told(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	begin(&w);
+	join(&w, 7);
+	settle(&w);
+	announce(&w, 3, 0, 0);
+	decide_all(&w);
+	withdraw(&w, 3, 0);
+	decide_all(&w); /* the announcement still waits */
+	settle(&w);
+	assert_int_equal(w.ear[7].announced, 0);
+	assert_int_equal(w.ear[7].withdrawn, 0);
+	assert_int_equal(w.rib.count, 0); /* and the net is free again */
+	end(&w);
+}
+
+static void a_newer_change_takes_the_place_of_a_waiting_one(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	begin(&w);
+	join(&w, 7);
+	settle(&w);
+	for (unsigned i = 0; i < 100; i++) {
+		announce(&w, 3, 0, i % ATTRS);
+		decide_all(&w);
+	}
+	settle(&w);
+	assert_int_equal(w.ear[7].announced, 1);
+	check_all(&w);
+	end(&w);
+}
+
+static void end_of_rib_comes_once_and_last(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	begin(&w);
+	for (unsigned i = 0; i < PREFIXES; i++)
+		announce(&w, i, 0, i % ATTRS);
+	decide_all(&w);
+	w.ao.hold_end_of_rib = true;
+	join(&w, 7);
+	settle(&w);
+	assert_int_equal(w.ear[7].announced, PREFIXES);
+	assert_int_equal(w.ear[7].end_of_ribs, 0);
+	w.ear[7].awake = false;
+	bgp_adjout_unhold(&w.ao);
+	assert_true(w.ear[7].awake);
+	settle(&w);
+	assert_int_equal(w.ear[7].end_of_ribs, 1);
+	announce(&w, 0, 0, 1);
+	settle(&w);
+	assert_int_equal(w.ear[7].end_of_ribs, 1);
+	/* a table that is empty has an end, too */
+	join(&w, 0);
+	for (unsigned i = 0; i < PREFIXES; i++)
+		withdraw(&w, i, 0);
+	settle(&w);
+	join(&w, 8);
+	settle(&w);
+	assert_int_equal(w.ear[8].end_of_ribs, 1);
+	end(&w);
+}
+
+static void a_refresh_repeats_without_withdrawing(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	begin(&w);
+	join(&w, 7);
+	join(&w, 8);
+	for (unsigned i = 0; i < PREFIXES; i++)
+		announce(&w, i, 0, i % ATTRS);
+	settle(&w);
+	bgp_adjout_refresh(&w.ao, &w.ear[7].m);
+	announce(&w, 5, 0, 2); /* in the middle of it */
+	decide_all(&w);
+	while (pull(&w, 7, 9000, true))
+		;
+	assert_int_equal(w.ear[7].announced, 2 * PREFIXES + (5 % ATTRS != 2));
+	assert_int_equal(w.ear[7].withdrawn, 0);
+	assert_int_equal(w.ear[7].end_of_ribs, 1);
+	settle(&w);
+	assert_int_equal(w.ear[8].announced, PREFIXES + (5 % ATTRS != 2));
+	check_all(&w);
+	end(&w);
+}
+
+static void sets_are_packed(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	begin(&w);
+	join(&w, 7);
+	settle(&w);
+	for (unsigned i = 0; i < PREFIXES; i++)
+		announce(&w, i, 0, i % 2); /* alternating */
+	decide_all(&w);
+	assert_true(bgp_adjout_pull(&w.ao, &w.ear[7].m, &w.batch, 65536, BGP_MSG_MAX));
+	assert_int_equal(w.batch.n_sets, 2);
+	assert_int_equal(w.batch.n_items, PREFIXES);
+	bgp_adjout_taken(&w.ao, &w.ear[7].m, &w.batch);
+	end(&w);
+}
+
+static void a_pool_may_be_closed(void **state)
+{
+	static struct world w;
+	struct bgp_pool pool = { .cidr = make_prefix("10.0.0.0/8"), .disable_export = true };
+
+	(void)state;
+	begin(&w);
+	join(&w, 7);
+	announce(&w, 0, 0, 0);
+	settle(&w);
+	assert_true(bgp_policy_set_pools(&w.policy, &pool, 1));
+	assert_false(bgp_policy_set_pools(&w.policy, &pool, 1));
+	for (uint32_t i = 0; i < w.rib.n_nets; i++)
+		bgp_rib_dirty(&w.rib, i);
+	settle(&w);
+	assert_null(w.ear[7].has[0]);
+	assert_int_equal(w.ear[7].withdrawn, 1);
+	end(&w);
+}
+
+/* ---- anything, in any order ---- */
+
+static void one_random_step(struct world *w, struct make_rng *r)
+{
+	unsigned i = make_random(r, MEMBERS);
+
+	switch (make_random(r, 12)) {
+	case 0:
+		if (w->ear[i].joined)
+			leave(w, i);
+		else
+			join(w, i);
+		return;
+	case 1:
+	case 2:
+		decide_all(w);
+		return;
+	case 3:
+		bgp_adjout_fill(&w->ao, make_random(r, 20));
+		return;
+	case 4:
+	case 5:
+	case 6:
+		if (w->ear[i].joined)
+			pull(w, i, BGP_MSG_MAX + make_random(r, 5000), false);
+		return;
+	case 7:
+	case 8:
+		withdraw(w, make_random(r, PREFIXES), make_random(r, SOURCES));
+		return;
+	default:
+		announce(w, make_random(r, PREFIXES), make_random(r, SOURCES),
+			 make_random(r, ATTRS));
+	}
+}
+
+static void random_steps_end_right(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		struct make_rng r = { seed };
+
+		begin(&w);
+		/* A -> B -> A while A's holder did not look may say A again */
+		w.lax = true;
+		for (unsigned step = 0; step < 3000; step++) {
+			one_random_step(&w, &r);
+			if (step % 500 == 499) {
+				settle(&w);
+				check_all(&w);
+			}
+		}
+		end(&w);
+	}
+}
+
+static void all_are_woken(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	begin(&w);
+	for (unsigned i = 0; i < MEMBERS; i++)
+		join(&w, i);
+	settle(&w);
+	for (unsigned i = 0; i < MEMBERS; i++)
+		w.ear[i].awake = false;
+	announce(&w, 0, 0, 0);
+	decide_all(&w);
+	for (unsigned i = 0; i < MEMBERS; i++)
+		assert_true(w.ear[i].awake);
+	end(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(never_back_to_the_sender),
+		cmocka_unit_test(a_new_best_with_equal_attributes_is_not_repeated),
+		cmocka_unit_test(what_came_and_went_unseen_is_not_told),
+		cmocka_unit_test(a_newer_change_takes_the_place_of_a_waiting_one),
+		cmocka_unit_test(end_of_rib_comes_once_and_last),
+		cmocka_unit_test(a_refresh_repeats_without_withdrawing),
+		cmocka_unit_test(sets_are_packed),
+		cmocka_unit_test(a_pool_may_be_closed),
+		cmocka_unit_test(random_steps_end_right),
+		cmocka_unit_test(all_are_woken),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
