@@ -1,4 +1,5 @@
-/* completion.c - margayctl completion bash: words for the shell, from the table of commands */
+/* completion.c - what margayctl says about itself: words for the shell, from the table of commands;
+ * its version */
 #include <stdio.h>
 #include <string.h>
 
@@ -79,5 +80,11 @@ int cmd_completion(struct ctl *c, const struct args *a)
 	printf("\";;\n\tesac\n\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
 	       "\t[[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace\n}\n"
 	       "complete -o default -F _margayctl margayctl\n");
+	return CTL_OK;
+}
+
+int cmd_version(struct ctl *c, const struct args *a)
+{
+	printf("margayctl %s\n", MARGAY_VERSION);
 	return CTL_OK;
 }

@@ -5,12 +5,6 @@
 #include "ctl/cmd.h"
 #include "ctl/ctl.h"
 
-int cmd_version(struct ctl *c, const struct args *a)
-{
-	printf("margayctl %s\n", MARGAY_VERSION);
-	return CTL_OK;
-}
-
 int main(int argc, char **argv)
 {
 	struct ctl c = { .run_dir = "/run/margay" };
