@@ -302,7 +302,7 @@ static struct selector *negate(struct selector *s)
 
 static int parse_operand(struct parser *p, struct selector **out)
 {
-	struct selector *s;
+	struct selector *s = NULL;
 	bool negated = false;
 	int rc;
 
@@ -320,7 +320,7 @@ typedef int parse_fn(struct parser *p, struct selector **out);
 static int parse_list(struct parser *p, parse_fn *one, const char *mark, enum selector_op op,
 		      struct selector **out)
 {
-	struct selector *list CLEANUP(selector_freep) = node_new(op), *kid;
+	struct selector *list CLEANUP(selector_freep) = node_new(op), *kid = NULL;
 	int rc;
 
 	do {

@@ -68,7 +68,7 @@ static json_t *base_spec(const struct kind *kind, const char **name)
 
 static int check_with(const struct kind *kind, const char *field, json_t *value, struct err *e)
 {
-	const char *name;
+	const char *name = NULL;
 	json_t *spec = base_spec(kind, &name);
 	struct object o;
 	int rc;
