@@ -6,20 +6,36 @@
 #include <strings.h>
 
 #include "lib/addr.h"
+#include "model/selector.h"
 
 enum {
-	SELECTOR_LEN_MAX = 1024, /* of Calico's schema */
-	IFNAME_LEN_MAX = 15,	 /* IFNAMSIZ less its NUL */
+	FIELD_LEN_MAX = 1024, /* of a selector, in Calico's schema */
+	IFNAME_LEN_MAX = 15,  /* IFNAMSIZ less its NUL */
 };
+
+static bool says_global(const struct selector *s)
+{
+	if (s->op == SELECTOR_GLOBAL)
+		return true;
+	for (size_t i = 0; i < s->n_kids; i++)
+		if (says_global(s->kids[i]))
+			return true;
+	return false;
+}
 
 int selector_field_check(const void *text, struct err *e)
 {
-	const char *s = text;
+	struct selector *s;
+	bool global;
 
-	if (strlen(s) > SELECTOR_LEN_MAX)
-		return err_set(e, -EINVAL, "is %zu characters long: at most %d", strlen(s),
-			       SELECTOR_LEN_MAX);
-	if (strstr(s, "global()"))
+	if (strlen(text) > FIELD_LEN_MAX)
+		return err_set(e, -EINVAL, "is %zu characters long: at most %d", strlen(text),
+			       FIELD_LEN_MAX);
+	if (selector_parse(text, &s, e) < 0)
+		return -EINVAL;
+	global = says_global(s);
+	selector_free(s);
+	if (global)
 		return err_set(e, -EINVAL,
 			       "global() is for namespaces of policies: use all() for everything");
 	return 0;

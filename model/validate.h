@@ -4,7 +4,7 @@
 
 #include "lib/err.h"
 
-/* At most 1024 characters of selector, not global(). */
+/* A selector of at most 1024 characters, without global(). */
 int selector_field_check(const void *text, struct err *e);
 /* "64512:7", or "64512:1:2" (large). */
 int community_field_check(const void *text, struct err *e);
