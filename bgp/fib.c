@@ -251,12 +251,21 @@ enum bgp_fib_step bgp_fib_next(struct bgp_fib *fib, struct bgp_fib_change *out, 
 
 void bgp_fib_retell(struct bgp_fib *fib)
 {
-	for (uint32_t i = 0; i < fib->n; i++) {
-		struct bgp_fib_entry *e = &fib->queue[(fib->head + i) & (fib->cap - 1)];
+	uint32_t n = fib->n, kept = 0;
 
-		hops_unref(fib, e->told);
-		e->told = TOLD_UNKNOWN;
+	/* The walk tells what is there; the queue keeps what is gone. */
+	for (uint32_t i = 0; i < n; i++) {
+		struct bgp_fib_entry e = fib->queue[(fib->head + i) & (fib->cap - 1)];
+		struct bgp_net *net = bgp_rib_net(&fib->rib[e.af], e.net);
+
+		hops_unref(fib, e.told);
+		e.told = TOLD_UNKNOWN;
+		if (net->hops)
+			net->flags &= (uint8_t)~BGP_NET_TELL;
+		else
+			fib->queue[(fib->head + kept++) & (fib->cap - 1)] = e;
 	}
+	fib->n = kept;
 	for (unsigned af = 0; af < BGP_AF_MAX_; af++)
 		fib->retell[af] = 0;
 }

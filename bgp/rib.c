@@ -4,7 +4,7 @@
  *        growing copies only slots[]. Eight bits of the hash stand beside each index: a probe touches
  *        a net only when they match.
  *
- *		slots: [tag|index] ...   chunks: [net net net ...4096] [...]
+ *		slots: [tag|index] ...   chunks: [net net net ...1024] [...]
  *		net:   one path in place (attrs, source, flags)
  *		       or -> list { n, cap, path path path }
  *

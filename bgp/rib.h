@@ -149,7 +149,7 @@ uint32_t bgp_rib_next_dirty(struct bgp_rib *rib);
 /* Forget a prefix without paths. Nobody may hold its index: dirty queue, FIB queue, exports. */
 void bgp_rib_net_free(struct bgp_rib *rib, uint32_t net);
 
-enum { BGP_NETS_PER_CHUNK = 4096 };
+enum { BGP_NETS_PER_CHUNK = 1024 };
 
 /* index < n_nets */
 static inline struct bgp_net *bgp_rib_net(const struct bgp_rib *rib, uint32_t index)

@@ -303,7 +303,7 @@ static void effect(struct net_node *node, const struct bgp_effect *e)
 }
 
 /* What an owner does after each input: effects, some deferred work, the kernel. */
-static void settle(struct net_node *node)
+void net_settle(struct net_node *node)
 {
 	struct bgp_fib_change change;
 	struct bgp_effect e;
@@ -335,7 +335,7 @@ void net_start(struct net_node *node, bool restarting)
 	bgp_speaker_set_pools(node->sp, &pool, 1, node->net->now);
 	bgp_speaker_set_blocks(node->sp, node->blocks, node->n_blocks, node->net->now);
 	bgp_speaker_set_peers(node->sp, node->peers, node->n_peers, node->net->now);
-	settle(node);
+	net_settle(node);
 }
 
 void net_kill(struct net_node *node)
@@ -358,7 +358,7 @@ void net_blocks_changed(struct net_node *node)
 	if (!node->sp)
 		return;
 	bgp_speaker_set_blocks(node->sp, node->blocks, node->n_blocks, node->net->now);
-	settle(node);
+	net_settle(node);
 }
 
 void net_next_hops_changed(struct net_node *node)
@@ -366,7 +366,7 @@ void net_next_hops_changed(struct net_node *node)
 	if (!node->sp)
 		return;
 	bgp_speaker_next_hops_changed(node->sp, node->net->now);
-	settle(node);
+	net_settle(node);
 }
 
 /* This end's socket fails now. */
@@ -381,7 +381,7 @@ static void end_fail(struct net *net, struct net_conn *c, unsigned side)
 	if (!id || !node->sp)
 		return;
 	bgp_speaker_closed(node->sp, id, "broken", net->now);
-	settle(node);
+	net_settle(node);
 }
 
 void net_break(struct net *net, unsigned a, unsigned b)
@@ -442,7 +442,7 @@ static void arrive(struct net *net, struct net_conn *c)
 	/* before anything that is written on it */
 	c->end[0].in.last = net->now + latency(net);
 	post(net, c->end[0].in.last, NET_ANSWER, number, 0);
-	settle(to);
+	net_settle(to);
 }
 
 static void answer(struct net *net, struct net_conn *c)
@@ -459,7 +459,7 @@ static void answer(struct net *net, struct net_conn *c)
 		c->end[0].id = 0;
 		bgp_speaker_connect_failed(node->sp, id, "connection refused", net->now);
 	}
-	settle(node);
+	net_settle(node);
 }
 
 static void deliver(struct net *net, struct net_conn *c, unsigned side)
@@ -473,7 +473,7 @@ static void deliver(struct net *net, struct net_conn *c, unsigned side)
 	c->end[side].in = (struct net_pipe){ .last = in.last };
 	bgp_speaker_received(node->sp, c->end[side].id, in.p, in.n, net->now);
 	free(in.p);
-	settle(node);
+	net_settle(node);
 }
 
 static void closed(struct net *net, struct net_conn *c, unsigned side)
@@ -513,7 +513,7 @@ static void happen(struct net *net, const struct net_event *e)
 		if (!c->end[e->side].id || !node->sp)
 			return;
 		send_some(node, c, e->side);
-		settle(node);
+		net_settle(node);
 		return;
 	}
 }
@@ -544,7 +544,7 @@ void net_run(struct net *net, int64_t until)
 
 			net->now = was > net->now ? was : net->now;
 			bgp_speaker_tick(due->sp, net->now);
-			settle(due);
+			net_settle(due);
 			assert(due->deadline > was); /* else time stands still */
 		} else {
 			struct net_event e = take_event(net);

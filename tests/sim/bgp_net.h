@@ -59,6 +59,8 @@ void net_done(struct net *net);
 void net_start(struct net_node *node, bool restarting);
 /* It dies: no last word, its connections break soon after. */
 void net_kill(struct net_node *node);
+/* What an owner does after each input: effects, deferred work, the kernel. */
+void net_settle(struct net_node *node);
 /* After node->blocks or ->blind has changed. */
 void net_blocks_changed(struct net_node *node);
 void net_next_hops_changed(struct net_node *node);
