@@ -1,10 +1,11 @@
-/* bgp_speaker.c - one peer announces a million /26, another one hears them: the speaker alone
+/* bgp_speaker.c - peers announce a million /26, another one hears them: the speaker alone
  *
  * WHY    What the tables cost, without sockets and kernel: the number to compare with BIRD's
  *        3.0 M routes/s and 97 bytes of peak memory a route (which include its sockets).
- * SHAPE  Two peers of a speaker, played here: bytes go in and come out as the agent would move them.
+ * SHAPE  The peers of a speaker are played here: bytes go in and come out as the agent would move them.
+ *        With several senders each announces the same prefixes, one UPDATE of each in turn.
  *        The incoming UPDATEs are made before the clock starts, and their memory is not counted.
- * RUN    bench-bgp-speaker [routes] [routes per UPDATE]; release build: -Dbuildtype=release */
+ * RUN    bench-bgp-speaker [routes [routes per UPDATE [senders]]]; build: -Dbuildtype=release */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #include "bgp/speaker.h"
 #include "bgp/update.h"
 
-enum { CHUNK = 65536, BUDGET = 4096 };
+enum { CHUNK = 65536, BUDGET = 4096, PEERS_MAX = 501 };
 
 struct feed {
 	uint8_t *p;
@@ -193,7 +194,8 @@ static void hear(struct played *p, const uint8_t *b, size_t n)
 
 struct owner {
 	struct bgp_speaker *sp;
-	struct played peer[2];
+	struct played peer[PEERS_MAX]; /* the last one listens */
+	unsigned n_peers;
 	size_t fib;
 };
 
@@ -208,7 +210,7 @@ static void drain(struct owner *o)
 		while (bgp_speaker_next_fib_change(o->sp, &change))
 			o->fib++;
 		while (bgp_speaker_next_effect(o->sp, &e)) {
-			struct played *p = e.conn == o->peer[1].conn ? &o->peer[1] : &o->peer[0];
+			struct played *p = &o->peer[e.conn - 1];
 			const void *b;
 			size_t len;
 
@@ -222,24 +224,33 @@ static void drain(struct owner *o)
 	}
 }
 
-static void feed_all(struct owner *o, unsigned from, const struct feed *f)
+/* Each sender's feed, a socket read of each in turn. */
+static void feed_all(struct owner *o, const struct feed *f)
 {
-	for (size_t at = 0; at < f->n; at += CHUNK) {
-		size_t n = f->n - at < CHUNK ? f->n - at : CHUNK;
+	bool more = true;
 
-		bgp_speaker_received(o->sp, o->peer[from].conn, f->p + at, n, 1000);
-		drain(o);
+	for (size_t at = 0; more; at += CHUNK) {
+		more = false;
+		for (unsigned i = 0; i + 1 < o->n_peers; i++) {
+			size_t left = at < f[i].n ? f[i].n - at : 0;
+
+			if (!left)
+				continue;
+			bgp_speaker_received(o->sp, o->peer[i].conn, f[i].p + at,
+					     left < CHUNK ? left : CHUNK, 1000);
+			drain(o);
+			more = true;
+		}
 	}
 }
 
 static void connect_peers(struct owner *o)
 {
-	struct bgp_peer_config cfg[2] = { 0 };
-	struct addr local = o->peer[0].addr;
+	static struct bgp_peer_config cfg[PEERS_MAX];
+	struct addr local = addr_v4(0x0a630001);
 	uint8_t buf[256];
 
-	local.b[3] = 1;
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < o->n_peers; i++) {
 		cfg[i].addr = o->peer[i].addr;
 		cfg[i].port = BGP_PORT;
 		cfg[i].remote_as = o->peer[i].as;
@@ -248,8 +259,8 @@ static void connect_peers(struct owner *o)
 		cfg[i].hold_s = 240;
 		cfg[i].prefix_limit = 16000000;
 	}
-	bgp_speaker_set_peers(o->sp, cfg, 2, 1000);
-	for (unsigned i = 0; i < 2; i++) {
+	bgp_speaker_set_peers(o->sp, cfg, o->n_peers, 1000);
+	for (unsigned i = 0; i < o->n_peers; i++) {
 		bgp_speaker_accept(o->sp, o->peer[i].conn, &o->peer[i].addr, 1, &local, 1000);
 		bgp_speaker_received(o->sp, o->peer[i].conn, buf,
 				     make_open(buf, sizeof(buf), &o->peer[i]), 1000);
@@ -257,24 +268,47 @@ static void connect_peers(struct owner *o)
 	}
 }
 
+static void report(const struct owner *o, size_t routes, size_t senders, double s, long before)
+{
+	const struct played *p = &o->peer[o->n_peers - 1];
+	double all = (double)(routes * senders);
+
+	printf("announce: %zu routes from each of %zu: %.3f s, %.2f M routes/s; "
+	       "heard %zu in %zu messages\n",
+	       routes, senders, s, all / s / 1e6, p->routes, p->messages);
+	printf("memory: %.1f bytes a route at peak, %.1f when settled; %zu FIB changes\n",
+	       (double)(peak_kib() - before) * 1024 / all,
+	       (double)(resident_kib() - before) * 1024 / all, o->fib);
+}
+
+static size_t number(int argc, char **argv, int i, size_t otherwise)
+{
+	return argc > i ? strtoul(argv[i], NULL, 10) : otherwise;
+}
+
 int main(int argc, char **argv)
 {
-	size_t routes = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000000;
-	size_t per = argc > 2 ? strtoul(argv[2], NULL, 10) : 100;
+	static struct feed up[PEERS_MAX], down[PEERS_MAX];
+	static struct owner o;
+	size_t routes = number(argc, argv, 1, 1000000), per = number(argc, argv, 2, 100);
+	size_t senders = number(argc, argv, 3, 1);
 	struct bgp_global global = { .local_as = 64512, .router_id = 0x0a630001, .max_paths = 16 };
 	struct bgp_pool pool = { 0 };
-	struct feed up = { 0 }, down = { 0 };
-	struct owner o = { 0 };
-	long before, settled;
-	double t0, t1, t2;
+	long before;
+	double t;
 
-	for (unsigned i = 0; i < 2; i++) {
+	o.n_peers = (unsigned)senders + 1;
+	if (!senders || o.n_peers > PEERS_MAX || !per || !routes)
+		return 2;
+	for (unsigned i = 0; i < o.n_peers; i++) {
 		o.peer[i].addr = addr_v4(0x0a630002 + i);
 		o.peer[i].as = 65001 + i;
 		o.peer[i].conn = 1 + i;
+		if (i < senders) {
+			make_updates(&up[i], &o.peer[i], routes, per);
+			make_withdraws(&down[i], routes);
+		}
 	}
-	make_updates(&up, &o.peer[0], routes, per);
-	make_withdraws(&down, routes);
 	global.local_v4 = addr_v4(0x0a630001);
 	o.sp = bgp_speaker_new(&global, 1);
 	prefix_parse("0.0.0.0/0", &pool.cidr);
@@ -282,26 +316,21 @@ int main(int argc, char **argv)
 	connect_peers(&o);
 	before = peak_kib() > resident_kib() ? peak_kib() : resident_kib();
 
-	t0 = seconds();
-	feed_all(&o, 0, &up);
-	t1 = seconds();
-	settled = resident_kib();
-	printf("announce: %zu routes, %zu per UPDATE: %.3f s, %.2f M routes/s; heard %zu in %zu messages\n",
-	       routes, per, t1 - t0, (double)routes / (t1 - t0) / 1e6, o.peer[1].routes,
-	       o.peer[1].messages);
-	printf("memory: %.1f bytes a route at peak, %.1f when settled; %zu FIB changes\n",
-	       (double)(peak_kib() - before) * 1024 / (double)routes,
-	       (double)(settled - before) * 1024 / (double)routes, o.fib);
-	if (o.peer[1].routes != routes)
+	t = seconds();
+	feed_all(&o, up);
+	report(&o, routes, senders, seconds() - t, before);
+	if (o.peer[senders].routes < routes)
 		return 1;
-	t1 = seconds();
-	feed_all(&o, 0, &down);
-	t2 = seconds();
-	printf("withdraw: %.3f s, %.2f M routes/s\n", t2 - t1, (double)routes / (t2 - t1) / 1e6);
-	if (o.peer[1].routes != 2 * routes || bgp_speaker_prefix_count(o.sp, BGP_AF_IPV4_UNICAST))
+	t = seconds();
+	feed_all(&o, down);
+	t = seconds() - t;
+	printf("withdraw: %.3f s, %.2f M routes/s\n", t, (double)(routes * senders) / t / 1e6);
+	if (bgp_speaker_prefix_count(o.sp, BGP_AF_IPV4_UNICAST))
 		return 1;
 	bgp_speaker_free(o.sp);
-	free(up.p);
-	free(down.p);
+	for (unsigned i = 0; i < PEERS_MAX; i++) {
+		free(up[i].p);
+		free(down[i].p);
+	}
 	return 0;
 }
