@@ -44,6 +44,7 @@ struct add {
 	bool noted, attached, stored;
 	bool aborted; /* the plugin said so: the answer is ok */
 	bool failed;  /* why is set; undo as soon as the step at hand is over */
+	bool away;    /* the store does not take writes: undoing now would only wait for it again */
 	struct cni_error why;
 };
 
@@ -138,7 +139,9 @@ static void undo(struct add *a)
 	if (a->attached)
 		endpoints_detach(j->agent->endpoints, a->key, j->call.container_id);
 	a->attached = false;
-	if (a->stored)
+	if (a->away)
+		undo_later(a, a->why.msg);
+	else if (a->stored)
 		epobj_remove(j->agent, a->key, j->call.container_id, on_wep_removed, a);
 	else
 		undo_addresses(a);
@@ -231,6 +234,8 @@ static void on_stored(void *arg, const struct store_res *res)
 {
 	struct add *a = arg;
 
+	if (res->status == STORE_UNAVAILABLE)
+		a->away = true;
 	if (res->status != STORE_OK && !a->failed) {
 		a->failed = true;
 		cni_store_fail(&a->why, res, "WorkloadEndpoint");
@@ -352,6 +357,7 @@ static void on_assigned(void *arg, const struct cni_error *f)
 {
 	struct add *a = arg;
 
+	a->away = a->got.unsure;
 	if (f && !a->failed) {
 		a->failed = true;
 		a->why = *f;

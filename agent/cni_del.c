@@ -1,9 +1,8 @@
 /* cni_del.c - DEL and IPAM_DEL: everything of a container is given back, as often as it is asked
  *
- * SHAPE  The route goes at once. Endpoint and addresses are given back at the same time; when both
- *        outcomes are there the call is answered. With the store away the request goes into the
- *        journal and the answer is yes: a pod can always be deleted.
- * SPEC  cni.md 5.1, 5.2, 7.4 */
+ * SHAPE  The route goes at once, then the endpoint, then the addresses. With the store away the
+ * request goes into the journal and the answer is yes: a pod can always be deleted. SPEC
+ * cni.md 5.1, 5.2, 7.4 */
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +17,6 @@
 
 struct del {
 	struct cni_job *job;
-	unsigned waiting; /* outcomes */
 	bool failed, legacy; /* legacy: the old handle was tried as well */
 	struct cni_error why;
 };
@@ -54,8 +52,6 @@ static void del_end(struct del *d)
 	struct cni_job *j = d->job;
 	struct cni_error f = d->why;
 
-	if (--d->waiting)
-		return;
 	if (!d->failed) {
 		log_info("cni", "detached", "who=%s container=%s", j->who, j->call.container_id);
 		cni_job_ok(j, NULL);
@@ -66,25 +62,15 @@ static void del_end(struct del *d)
 	}
 }
 
-static void on_wep_removed(void *arg, const struct store_res *res)
-{
-	struct del *d = arg;
-
-	if (res->status != STORE_OK && res->status != STORE_NOT_FOUND) {
-		cni_store_fail(&d->why, res, "WorkloadEndpoint");
-		d->failed = true;
-	}
-	del_end(d);
-}
-
 static void release_handle(struct del *d, const char *handle);
 
 /* Pods from before Calico had the present handles: theirs was "NAMESPACE.POD". */
 static void release_legacy(struct del *d)
 {
 	const struct cni_call *c = &d->job->call;
-	CLEANUP(freep) char *handle = c->k8s ? xasprintf("%s.%s", c->pod_namespace, c->pod_name) :
-					       xstrdup(c->container_id);
+	CLEANUP(freep)
+	char *handle = c->k8s ? xasprintf("%s.%s", c->pod_namespace, c->pod_name)
+			      : xstrdup(c->container_id);
 
 	d->legacy = true;
 	release_handle(d, handle);
@@ -94,11 +80,13 @@ static void on_released(void *arg, struct ipam_op *op, enum ipam_fail fail, cons
 {
 	struct del *d = arg;
 
+	if (fail == IPAM_FAIL_NONE && !ipam_op_tally(op).released && !d->legacy) {
+		release_legacy(d);
+		return;
+	}
 	if (fail != IPAM_FAIL_NONE) {
 		cni_ipam_fail(&d->why, fail, e->msg);
 		d->failed = true;
-	} else if (!ipam_op_tally(op).released && !d->legacy) {
-		release_legacy(d);
 	}
 	del_end(d);
 }
@@ -107,10 +95,32 @@ static void release_handle(struct del *d, const char *handle)
 {
 	struct agent *a = d->job->agent;
 
-	d->waiting++;
 	ipam_runner_submit(a->ipam,
 			   ipam_release_handle_op(ipam_runner_world(a->ipam), a->cfg->node, handle),
 			   on_released, d);
+}
+
+static void release_addresses(struct del *d)
+{
+	CLEANUP(freep) char *handle = cni_call_handle(&d->job->call);
+
+	if (cni_call_ours(&d->job->call))
+		release_handle(d, handle);
+	else
+		del_end(d);
+}
+
+static void on_epobj_removed(void *arg, const struct store_res *res)
+{
+	struct del *d = arg;
+
+	if (res->status == STORE_OK || res->status == STORE_NOT_FOUND) {
+		release_addresses(d);
+		return;
+	}
+	cni_store_fail(&d->why, res, "WorkloadEndpoint");
+	d->failed = true;
+	del_end(d);
 }
 
 static struct del *del_new(struct cni_job *j)
@@ -120,18 +130,7 @@ static struct del *del_new(struct cni_job *j)
 	j->op = d;
 	j->op_free = del_free;
 	d->job = j;
-	d->waiting = 1; /* this call itself, until everything is under way */
 	return d;
-}
-
-static void release_addresses(struct del *d)
-{
-	CLEANUP(freep) char *handle = NULL;
-
-	if (!cni_call_ours(&d->job->call))
-		return;
-	handle = cni_call_handle(&d->job->call);
-	release_handle(d, handle);
 }
 
 void cni_op_del(struct cni_job *j)
@@ -140,7 +139,6 @@ void cni_op_del(struct cni_job *j)
 	struct cni_job *add =
 		cni_job_find(j->server, "ADD", j->call.container_id, j->call.ifname, j);
 	struct cni_error f;
-	struct del *d;
 
 	if (add)
 		cni_add_cancel(add, "its DEL came while ADD was under way");
@@ -149,24 +147,16 @@ void cni_op_del(struct cni_job *j)
 		defer(j, &f);
 		return;
 	}
-	d = del_new(j);
-	d->waiting++;
-	epobj_remove(j->agent, key, j->call.container_id, on_wep_removed, d);
-	release_addresses(d);
-	del_end(d);
+	epobj_remove(j->agent, key, j->call.container_id, on_epobj_removed, del_new(j));
 }
 
 void cni_op_ipam_del(struct cni_job *j)
 {
 	CLEANUP(freep) char *handle = cni_call_handle(&j->call);
 	struct cni_error f;
-	struct del *d;
 
-	if (cni_ready(j->agent, &f) < 0) {
+	if (cni_ready(j->agent, &f) < 0)
 		defer(j, &f);
-		return;
-	}
-	d = del_new(j);
-	release_handle(d, handle);
-	del_end(d);
+	else
+		release_handle(del_new(j), handle);
 }

@@ -21,12 +21,18 @@
 #include "agent/config.h"
 #include "agent/ipam_world.h"
 
+enum {
+	SLOW_MS = 1000,	 /* an answer "not now" that took so long */
+	SPARE_MS = 3000, /* is the answer to everything for so long */
+};
+
 struct job {
 	struct job *next, *prev;
 	struct ipam_op *op;
 	ipam_done_fn *done;
 	void *arg;
 	int64_t since_ms;
+	bool doomed; /* was waiting when the store turned out not to answer */
 };
 
 struct ipam_runner {
@@ -36,8 +42,10 @@ struct ipam_runner {
 	struct job *queue; /* its head runs */
 	unsigned n;
 	bool running;
-	struct store_req req; /* of the head, to be carried out */
-	struct event *kick;   /* begin, or carry out after a pause */
+	struct err away;		  /* what the doomed are told */
+	int64_t asked_ms, spare_until_ms; /* the last request to the store; not before */
+	struct store_req req;		  /* of the head, to be carried out */
+	struct event *kick;		  /* begin, or carry out after a pause */
 };
 
 /* ---- writes that enter the picture ---- */
@@ -81,6 +89,16 @@ static void kick_in(struct ipam_runner *r, unsigned ms)
 	evtimer_add(r->kick, &tv);
 }
 
+/* The store does not answer, which took seconds to find out: who waited does not find out again. */
+static void doom_waiting(struct ipam_runner *r, const struct err *e)
+{
+	struct job *j;
+
+	r->away = *e;
+	DL_FOREACH (r->queue, j)
+		j->doomed = true;
+}
+
 static void head_end(struct ipam_runner *r, enum ipam_fail fail, const struct err *e)
 {
 	struct job *j = r->queue;
@@ -88,6 +106,8 @@ static void head_end(struct ipam_runner *r, enum ipam_fail fail, const struct er
 	DL_DELETE(r->queue, j);
 	r->n--;
 	r->running = false;
+	if (fail == IPAM_FAIL_UNAVAILABLE && !j->doomed)
+		doom_waiting(r, e);
 	/* Begun from the loop: the one that is told may submit more. */
 	if (r->queue)
 		event_active(r->kick, EV_TIMEOUT, 0);
@@ -100,7 +120,25 @@ static void head_step(struct ipam_runner *r, const struct store_res *in);
 
 static void on_answer(void *arg, struct store_res *res)
 {
-	head_step(arg, res);
+	struct ipam_runner *r = arg;
+	int64_t now = agent_now_ms();
+
+	/* A machine asks again several times, and to undo again: with a store that makes everybody
+	 * wait to the end of its patience that is half a minute, and everything else waits behind.
+	 */
+	if (res->status == STORE_UNAVAILABLE && now - r->asked_ms >= SLOW_MS)
+		r->spare_until_ms = now + SPARE_MS;
+	head_step(r, res);
+}
+
+/* Was it so slow a moment ago that it is not asked now? */
+static bool spared(const struct ipam_runner *r, struct store_res *res)
+{
+	if (agent_now_ms() >= r->spare_until_ms)
+		return false;
+	*res = (struct store_res) { .status = STORE_UNAVAILABLE };
+	str_copy(res->msg, sizeof(res->msg), "the datastore did not answer a moment ago");
+	return true;
 }
 
 /* Carry the head's request out. True when *res is its answer already. */
@@ -114,6 +152,11 @@ static bool carry_out(struct ipam_runner *r, struct store_res *res)
 		store_req_done(&req);
 		return true;
 	}
+	if (spared(r, res)) {
+		store_req_done(&req);
+		return true;
+	}
+	r->asked_ms = agent_now_ms();
 	if (req.verb == STORE_GET || req.verb == STORE_LIST)
 		ds_submit(r->agent->ds, req, on_answer, r);
 	else
@@ -162,6 +205,10 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 			head_step(r, &res);
 			store_res_done(&res);
 		}
+		return;
+	}
+	if (r->queue->doomed) {
+		head_end(r, IPAM_FAIL_UNAVAILABLE, &r->away);
 		return;
 	}
 	if (agent_now_ms() - r->queue->since_ms > IPAM_WAIT_S * 1000) {

@@ -30,6 +30,7 @@ struct journal {
 	VEC(char *) names; /* of this pass */
 	size_t at;
 	bool passing, again;
+	bool kept; /* an entry of our own is about to be noticed */
 	unsigned waiting, retry_s;
 };
 
@@ -188,6 +189,11 @@ static void on_step(evutil_socket_t fd, short what, void *arg)
 	}
 	path = xasprintf("%s/%s", j->dir, j->names.p[j->at]);
 	rc = entry_read(path, &text);
+	/* A note that its writer's end left empty: nothing had been done yet. */
+	if (rc == 0 && !text.len && j->notify < 0) {
+		unlink(path);
+		rc = -ENOENT;
+	}
 	if (rc == 0) {
 		j->run(j->arg, str_text(&text), text.len, on_done, j);
 		str_done(&text);
@@ -228,8 +234,15 @@ static void drain(const struct journal *j)
 
 static void on_noticed(evutil_socket_t fd, short what, void *arg)
 {
-	drain(arg);
-	pass(arg);
+	struct journal *j = arg;
+
+	drain(j);
+	/* What we kept ourselves could not be done a moment ago. */
+	if (j->kept)
+		retry_later(j);
+	else
+		pass(j);
+	j->kept = false;
 }
 
 /* Without inotify entries wait for the next start: worse, not wrong. */
@@ -326,6 +339,8 @@ int journal_keep(struct journal *j, const char *container_id, const char *ifname
 		rc = err_set(e, -errno, "%s: %s", path, strerror(errno));
 	if (rc < 0)
 		unlink(temp);
+	else
+		j->kept = true;
 	return rc;
 }
 

@@ -20,6 +20,7 @@
 
 #include <event2/event.h>
 #include <net/if.h>
+#include <sqlite3.h>
 
 #include "agent/agent.h"
 #include "agent/cache.h"
@@ -196,7 +197,7 @@ static void turn(struct world *w)
 /* The next line, or NULL when the agent closed. */
 static json_t *hear(struct world *w, int fd)
 {
-	int64_t until = agent_now_ms() + 25000;
+	int64_t until = agent_now_ms() + 45000;
 	struct str in = { 0 };
 	json_t *o = NULL;
 	char c;
@@ -892,6 +893,43 @@ static void locked_datastore(void **state)
 	expect_nothing_left(w);
 }
 
+/* Another process sits on the database: ADD says try again and leaves nothing, DEL is noted. */
+static void store_that_cannot_be_written(void **state)
+{
+	struct world *w = *state;
+	CLEANUP(freep) char *ip = add(w, "c1", "pod1");
+	sqlite3 *other;
+	json_t *o;
+	int fd;
+
+	fd = add_half(w, "c3", "pod3", &o);
+	assert_true(is_ok(o));
+	make_veth(host_if(o));
+	assert_int_equal(sqlite3_open(strchr(w->spec, ':') + 1, &other), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	/* Between the halves: the endpoint cannot be written, and the undoing is noted. */
+	say_ready(fd, host_if(o));
+	json_decref(o);
+	o = hear(w, fd);
+	assert_non_null(o);
+	expect_fail(o, 11, "WorkloadEndpoint");
+	close(fd);
+	assert_int_equal(notes(w, "cni-journal"), 1);
+	expect_fail(call(w, "ADD", "c2", "pod2"), 11, "");
+	sh("ip link del calice0906292e2");
+	expect_ok(call(w, "DEL", "c1", "pod1"));
+	assert_true(notes(w, "cni-journal") >= 2);
+	assert_int_equal(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(other);
+	/* Their own ADDs hurry them. */
+	json_decref(call(w, "ADD", "c1", "pod1"));
+	for (int i = 0; i < 1000 && notes(w, "cni-journal"); i++)
+		turn(w);
+	settle(w);
+	expect_nothing_left(w);
+	assert_false(route_there(ip));
+}
+
 static void status_says_broken(void **state)
 {
 	struct world *w = *state;
@@ -1070,6 +1108,7 @@ int main(void)
 		TEST(addresses_for_other_plugins),
 		TEST(journal_is_replayed),
 		TEST(locked_datastore),
+		TEST(store_that_cannot_be_written),
 		TEST(status_says_broken),
 		TEST(hostile_lines),
 		TEST(too_many_connections),

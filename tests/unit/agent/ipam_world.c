@@ -43,15 +43,18 @@ static void defaults(void **state)
 static void what_disables(void **state)
 {
 	assert_true(good(POOL("\"cidr\":\"10.0.0.0/16\",\"disabled\":true"), NULL).disabled);
-	assert_true(good("{\"metadata\":{\"name\":\"p\",\"deletionTimestamp\":\"t\"},\"spec\":{\"cidr\":"
+	assert_true(good("{\"metadata\":{\"name\":\"p\",\"deletionTimestamp\":\"t\"},\"spec\":{"
+			 "\"cidr\":"
 			 "\"10.0.0.0/16\"}}",
 			 NULL)
 			    .disabled);
-	assert_true(good("{\"metadata\":{\"name\":\"p\"},\"spec\":{\"cidr\":\"10.0.0.0/16\"},\"status\":{"
+	assert_true(good("{\"metadata\":{\"name\":\"p\"},\"spec\":{\"cidr\":\"10.0.0.0/"
+			 "16\"},\"status\":{"
 			 "\"conditions\":[{\"type\":\"Allocatable\",\"status\":\"False\"}]}}",
 			 NULL)
 			    .disabled);
-	assert_false(good("{\"metadata\":{\"name\":\"p\"},\"spec\":{\"cidr\":\"10.0.0.0/16\"},\"status\":{"
+	assert_false(good("{\"metadata\":{\"name\":\"p\"},\"spec\":{\"cidr\":\"10.0.0.0/"
+			  "16\"},\"status\":{"
 			  "\"conditions\":[{\"type\":\"Allocatable\",\"status\":\"True\"}]}}",
 			  NULL)
 			     .disabled);
@@ -68,17 +71,27 @@ static void selectors_and_uses(void **state)
 			     .selects_namespace);
 	assert_true(good(POOL("\"cidr\":\"10.0.0.0/16\",\"namespaceSelector\":\"!has(x)\""), NULL)
 			    .selects_namespace);
-	assert_int_equal(good(POOL("\"cidr\":\"10.0.0.0/16\",\"allowedUses\":[\"LoadBalancer\"]"), NULL).uses,
-			 IPAM_USE_LOAD_BALANCER);
-	assert_true(good(POOL("\"cidr\":\"10.0.0.0/16\",\"assignmentMode\":\"Manual\""), NULL).manual);
+	assert_int_equal(
+		good(POOL("\"cidr\":\"10.0.0.0/16\",\"allowedUses\":[\"LoadBalancer\"]"), NULL)
+			.uses,
+		IPAM_USE_LOAD_BALANCER);
+	assert_true(
+		good(POOL("\"cidr\":\"10.0.0.0/16\",\"assignmentMode\":\"Manual\""), NULL).manual);
 }
 
 static void not_valid(void **state)
 {
 	static const char *const bad[] = {
-		"", "[]", "{}", POOL(""), POOL("\"cidr\":7"), POOL("\"cidr\":\"10.0.0.1/16\""),
-		POOL("\"cidr\":\"10.0.0.0\""), POOL("\"cidr\":\"10.0.0.0/16\",\"blockSize\":8"),
-		POOL("\"cidr\":\"10.0.0.0/28\""), POOL("\"cidr\":\"10.0.0.0/16\",\"blockSize\":\"26\""),
+		"",
+		"[]",
+		"{}",
+		POOL(""),
+		POOL("\"cidr\":7"),
+		POOL("\"cidr\":\"10.0.0.1/16\""),
+		POOL("\"cidr\":\"10.0.0.0\""),
+		POOL("\"cidr\":\"10.0.0.0/16\",\"blockSize\":8"),
+		POOL("\"cidr\":\"10.0.0.0/28\""),
+		POOL("\"cidr\":\"10.0.0.0/16\",\"blockSize\":\"26\""),
 		POOL("\"cidr\":\"10.0.0.0/16\",\"nodeSelector\":\"a =\""),
 		POOL("\"cidr\":\"10.0.0.0/16\",\"disabled\":\"no\""),
 		"{\"spec\":{\"cidr\":\"10.0.0.0/16\"}}",
