@@ -9,6 +9,23 @@
 #include <string.h>
 
 #include "lib/str.h"
+#include "model/ippool.h"
+
+_Static_assert((int)IPPOOL_WORKLOAD == IPAM_USE_WORKLOAD && (int)IPPOOL_TUNNEL == IPAM_USE_TUNNEL &&
+		       (int)IPPOOL_LOAD_BALANCER == IPAM_USE_LOAD_BALANCER,
+	       "one set of bits");
+
+struct ipam_pool pool_from(const struct ippool *p, bool selects_node, bool selects_namespace)
+{
+	return (struct ipam_pool) { .name = p->name,
+				    .cidr = p->cidr,
+				    .block_len = (uint8_t)p->block_size,
+				    .disabled = p->disabled || p->deleting || p->not_allocatable,
+				    .manual = p->assignment == IPPOOL_MANUAL,
+				    .uses = p->allowed_uses,
+				    .selects_node = selects_node,
+				    .selects_namespace = selects_namespace };
+}
 
 uint32_t fnv1(const char *text)
 {

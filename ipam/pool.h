@@ -3,6 +3,12 @@
 
 #include "ipam/op.h"
 
+struct ippool;
+
+/* An IPPool as the allocator sees it. The name is borrowed. The selectors' verdicts are the
+ * caller's. */
+struct ipam_pool pool_from(const struct ippool *p, bool selects_node, bool selects_namespace);
+
 /* A request's view of one family. */
 struct pool_query {
 	const struct ipam_world *world;

@@ -43,8 +43,8 @@ static const struct block_attr *holder(const struct ipam_proof *proof, const str
 	return a && (a->handle || !a->released_ns) ? a : NULL;
 }
 
-/* From here on it is about this allocation: should the answer get lost, and the address have gone to
- * somebody else when we look again, it is not his that goes. */
+/* From here on it is about this allocation: should the answer get lost, and the address have gone
+ * to somebody else when we look again, it is not his that goes. */
 static void pin(struct ipam_proof *proof, const struct block *b, unsigned ord)
 {
 	const struct block_attr *a = block_attr_of(b, ord);

@@ -120,7 +120,7 @@ static enum ipam_state on_blocks(struct ipam_op *op, const struct store_res *in)
 		} else if (block_owned_by(b, op->owner)) {
 			vec_push(&op->mend.owned, b->cidr);
 		} else if (!b->affinity && is_cold(op, b)) {
-			vec_push(&op->mend.aff, (struct ipam_aff){ .cidr = b->cidr });
+			vec_push(&op->mend.aff, (struct ipam_aff) { .cidr = b->cidr });
 		}
 	}
 	if (op->mend.stage++ == 0)

@@ -12,7 +12,7 @@
 
 enum {
 	IPAMCONFIG_COOLDOWN_MAX = 1200, /* seconds */
-	IPAMCONFIG_BLOCKS_MAX = 1 << 20,
+	IPAMCONFIG_BLOCKS_MAX = INT32_MAX,
 };
 
 struct ipamconfig {

@@ -125,31 +125,57 @@ static void both_have_one(struct world *w)
 #define STRICT "{\"strict_affinity\":true,\"auto_allocate_blocks\":true}"
 
 static const struct scenario scenarios[] = {
-	{ "two hosts race for the only block, the loser borrows", NULL, one_block,
+	{ "two hosts race for the only block, the loser borrows",
+	  NULL,
+	  one_block,
 	  { { add0 }, { add1 } } },
-	{ "two hosts race for the only block, the loser may not borrow", STRICT, one_block,
+	{ "two hosts race for the only block, the loser may not borrow",
+	  STRICT,
+	  one_block,
 	  { { add0 }, { add1 } } },
-	{ "two pods of one host race for its first block", NULL, one_block, { { add0 }, { add3 } } },
-	{ "the last address of a block goes while another host borrows", NULL, zero_has_one,
+	{ "two pods of one host race for its first block",
+	  NULL,
+	  one_block,
+	  { { add0 }, { add3 } } },
+	{ "the last address of a block goes while another host borrows",
+	  NULL,
+	  zero_has_one,
 	  { { del0 }, { add1 } } },
-	{ "an empty block is taken over while its owner comes back", NULL, zero_had_one,
+	{ "an empty block is taken over while its owner comes back",
+	  NULL,
+	  zero_had_one,
 	  { { add0 }, { add1 } } },
 	{ "the same, strictly", STRICT, zero_had_one, { { add0 }, { add1 } } },
-	{ "a host gives its block back while it needs it", NULL, zero_has_one,
+	{ "a host gives its block back while it needs it",
+	  NULL,
+	  zero_has_one,
 	  { { handback0 }, { add3 } } },
-	{ "a host gives its block back while another host's pod leaves it", NULL, both_have_one,
+	{ "a host gives its block back while another host's pod leaves it",
+	  NULL,
+	  both_have_one,
 	  { { handback0 }, { del1 } } },
-	{ "repair comes between the two writes of an ADD", NULL, zero_has_one,
+	{ "repair comes between the two writes of an ADD",
+	  NULL,
+	  zero_has_one,
 	  { { repair2 }, { add1 } } },
-	{ "repair comes between the two writes of a DEL", NULL, both_have_one,
+	{ "repair comes between the two writes of a DEL",
+	  NULL,
+	  both_have_one,
 	  { { repair2 }, { del1 } } },
 	{ "two repairs", NULL, both_have_one, { { repair0 }, { repair2 } } },
-	{ "DEL and ADD again under one handle, beside a repair", NULL, zero_has_one,
+	{ "DEL and ADD again under one handle, beside a repair",
+	  NULL,
+	  zero_has_one,
 	  { { del0, add0 }, { repair2 } } },
 	{ "one address for two", NULL, two_addresses, { { add0 }, { take_first } } },
 	{ "three hosts and two addresses", NULL, two_addresses, { { add0 }, { add1 }, { add2 } } },
-	{ "ADD, take-over and repair at once", NULL, zero_had_one, { { add0 }, { add1 }, { repair2 } } },
-	{ "ADD, give-back and repair at once", NULL, zero_has_one,
+	{ "ADD, take-over and repair at once",
+	  NULL,
+	  zero_had_one,
+	  { { add0 }, { add1 }, { repair2 } } },
+	{ "ADD, give-back and repair at once",
+	  NULL,
+	  zero_has_one,
 	  { { add1 }, { handback0 }, { repair2 } } },
 };
 
@@ -200,9 +226,9 @@ static int choose(struct world *w, struct actor *a, struct schedule *s, int last
 static void advance(struct world *w, struct actor *a, struct schedule *s)
 {
 	bool here = s->fault && s->n_steps - 1 == s->fault_at;
-	enum fate fate = !here || s->fault == DIES ? FATE_DONE :
-			 s->fault == DONE_LOST	   ? FATE_DONE_LOST :
-						     FATE_LOST;
+	enum fate fate = !here || s->fault == DIES ? FATE_DONE
+			 : s->fault == DONE_LOST   ? FATE_DONE_LOST
+						   : FATE_LOST;
 
 	if (here && s->fault == DIES) {
 		task_abandon(&a->task);
