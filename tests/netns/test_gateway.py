@@ -27,7 +27,7 @@ def test_without_a_default_route(labs):
 
 
 def test_with_a_default_route_and_when_it_comes_and_goes(labs):
-    lab = labs(nodes=1, tor=True, default_route=True, manifest=POOL)
+    lab = labs(nodes=1, tor=True, default_route=True)
     node = lab.nodes[0]
     pod = node.add_pod("web")
     assert answers(pod)
