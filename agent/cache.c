@@ -271,6 +271,15 @@ static void retry_later(struct cache *c, const char *why)
 	c->retry_ms = c->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : c->retry_ms * 2;
 }
 
+/* The store is older than the picture: it was restored from a copy, or replaced. Nothing of the picture
+ * is newer than what it says. */
+static void forget_revisions(struct cache *c)
+{
+	log_warn("cache", "the datastore has gone back; taking it as it is now");
+	vec_foreach(&c->kvs, kv)
+		(*kv)->rev = 0;
+}
+
 static void listed(void *arg, struct store_res *res)
 {
 	struct cache *c = arg;
@@ -281,6 +290,8 @@ static void listed(void *arg, struct store_res *res)
 		return;
 	}
 	c->retry_ms = RETRY_MIN_MS;
+	if (res->rev < c->rev)
+		forget_revisions(c);
 	c->rev = res->rev;
 	if (c->is_lost)
 		log_info("cache", "the datastore can be reached again", "rev=%lld",

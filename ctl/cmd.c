@@ -15,24 +15,28 @@ const struct opt global_opts[] = {
 	{ 0 },
 };
 
+/* clang-format off */
 #define OPT_FILE      { "filename", 'f', "FILE", "Manifest: a file, a folder, or - for stdin." }
 #define OPT_RECURSIVE { "recursive", 'R', NULL, "Look into folders of the folder, too." }
 #define OPT_EMPTY     { "skip-empty", 0, NULL, "No resource in the files is no error." }
 #define OPT_NAMESPACE { "namespace", 'n', "NS", "Namespace, for kinds that have one." }
 #define OPTS(...)     (const struct opt[]){ __VA_ARGS__, { 0 } }
+/* clang-format on */
 
 /* The order of opts is the order of args.opt: the functions name them in enums. */
 const struct cmd commands[] = {
 	{ "get", "(KIND [NAME...] | -f FILE)", "Show resources.", WORDS_KINDS,
 	  OPTS(OPT_FILE, OPT_RECURSIVE, OPT_NAMESPACE,
 	       { "all-namespaces", 'A', NULL, "Resources of every namespace." },
-	       { "export", 0, NULL, "Leave out what only this cluster knows: uid, times, revision." }),
+	       { "export", 0, NULL,
+		 "Leave out what only this cluster knows: uid, times, revision." }),
 	  cmd_get },
 	{ "apply", "-f FILE", "Create resources, or change those that exist.", WORDS_NONE,
 	  OPTS(OPT_FILE, OPT_RECURSIVE, OPT_EMPTY, OPT_NAMESPACE), cmd_apply },
 	{ "create", "-f FILE", "Create resources.", WORDS_NONE,
 	  OPTS(OPT_FILE, OPT_RECURSIVE, OPT_EMPTY, OPT_NAMESPACE,
-	       { "skip-exists", 0, NULL, "A resource that exists is no error, and stays as it is." }),
+	       { "skip-exists", 0, NULL,
+		 "A resource that exists is no error, and stays as it is." }),
 	  cmd_create },
 	{ "replace", "-f FILE", "Change resources that exist.", WORDS_NONE,
 	  OPTS(OPT_FILE, OPT_RECURSIVE, OPT_EMPTY, OPT_NAMESPACE), cmd_replace },
@@ -42,8 +46,17 @@ const struct cmd commands[] = {
 	  cmd_delete },
 	{ "validate", "-f FILE", "Check manifests without a datastore.", WORDS_NONE,
 	  OPTS(OPT_FILE, OPT_RECURSIVE, OPT_EMPTY), cmd_validate },
-	{ "completion", "bash", "Print completion for a shell: source <(margayctl completion bash).",
-	  WORDS_SHELLS, NULL, cmd_completion },
+	{ "explain", "KIND", "Say which fields a kind has and what they may be.", WORDS_KINDS, NULL,
+	  cmd_explain },
+	{ "node status", "", "What the agent of this node is doing, and its BGP sessions.",
+	  WORDS_NONE, NULL, cmd_node_status },
+	{ "bgp neighbors", "[ADDRESS]", "The BGP sessions of this node in numbers.", WORDS_NONE, NULL,
+	  cmd_bgp_neighbors },
+	{ "bgp routes", "[PREFIX]", "The paths that this node knows over BGP, and why one is best.",
+	  WORDS_NONE, NULL, cmd_bgp_routes },
+	{ "completion", "bash",
+	  "Print completion for a shell: source <(margayctl completion bash).", WORDS_SHELLS, NULL,
+	  cmd_completion },
 	{ "version", "", "Print the version.", WORDS_NONE, NULL, cmd_version },
 	{ 0 },
 };
@@ -117,7 +130,8 @@ static int set_output(struct ctl *c, const char *value, struct err *e)
 			return 0;
 		}
 	}
-	return err_set(e, -EINVAL, "--output: must be table, wide, yaml or json, is \"%.40s\"", value);
+	return err_set(e, -EINVAL, "--output: must be table, wide, yaml or json, is \"%.40s\"",
+		       value);
 }
 
 static int set_global(struct ctl *c, int i, const char *value, bool *help, struct err *e)
@@ -177,8 +191,8 @@ static int take_option(struct reader *r)
 	}
 	i = opt_find(global_opts, arg, &value);
 	if (i < 0)
-		return err_set(r->e, -EINVAL, "%.60s: no such option%s%s; see margayctl %s%s--help", arg,
-			       r->cmd ? " of " : "", r->cmd ? r->cmd->name : "",
+		return err_set(r->e, -EINVAL, "%.60s: no such option%s%s; see margayctl %s%s--help",
+			       arg, r->cmd ? " of " : "", r->cmd ? r->cmd->name : "",
 			       r->cmd ? r->cmd->name : "", r->cmd ? " " : "");
 	rc = take_value(r, &global_opts[i], &value);
 	return rc < 0 ? rc : set_global(r->c, i, value, r->help, r->e);
@@ -214,7 +228,7 @@ int cmd_parse(struct ctl *c, int argc, char *const *argv, const char **word, con
 	bool only_words = false;
 	int rc = 0;
 
-	*a = (struct args){ .word = word };
+	*a = (struct args) { .word = word };
 	*help = false;
 	for (; rc == 0 && r.at < argc; r.at++) {
 		if (!only_words && !strcmp(argv[r.at], "--"))

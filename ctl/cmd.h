@@ -1,8 +1,8 @@
 /* cmd.h - commands of margayctl: one row and one function each.
  *
  * A command adds a row to the table in cmd.c and a function `int cmd_NAME(struct ctl *c, const
- * struct args *a)` in a file of its own; help, completion and the parsing of its options follow from
- * the row. The function returns the program's exit status: 0 all done, 1 something was not. */
+ * struct args *a)` in a file of its own; help, completion and the parsing of its options follow
+ * from the row. The function returns the program's exit status: 0 all done, 1 something was not. */
 #pragma once
 
 #include "lib/err.h"
@@ -23,7 +23,8 @@ struct opt {
 struct args {
 	const char *const *word; /* [n_words] what is no option, in order */
 	size_t n_words;
-	/* By the order of the command's opts: the value ("" for one that takes none); NULL: not given. */
+	/* By the order of the command's opts: the value ("" for one that takes none); NULL: not
+	 * given. */
 	const char *opt[CMD_OPTS_MAX];
 };
 
@@ -45,9 +46,9 @@ struct cmd {
 extern const struct cmd commands[]; /* ended by a row without name */
 extern const struct opt global_opts[];
 
-/* Take argv apart: options of the program into *c, then the command and its arguments. word has room
- * for argc pointers. -EINVAL: e says what is wrong. *cmd is NULL when there is none or help is asked
- * for (*help). */
+/* Take argv apart: options of the program into *c, then the command and its arguments. word has
+ * room for argc pointers. -EINVAL: e says what is wrong. *cmd is NULL when there is none or help is
+ * asked for (*help). */
 int cmd_parse(struct ctl *c, int argc, char *const *argv, const char **word, const struct cmd **cmd,
 	      struct args *a, bool *help, struct err *e);
 /* The help of one command; of all when cmd is NULL. */
@@ -59,5 +60,9 @@ int cmd_create(struct ctl *c, const struct args *a);
 int cmd_replace(struct ctl *c, const struct args *a);
 int cmd_delete(struct ctl *c, const struct args *a);
 int cmd_validate(struct ctl *c, const struct args *a);
+int cmd_explain(struct ctl *c, const struct args *a);
 int cmd_completion(struct ctl *c, const struct args *a);
 int cmd_version(struct ctl *c, const struct args *a);
+int cmd_node_status(struct ctl *c, const struct args *a);
+int cmd_bgp_neighbors(struct ctl *c, const struct args *a);
+int cmd_bgp_routes(struct ctl *c, const struct args *a);
