@@ -471,13 +471,13 @@ static void add_check_del(void **state)
 static void check_finds_what_is_wrong(void **state)
 {
 	struct world *w = *state;
-	CLEANUP(freep) char *ip = add(w, "c1", "pod1");
 	CLEANUP(freep)
 	char *other = request("CHECK", "c1", "pod1", "eth0",
 			      ",\"prevResult\":{\"interfaces\":[{\"name\":\"calice0906292e2\"},"
 			      "{\"name\":\"eth0\"}],\"ips\":[{\"address\":\"9.9.9.9/32\","
 			      "\"interface\":1}]}");
 
+	free(add(w, "c1", "pod1"));
 	expect_ok(call(w, "CHECK", "c1", "pod1"));
 	expect_fail(ask(w, other), 101, "9.9.9.9");
 	expect_fail(call(w, "CHECK", "c2", "pod1"), 101, "another container");
@@ -534,9 +534,9 @@ static void new_sandbox_replaces_the_old(void **state)
 static void second_attachment_is_refused(void **state)
 {
 	struct world *w = *state;
-	CLEANUP(freep) char *ip = add(w, "c1", "pod1");
 	CLEANUP(freep) char *line = request("ADD", "c1", "pod1", "net1", "");
 
+	free(add(w, "c1", "pod1"));
 	expect_fail(ask(w, line), 7, "already has a margay interface, eth0");
 	assert_int_equal(count_taken(w), 1);
 	assert_int_equal(notes(w, "cni-adding"), 0);
@@ -1029,7 +1029,7 @@ static void gc_frees_what_is_stale(void **state)
 	struct world *w = *state;
 	CLEANUP(freep) char *live = add(w, "c1", "pod1");
 	CLEANUP(freep) char *dead = add(w, "c2", "pod2");
-	CLEANUP(freep) char *young = NULL, *block = NULL, *old = NULL;
+	CLEANUP(freep) char *young = NULL, *block = NULL;
 	struct store_res res = ds_call(w->a.ds, store_list(BLOCK));
 	char year[8];
 	time_t now = time(NULL);
