@@ -15,11 +15,11 @@
 #include "datastore/ds.h"
 #include "model/key.h"
 
-#define AGENT_FILE	 "/etc/margay/margayd.yaml"
+#define AGENT_FILE	  "/etc/margay/margayd.yaml"
 #define DATASTORE_DEFAULT "sqlite:/var/lib/margay/margay.db"
 
 enum {
-	TRIES_MAX = 10,	    /* while the store is unavailable ... */
+	TRIES_MAX = 10,	       /* while the store is unavailable ... */
 	TRY_AGAIN_US = 200000, /* ... so far apart */
 };
 
@@ -130,7 +130,8 @@ static int failed(const struct store_res *res, const char *what, struct err *e)
 	case STORE_EXISTS:
 		return err_set(e, code, "%s: exists already", what);
 	case STORE_CONFLICT:
-		return err_set(e, code, "%s: was changed by somebody else: get it again and repeat", what);
+		return err_set(e, code, "%s: was changed by somebody else: get it again and repeat",
+			       what);
 	case STORE_OK:
 	case STORE_UNAVAILABLE:
 	case STORE_ERROR:
@@ -170,7 +171,8 @@ int ctl_call(struct ctl *c, struct store_req req, const char *what, struct store
 
 static char *name_of(const struct kind *kind, const char *ns, const char *name)
 {
-	return ns ? xasprintf("%s %s/%s", kind->name, ns, name) : xasprintf("%s %s", kind->name, name);
+	return ns ? xasprintf("%s %s/%s", kind->name, ns, name)
+		  : xasprintf("%s %s", kind->name, name);
 }
 
 char *ctl_name(const struct object *o)

@@ -46,8 +46,8 @@ void ctl_close(struct ctl *c);
 int ctl_call(struct ctl *c, struct store_req req, const char *what, struct store_res *res,
 	     struct err *e);
 
-/* Resources. ns NULL: every namespace. Stored objects that are broken are told on stderr, counted in
- * *broken (may be NULL), and left out. */
+/* Resources. ns NULL: every namespace. Stored objects that are broken are told on stderr, counted
+ * in *broken (may be NULL), and left out. */
 int ctl_get(struct ctl *c, const struct kind *kind, const char *ns, const char *name,
 	    struct object *out, struct err *e);
 int ctl_list(struct ctl *c, const struct kind *kind, const char *ns, struct object_vec *out,

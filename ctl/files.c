@@ -45,7 +45,7 @@ static void read_docs(struct manifests *m, const char *name, const struct str *b
 		ctl_error("%s", e.msg);
 		m->n_bad++;
 	}
-	vec_foreach(&docs, doc) {
+	vec_foreach (&docs, doc) {
 		if (objects_from_doc(doc, &m->object, &e) < 0) {
 			ctl_error("%s", e.msg);
 			m->n_bad++;
@@ -120,7 +120,7 @@ int manifests_read(const char *path, bool recursive, struct manifests *out, stru
 void manifests_done(struct manifests *m)
 {
 	objects_done(&m->object);
-	vec_foreach(&m->name, name)
+	vec_foreach (&m->name, name)
 		free(*name);
 	vec_done(&m->name);
 }

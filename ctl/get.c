@@ -44,7 +44,8 @@ static int get_words(struct ctl *c, const struct args *a, struct got *g, struct 
 	int rc;
 
 	if (!a->n_words)
-		return err_set(e, -EINVAL, "what to get is missing: a kind such as ippools, or -f FILE");
+		return err_set(e, -EINVAL,
+			       "what to get is missing: a kind such as ippools, or -f FILE");
 	if ((rc = kind_get(a->word[0], &g->kind, e)) < 0)
 		return rc;
 	g->show_ns = g->kind->flags & KIND_NAMESPACED && (ns || a->opt[GET_ALL]);
@@ -68,7 +69,7 @@ static int get_file(struct ctl *c, const struct args *a, struct got *g, struct e
 	int rc = manifests_read(a->opt[GET_FILE], a->opt[GET_RECURSIVE], &m, e);
 
 	g->n_failed += m.n_bad;
-	vec_foreach(&m.object, o) {
+	vec_foreach (&m.object, o) {
 		get_one(c, g, o->kind, o->ns ? o->ns : ns, o->name);
 		g->kind = o == m.object.p || g->kind == o->kind ? o->kind : NULL;
 	}
@@ -118,7 +119,7 @@ static void print_table(struct ctl *c, const struct kind *kind, struct got *g)
 	for (const struct column *col = cols; col->head; col++)
 		table_add(&t, xstrdup(col->head));
 	t.n_cols = t.cell.n;
-	vec_foreach(&g->object, o) {
+	vec_foreach (&g->object, o) {
 		if (o->kind != kind)
 			continue;
 		if (g->show_ns)
@@ -139,7 +140,7 @@ static void print_tables(struct ctl *c, struct got *g)
 	for (size_t i = 0; (kind = kind_at(i)); i++) {
 		bool any = kind == g->kind;
 
-		vec_foreach(&g->object, o)
+		vec_foreach (&g->object, o)
 			any |= o->kind == kind;
 		if (!any)
 			continue;
@@ -174,9 +175,10 @@ int cmd_get(struct ctl *c, const struct args *a)
 	if (rc < 0)
 		ctl_error("%s", e.msg);
 	if (a->opt[GET_EXPORT] && g.one)
-		vec_foreach(&g.object, o)
+		vec_foreach (&g.object, o)
 			strip(o);
-	/* Asked for by name and not there: the message said so, an empty table would say nothing. */
+	/* Asked for by name and not there: the message said so, an empty table would say nothing.
+	 * */
 	if (rc == 0 && (g.object.n || !(g.n_failed || a->n_words > 1)))
 		print(c, &g);
 	objects_done(&g.object);

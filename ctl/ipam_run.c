@@ -46,22 +46,23 @@ static int read_pools(struct ctl *c, struct ipam_facts *f, struct err *e)
 	struct object_vec pools = { 0 };
 	int rc = ctl_list(c, kind_find("IPPool"), NULL, &pools, NULL, e);
 
-	vec_foreach(&pools, o) {
+	vec_foreach (&pools, o) {
 		struct ippool p;
 
 		if (ippool_decode(o, &p, NULL) < 0)
 			continue;
 		vec_push(&f->name, xstrdup(p.name));
-		vec_push(&f->pool, (struct ipam_pool){
-					   .name = f->name.p[f->name.n - 1],
-					   .cidr = p.cidr,
-					   .block_len = (uint8_t)p.block_size,
-					   .disabled = p.disabled || p.deleting || p.not_allocatable,
-					   .manual = p.assignment == IPPOOL_MANUAL,
-					   .uses = p.allowed_uses,
-					   .selects_node = true,
-					   .selects_namespace = true,
-				   });
+		vec_push(&f->pool,
+			 (struct ipam_pool) {
+				 .name = f->name.p[f->name.n - 1],
+				 .cidr = p.cidr,
+				 .block_len = (uint8_t)p.block_size,
+				 .disabled = p.disabled || p.deleting || p.not_allocatable,
+				 .manual = p.assignment == IPPOOL_MANUAL,
+				 .uses = p.allowed_uses,
+				 .selects_node = true,
+				 .selects_namespace = true,
+			 });
 		ippool_done(&p);
 	}
 	objects_done(&pools);
@@ -74,9 +75,9 @@ static int read_reservations(struct ctl *c, struct ipam_facts *f, struct err *e)
 	struct field_cidrs ranges = { 0 };
 	int rc = ctl_list(c, kind_find("IPReservation"), NULL, &list, NULL, e);
 
-	vec_foreach(&list, o)
+	vec_foreach (&list, o)
 		ipreservation_ranges(o, &ranges, NULL);
-	vec_foreach(&ranges, p)
+	vec_foreach (&ranges, p)
 		vec_push(&f->reserved, *p);
 	vec_done(&ranges);
 	objects_done(&list);
@@ -87,7 +88,7 @@ int ipam_facts_read(struct ctl *c, struct ipam_facts *f, struct err *e)
 {
 	int rc;
 
-	*f = (struct ipam_facts){ 0 };
+	*f = (struct ipam_facts) { 0 };
 	rc = read_pools(c, f, e);
 	if (rc == 0)
 		rc = read_reservations(c, f, e);
@@ -95,13 +96,13 @@ int ipam_facts_read(struct ctl *c, struct ipam_facts *f, struct err *e)
 		ipam_facts_done(f);
 		return rc;
 	}
-	f->world = (struct ipam_world){ f->pool.p, f->pool.n, f->reserved.p, f->reserved.n };
+	f->world = (struct ipam_world) { f->pool.p, f->pool.n, f->reserved.p, f->reserved.n };
 	return 0;
 }
 
 void ipam_facts_done(struct ipam_facts *f)
 {
-	vec_foreach(&f->name, name)
+	vec_foreach (&f->name, name)
 		free(*name);
 	vec_done(&f->name);
 	vec_done(&f->pool);

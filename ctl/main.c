@@ -7,7 +7,8 @@
 
 int main(int argc, char **argv)
 {
-	struct ctl c = { .run_dir = "/run/margay" };
+	const char *run_dir = getenv("MARGAY_RUN_DIR");
+	struct ctl c = { .run_dir = run_dir && *run_dir ? run_dir : "/run/margay" };
 	const char **word = xcalloc((size_t)argc + 1, sizeof(*word));
 	const struct cmd *cmd;
 	struct str text = { 0 };

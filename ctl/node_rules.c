@@ -12,8 +12,8 @@
 #include "lib/fields.h"
 #include "model/wep.h"
 
-static int release_addresses(struct ctl *c, const struct ipam_facts *f, const struct field_cidrs *ips,
-			     struct err *e)
+static int release_addresses(struct ctl *c, const struct ipam_facts *f,
+			     const struct field_cidrs *ips, struct err *e)
 {
 	struct ipam_proof *proof = xcalloc(ips->n, sizeof(*proof));
 	struct ipam_op *op;
@@ -21,7 +21,7 @@ static int release_addresses(struct ctl *c, const struct ipam_facts *f, const st
 
 	for (size_t i = 0; i < ips->n; i++)
 		proof[i].addr = ips->p[i].addr;
-	op = ipam_release_op(&(struct ipam_release){
+	op = ipam_release_op(&(struct ipam_release) {
 		.world = f->world, .host = "", .proof = proof, .n_proof = ips->n });
 	rc = ips->n ? ipam_run(c, op, e) : 0;
 	ipam_op_free(op);
@@ -35,7 +35,7 @@ static int delete_endpoints(struct ctl *c, const struct ipam_facts *f, const cha
 	struct object_vec list = { 0 };
 	int rc = ctl_list(c, kind_find("WorkloadEndpoint"), NULL, &list, NULL, e);
 
-	vec_foreach(&list, o) {
+	vec_foreach (&list, o) {
 		struct wep w;
 
 		if (rc < 0 || wep_decode(o, &w, NULL) < 0)
@@ -74,7 +74,7 @@ static int release_tunnels(struct ctl *c, const struct ipam_facts *f, const char
 static int hand_back(struct ctl *c, const struct ipam_facts *f, const char *node, struct err *e)
 {
 	struct ipam_op *op = ipam_handback_op(
-		&(struct ipam_handback){ .world = f->world, .host = node, .even_used = true });
+		&(struct ipam_handback) { .world = f->world, .host = node, .even_used = true });
 	int rc = ipam_run(c, op, e);
 
 	ipam_op_free(op);
@@ -86,7 +86,7 @@ static int delete_peers(struct ctl *c, const char *node, struct err *e)
 	struct object_vec list = { 0 };
 	int rc = ctl_list(c, kind_find("BGPPeer"), NULL, &list, NULL, e);
 
-	vec_foreach(&list, o) {
+	vec_foreach (&list, o) {
 		const char *name = NULL;
 
 		if (rc < 0 || js_str(o->json, "spec.node", &name, NULL) <= 0 || strcmp(name, node))
@@ -135,7 +135,8 @@ int node_delete(struct ctl *c, struct object *stored, int64_t rev, struct err *e
 	if (rc == 0)
 		rc = ctl_delete(c, stored, rev, e);
 	else
-		err_wrap(e, "Node %s: was not deleted, some of what belongs to it was", stored->name);
+		err_wrap(e, "Node %s: was not deleted, some of what belongs to it was",
+			 stored->name);
 	ipam_facts_done(&facts);
 	return rc;
 }

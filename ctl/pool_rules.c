@@ -1,8 +1,8 @@
 /* pool_rules.c - pools beside other pools, and their deletion
  *
- * SHAPE  Deletion: set disabled, so that nobody takes another block; give all its blocks back (those
- *        in use stay, without an owner, until their last pod is gone); delete the pool. A crash in
- *        between leaves a disabled pool, and deleting it again goes on from there. */
+ * SHAPE  Deletion: set disabled, so that nobody takes another block; give all its blocks back
+ *        (those in use stay, without an owner, until their last pod is gone); delete the pool. A
+ *        crash in between leaves a disabled pool, and deleting it again goes on from there. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,7 @@ static int check_others(struct ctl *c, const struct ippool *p, struct err *e)
 	VEC(struct ippool) pools = { 0 };
 	int rc = ctl_list(c, kind_find("IPPool"), NULL, &objects, NULL, e);
 
-	vec_foreach(&objects, o) {
+	vec_foreach (&objects, o) {
 		struct ippool other;
 
 		if (ippool_decode(o, &other, NULL) == 0)
@@ -32,7 +32,7 @@ static int check_others(struct ctl *c, const struct ippool *p, struct err *e)
 	}
 	if (rc == 0)
 		rc = ippool_check_overlap(p, pools.p, pools.n, e);
-	vec_foreach(&pools, other)
+	vec_foreach (&pools, other)
 		ippool_done(other);
 	vec_done(&pools);
 	objects_done(&objects);
@@ -132,7 +132,7 @@ static int hand_back(struct ctl *c, const struct ippool *p, struct err *e)
 
 	if (rc < 0)
 		return rc;
-	op = ipam_handback_op(&(struct ipam_handback){
+	op = ipam_handback_op(&(struct ipam_handback) {
 		.world = facts.world, .pool = p->cidr, .even_used = true });
 	rc = ipam_run(c, op, e);
 	if (rc < 0)
@@ -157,7 +157,8 @@ int pool_delete(struct ctl *c, struct object *stored, int64_t rev, struct err *e
 	if (rc == 0)
 		rc = list_blocks(c, &p.cidr, &blocks, &in_use, e);
 	if (rc == 0 && in_use)
-		ctl_error("IPPool %s: %u of its addresses are still in use: other nodes have no routes "
+		ctl_error("IPPool %s: %u of its addresses are still in use: other nodes have no "
+			  "routes "
 			  "to these pods any more, make them anew",
 			  p.name, in_use);
 	if (rc == 0)

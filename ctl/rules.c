@@ -37,8 +37,8 @@ static int wep_update(struct ctl *c, const struct object *stored, struct object 
 	return wep_label(o);
 }
 
-/* The allocator reads its own object, not this kind's: write both, so that what a person set is what
- * holds. Members that the kind does not have stay. */
+/* The allocator reads its own object, not this kind's: write both, so that what a person set is
+ * what holds. Members that the kind does not have stay. */
 static int ipamconfig_written(struct ctl *c, const struct object *o, struct err *e)
 {
 	CLEANUP(freep) char *text = NULL;

@@ -6,7 +6,8 @@
 
 struct rules {
 	const char *kind;
-	/* Before o is created; before it replaces stored. May change o. Messages begin with the path. */
+	/* Before o is created; before it replaces stored. May change o. Messages begin with the
+	 * path. */
 	int (*create)(struct ctl *c, struct object *o, struct err *e);
 	int (*update)(struct ctl *c, const struct object *stored, struct object *o, struct err *e);
 	/* After o was written. */

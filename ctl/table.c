@@ -17,7 +17,7 @@ void table_add(struct table *t, char *cell)
 
 void table_done(struct table *t)
 {
-	vec_foreach(&t->cell, cell)
+	vec_foreach (&t->cell, cell)
 		free(*cell);
 	vec_done(&t->cell);
 }

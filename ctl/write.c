@@ -44,7 +44,8 @@ static int create_one(struct ctl *c, struct object *o, struct err *e)
 	int rc = 0;
 
 	if (o->rev)
-		return about(o, err_set(e, -EINVAL, "metadata.resourceVersion: a new object has none"),
+		return about(o,
+			     err_set(e, -EINVAL, "metadata.resourceVersion: a new object has none"),
 			     e);
 	if (r->create)
 		rc = about(o, r->create(c, o, e), e);
@@ -68,7 +69,8 @@ static int update_one(struct ctl *c, struct object *o, struct err *e)
 	if (said && said != stored.rev) {
 		rc = about(o,
 			   err_set(e, -ESTALE,
-				   "metadata.resourceVersion: is %lld, the stored object is at %lld: get it "
+				   "metadata.resourceVersion: is %lld, the stored object is at "
+				   "%lld: get it "
 				   "again",
 				   (long long)said, (long long)stored.rev),
 			   e);
@@ -133,7 +135,7 @@ static int delete_one(struct ctl *c, struct object *o, struct err *e)
 	rc = ctl_get(c, o->kind, o->ns, o->name, &stored, e);
 	if (rc < 0)
 		return rc;
-	rc = about(o, r->delete(c, &stored, o->rev, e), e);
+	rc = about(o, r->delete (c, &stored, o->rev, e), e);
 	object_done(&stored);
 	return rc;
 }
@@ -153,7 +155,8 @@ static int check_one(struct ctl *c, struct object *o, struct err *e)
 static int refuse(const struct object *o, struct err *e)
 {
 	if (o->kind->flags & KIND_READ_ONLY)
-		return err_set(e, -EPERM, "kind %s cannot be written: programs keep it", o->kind->name);
+		return err_set(e, -EPERM, "kind %s cannot be written: programs keep it",
+			       o->kind->name);
 	if (!strcmp(o->kind->name, "Profile") && !strcmp(o->name, PROFILE_DEFAULT_ALLOW))
 		return err_set(e, -EPERM, "is built in and cannot be written");
 	return 0;
@@ -164,10 +167,10 @@ struct tally {
 	const struct kind *kind; /* of all; NULL: several */
 };
 
-static void run_all(struct ctl *c, const struct verb *v, struct object_vec *objects, bool reads_only,
-		    struct tally *t)
+static void run_all(struct ctl *c, const struct verb *v, struct object_vec *objects,
+		    bool reads_only, struct tally *t)
 {
-	vec_foreach(objects, o) {
+	vec_foreach (objects, o) {
 		struct err e = { 0 };
 		int rc = reads_only ? 0 : about(o, refuse(o, &e), &e);
 
@@ -197,7 +200,8 @@ static int tell(const struct verb *v, const struct tally *t)
 	if (!t->n_failed && (t->n_done || !t->n_skipped))
 		printf("Successfully %s %zu %sresource(s)\n", v->past, t->n_done, kind);
 	else if (t->n_failed && t->n_done)
-		ctl_error("Partial success: %s %zu out of %zu %sresources", v->past, t->n_done, n, kind);
+		ctl_error("Partial success: %s %zu out of %zu %sresources", v->past, t->n_done, n,
+			  kind);
 	else if (t->n_failed)
 		ctl_error("failed to %s any %sresources", v->infinitive, kind);
 	return t->n_failed ? CTL_FAILED : CTL_OK;
@@ -205,7 +209,7 @@ static int tell(const struct verb *v, const struct tally *t)
 
 static void set_namespaces(struct object_vec *objects, const char *ns)
 {
-	vec_foreach(objects, o)
+	vec_foreach (objects, o)
 		if (o->kind->flags & KIND_NAMESPACED && !o->ns)
 			object_set_namespace(o, ns ? ns : CTL_NAMESPACE_DEFAULT);
 }
@@ -251,31 +255,32 @@ static int run_files(struct ctl *c, const struct args *a, const struct verb *v)
 
 int cmd_apply(struct ctl *c, const struct args *a)
 {
-	return run_files(c, a, &(struct verb){ "apply", "applied", apply_one });
+	return run_files(c, a, &(struct verb) { "apply", "applied", apply_one });
 }
 
 int cmd_create(struct ctl *c, const struct args *a)
 {
 	bool skip = a->opt[FILE_SKIP_EXISTS];
 
-	return run_files(c, a,
-			 &(struct verb){ "create", "created", skip ? create_or_skip : create_one });
+	return run_files(
+		c, a, &(struct verb) { "create", "created", skip ? create_or_skip : create_one });
 }
 
 int cmd_replace(struct ctl *c, const struct args *a)
 {
-	return run_files(c, a, &(struct verb){ "replace", "replaced", update_one });
+	return run_files(c, a, &(struct verb) { "replace", "replaced", update_one });
 }
 
 int cmd_validate(struct ctl *c, const struct args *a)
 {
-	return run_files(c, a, &(struct verb){ "validate", "validated", check_one });
+	return run_files(c, a, &(struct verb) { "validate", "validated", check_one });
 }
 
 /* Objects with nothing but their names. */
 static int named(const struct args *a, struct object_vec *out, struct err *e)
 {
-	const char *ns = a->opt[DELETE_NAMESPACE] ? a->opt[DELETE_NAMESPACE] : CTL_NAMESPACE_DEFAULT;
+	const char *ns =
+		a->opt[DELETE_NAMESPACE] ? a->opt[DELETE_NAMESPACE] : CTL_NAMESPACE_DEFAULT;
 	const struct kind *kind;
 	int rc;
 

@@ -36,8 +36,8 @@ static const struct {
 	const char *name;
 	double ns;
 } units[] = {
-	{ "ns", 1 },	{ "us", 1e3 },	  { "\xc2\xb5s", 1e3 }, { "\xce\xbcs", 1e3 },
-	{ "ms", 1e6 },	{ "s", 1e9 },	  { "m", 60e9 },	{ "h", 3600e9 },
+	{ "ns", 1 },   { "us", 1e3 }, { "\xc2\xb5s", 1e3 }, { "\xce\xbcs", 1e3 },
+	{ "ms", 1e6 }, { "s", 1e9 },  { "m", 60e9 },	    { "h", 3600e9 },
 };
 
 /* One "12.5h" of a duration, added to *ns; the text behind it, or NULL. */

@@ -47,8 +47,8 @@ static void expects_cidr(const struct field *f, struct str *out)
 	const char *example = f->family == IP_V6 ? "fd00:10::" : "10.20.0.";
 
 	str_addf(out, "an %saddress range such as %s%s", family_word(f->family), example,
-		 f->flags & FIELD_HOST_BITS ? (f->family == IP_V6 ? "7/64" : "7/24") :
-					      (f->family == IP_V6 ? "/64" : "0/24"));
+		 f->flags & FIELD_HOST_BITS ? (f->family == IP_V6 ? "7/64" : "7/24")
+					    : (f->family == IP_V6 ? "/64" : "0/24"));
 	if (f->flags & FIELD_ADDR_TOO)
 		str_add(out, " or an address");
 }
@@ -59,14 +59,16 @@ static void expects_duration(const struct field *f, struct str *out)
 
 	str_add(out, "a duration such as \"90s\" or \"1h30m\"");
 	if (f->min || f->max)
-		str_addf(out, " from %s to %s", duration_format(f->min, a), duration_format(f->max, b));
+		str_addf(out, " from %s to %s", duration_format(f->min, a),
+			 duration_format(f->max, b));
 }
 
 void field_expects_one(const struct field *f, enum field_type type, struct str *out)
 {
 	switch (type) {
 	case FIELD_TYPE_STRING:
-		str_add(out, f->flags & FIELD_NOT_EMPTY ? "a string that is not empty" : "a string");
+		str_add(out,
+			f->flags & FIELD_NOT_EMPTY ? "a string that is not empty" : "a string");
 		break;
 	case FIELD_TYPE_BOOL:
 		str_add(out, "true or false");
@@ -151,8 +153,7 @@ int field_mismatch(const struct field_place *p, enum field_type want, const json
 
 static int get_string(const struct field_place *p, const json_t *v, char **out)
 {
-	if (!json_is_string(v) ||
-	    (p->f->flags & FIELD_NOT_EMPTY && !json_string_length(v)))
+	if (!json_is_string(v) || (p->f->flags & FIELD_NOT_EMPTY && !json_string_length(v)))
 		return field_mismatch(p, FIELD_TYPE_STRING, v);
 	*out = xstrdup(json_string_value(v));
 	return 0;
@@ -191,7 +192,8 @@ static int get_word(const struct field_place *p, enum field_type type, const jso
 	}
 	near = text ? word_nearest(text, word_at, p->f->words, n) : NULL;
 	if (near)
-		return field_fail(p, -EINVAL, "\"%.60s\" is unknown; did you mean \"%s\"?", text, near);
+		return field_fail(p, -EINVAL, "\"%.60s\" is unknown; did you mean \"%s\"?", text,
+				  near);
 	return field_mismatch(p, type == FIELD_TYPE_SET ? FIELD_TYPE_SET : FIELD_TYPE_ENUM, v);
 }
 
@@ -205,7 +207,7 @@ static int get_set(const struct field_place *p, const json_t *v, unsigned *out)
 
 	if (!json_is_array(v))
 		return field_fail(p, -EINVAL, "must be a list, is %s", js_type_name(v));
-	json_array_foreach(v, i, item) {
+	json_array_foreach (v, i, item) {
 		at.index = (ssize_t)i;
 		if (get_word(&at, FIELD_TYPE_SET, item, &word) < 0)
 			return -EINVAL;
@@ -319,7 +321,8 @@ static int get_plain(const struct field_place *p, enum field_type type, const js
 	case FIELD_TYPE_MAX_:
 		break;
 	}
-	return field_fail(p, -EINVAL, "cannot be read"); /* no row gets here: fields.c takes these */
+	return field_fail(p, -EINVAL,
+			  "cannot be read"); /* no row gets here: fields.c takes these */
 }
 
 int field_value_get(const struct field_place *p, enum field_type type, const json_t *v, void *out)

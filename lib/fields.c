@@ -115,7 +115,8 @@ static void init_one(const struct field *f, void *s)
 		return;
 	v = field_value_text(f, f->def);
 	if (apply_one(f, v, FIELDS_STRICT, s, &e) < 0) {
-		fprintf(stderr, "level=error msg=\"bad default in a field table\" why=\"%s\"\n", e.msg);
+		fprintf(stderr, "level=error msg=\"bad default in a field table\" why=\"%s\"\n",
+			e.msg);
 		abort();
 	}
 	json_decref(v);
@@ -144,11 +145,11 @@ static int apply_scalar(const struct field *f, const json_t *v, void *s, struct 
 		uint32_t asn;
 	} tmp;
 	static const size_t size[FIELD_TYPE_MAX_] = {
-		[FIELD_TYPE_STRING] = sizeof(char *),	[FIELD_TYPE_BOOL] = sizeof(bool),
-		[FIELD_TYPE_INT] = sizeof(int),		[FIELD_TYPE_INT64] = sizeof(int64_t),
-		[FIELD_TYPE_ENUM] = sizeof(int),	[FIELD_TYPE_SET] = sizeof(unsigned),
+		[FIELD_TYPE_STRING] = sizeof(char *),	 [FIELD_TYPE_BOOL] = sizeof(bool),
+		[FIELD_TYPE_INT] = sizeof(int),		 [FIELD_TYPE_INT64] = sizeof(int64_t),
+		[FIELD_TYPE_ENUM] = sizeof(int),	 [FIELD_TYPE_SET] = sizeof(unsigned),
 		[FIELD_TYPE_ADDR] = sizeof(struct addr), [FIELD_TYPE_CIDR] = sizeof(struct prefix),
-		[FIELD_TYPE_ASN] = sizeof(uint32_t),	[FIELD_TYPE_DURATION] = sizeof(int64_t),
+		[FIELD_TYPE_ASN] = sizeof(uint32_t),	 [FIELD_TYPE_DURATION] = sizeof(int64_t),
 		[FIELD_TYPE_JSON] = sizeof(json_t *),
 	};
 	int rc = field_value_get(&place, f->type, v, &tmp);
@@ -167,16 +168,17 @@ static int apply_map(const struct field *f, const json_t *v, void *s, struct err
 	json_t *item;
 
 	/* jansson's iterators want a plain pointer, and change nothing. */
-	json_object_foreach((json_t *)(uintptr_t)v, key, item) {
+	json_object_foreach ((json_t *)(uintptr_t)v, key, item) {
 		if (!json_is_string(item)) {
 			drop_list(f, &map);
 			return err_set(e, -EINVAL, "%s.%.80s: must be a string, is %s%s", f->name,
 				       key, js_type_name(item),
-				       json_is_object(item) || json_is_array(item) ?
-					       "" :
-					       ": put it in quotes");
+				       json_is_object(item) || json_is_array(item)
+					       ? ""
+					       : ": put it in quotes");
 		}
-		vec_push(&map, (struct field_pair){ xstrdup(key), xstrdup(json_string_value(item)) });
+		vec_push(&map,
+			 (struct field_pair) { xstrdup(key), xstrdup(json_string_value(item)) });
 	}
 	drop(f, s);
 	memcpy(at(f, s), &map, sizeof(map));
@@ -215,12 +217,12 @@ static int apply_list(const struct field *f, const json_t *v, enum fields_mode m
 	list.cap = json_array_size(v);
 	if (list.cap)
 		list.p = xcalloc(list.cap, size);
-	json_array_foreach(v, i, item) {
+	json_array_foreach (v, i, item) {
 		void *to = (char *)list.p + i * size;
 
 		place.index = (ssize_t)i;
-		rc = f->sub ? apply_element(f, item, mode, i, to, e) :
-			      field_value_get(&place, base, item, to);
+		rc = f->sub ? apply_element(f, item, mode, i, to, e)
+			    : field_value_get(&place, base, item, to);
 		if (rc < 0)
 			break;
 		list.n++;
@@ -323,9 +325,10 @@ int fields_apply(const struct fields *t, const json_t *obj, enum fields_mode mod
 	int rc;
 
 	if (!json_is_object(obj))
-		return err_set(e, -EINVAL, "%s: must be an object, is %s", t->what, js_type_name(obj));
+		return err_set(e, -EINVAL, "%s: must be an object, is %s", t->what,
+			       js_type_name(obj));
 	/* jansson's iterators want a plain pointer, and change nothing. */
-	json_object_foreach((json_t *)(uintptr_t)obj, key, v) {
+	json_object_foreach ((json_t *)(uintptr_t)obj, key, v) {
 		const struct field *f = row_named(t, key);
 
 		if (!f && mode == FIELDS_STRICT && !may_keep(t, key))
@@ -421,8 +424,7 @@ static void mark_given(const struct fields *t, const char *path, void *s)
 	mark_given(f->sub, dot + 1, at(f, s));
 }
 
-int fields_set(const struct fields *t, const char *path, const char *text, void *out,
-	       struct err *e)
+int fields_set(const struct fields *t, const char *path, const char *text, void *out, struct err *e)
 {
 	void *s = out;
 	const struct field *f = resolve(t, path, &s);
@@ -528,10 +530,11 @@ static void fill_list(const struct field *f, json_t *list)
 	json_t *item, *better;
 	size_t i, size;
 
-	json_array_foreach(list, i, item) {
+	json_array_foreach (list, i, item) {
 		if (f->sub)
 			fields_fill(f->sub, item);
-		else if (field_list_of(f->type, &base, &size) && (better = canonical(f, base, item)))
+		else if (field_list_of(f->type, &base, &size) &&
+			 (better = canonical(f, base, item)))
 			json_array_set_new(list, i, better);
 	}
 }
@@ -579,7 +582,8 @@ static void manual_under(const struct fields *t, const char *path, struct str *o
 		}
 		str_addc(out, '\n');
 		if (f->sub) {
-			char *below = xasprintf("%s%s.", name, f->type == FIELD_TYPE_OBJECTS ? "[]" : "");
+			char *below =
+				xasprintf("%s%s.", name, f->type == FIELD_TYPE_OBJECTS ? "[]" : "");
 
 			manual_under(f->sub, below, out);
 			free(below);

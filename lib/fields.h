@@ -1,8 +1,8 @@
 /* fields.h - tables that say what a structure looks like in JSON or YAML.
  *
- * One row per field: its name, its type, where it lives in a C struct, what is allowed, the default,
- * one sentence of documentation. From the table come decoding with errors that teach, defaults,
- * encoding, options as text (environment, command line), and the manual.
+ * One row per field: its name, its type, where it lives in a C struct, what is allowed, the
+ * default, one sentence of documentation. From the table come decoding with errors that teach,
+ * defaults, encoding, options as text (environment, command line), and the manual.
  *
  *	struct health { bool enabled; int port; int64_t every_ms; };
  *
@@ -25,9 +25,9 @@
  * A required bool or number needs FIELD_HAS, else zero counts as missing.
  *
  * A table nests another by FIELD_OBJECT and FIELD_OBJECTS. Layers (defaults, file, environment,
- * options) are fields_init, then fields_apply per file, then fields_set per variable, and at the end
- * fields_complete, which misses what is required. Errors begin with the path ("spec.ports[2].name:
- * ..."), so yml_err_at can put file and line in front. */
+ * options) are fields_init, then fields_apply per file, then fields_set per variable, and at the
+ * end fields_complete, which misses what is required. Errors begin with the path
+ * ("spec.ports[2].name: ..."), so yml_err_at can put file and line in front. */
 #pragma once
 
 #include "lib/addr.h"
@@ -83,18 +83,18 @@ struct field_map {
 
 enum field_flags {
 	FIELD_REQUIRED = 1,
-	FIELD_HOST_BITS = 2, /* CIDR: 10.0.0.7/24 is right, it says address and network */
-	FIELD_ADDR_TOO = 4,  /* CIDR: 10.0.0.7 alone means 10.0.0.7/32 */
-	FIELD_SECRET = 8,    /* never show the value in a message */
+	FIELD_HOST_BITS = 2,  /* CIDR: 10.0.0.7/24 is right, it says address and network */
+	FIELD_ADDR_TOO = 4,   /* CIDR: 10.0.0.7 alone means 10.0.0.7/32 */
+	FIELD_SECRET = 8,     /* never show the value in a message */
 	FIELD_NOT_EMPTY = 16, /* string, list: must hold something when given */
-	FIELD_FILL = 32, /* a default that fields_fill writes out, because other readers want to see it */
+	FIELD_FILL = 32,      /* fields_fill writes the default out: other readers want to see it */
 };
 
 struct field {
 	const char *name;
-	const char *doc;  /* one sentence */
-	const char *def;  /* default as text; "a,b" for lists; NULL: unset */
-	const char *unit; /* of a number, for the manual: "bytes" */
+	const char *doc;	  /* one sentence */
+	const char *def;	  /* default as text; "a,b" for lists; NULL: unset */
+	const char *unit;	  /* of a number, for the manual: "bytes" */
 	const char *const *words; /* ENUM, SET: NULL-terminated */
 	const struct fields *sub; /* OBJECT, OBJECTS */
 	/* More to check about a single value; e gets the text behind "NAME: ". May be NULL. */
@@ -103,7 +103,7 @@ struct field {
 	enum field_type type;
 	unsigned flags;
 	enum ip_family family; /* ADDR, CIDR and lists of them: this family only; 0: both */
-	size_t at;  /* offset of the value */
+	size_t at;	       /* offset of the value */
 	size_t has; /* 1 + offset of a bool that says whether the field was given; 0: none */
 };
 
@@ -112,14 +112,17 @@ struct fields {
 	const struct field *row;
 	size_t n;
 	size_t size; /* of the struct */
-	/* Members that are right but mean nothing here: kept in the JSON, never an error. NULL: none. */
+	/* Members that are right but mean nothing here: kept in the JSON, never an error. NULL:
+	 * none. */
 	const char *const *kept;
-	/* Others too, unless they look like a slip of a known name: the list is too long to know. */
+	/* Others too, unless they look like a slip of a known name: the list is long. */
 	bool open;
 };
 
+/* clang-format off */
 #define FIELDS(what_, ctype, rows, ...)                                                            \
-	{ .what = what_, .row = rows, .n = ARRAY_SIZE(rows), .size = sizeof(ctype), ##__VA_ARGS__ }
+	{ .what = what_, .row = rows, .n = ARRAY_SIZE(rows), .size = sizeof(ctype),                \
+	  ##__VA_ARGS__ }
 
 /* The offset of a member, which must have exactly this C type. */
 #define FIELD_AT(ctype, s, m)                                                                      \
@@ -145,11 +148,14 @@ struct fields {
 #define FIELD_JSON(s, m, ...)	  FIELD_ROW(JSON, json_t *, s, m, __VA_ARGS__)
 /* table: const struct fields of the member's struct, or of the elements of a VEC(). */
 #define FIELD_OBJECT(s, m, table, json, ...)                                                       \
-	{ .name = json, .type = FIELD_TYPE_OBJECT, .at = offsetof(s, m), .sub = &(table), __VA_ARGS__ }
+	{ .name = json, .type = FIELD_TYPE_OBJECT, .at = offsetof(s, m), .sub = &(table),          \
+	  __VA_ARGS__ }
 #define FIELD_OBJECTS(s, m, table, json, ...)                                                      \
-	{ .name = json, .type = FIELD_TYPE_OBJECTS, .at = offsetof(s, m), .sub = &(table), __VA_ARGS__ }
+	{ .name = json, .type = FIELD_TYPE_OBJECTS, .at = offsetof(s, m), .sub = &(table),         \
+	  __VA_ARGS__ }
 /* Among the further members: remember in a bool of the struct that the field was given. */
 #define FIELD_HAS(s, m) .has = 1 + FIELD_AT(bool, s, m)
+/* clang-format on */
 
 enum fields_mode {
 	FIELDS_STRICT = 1,  /* what a person typed: an unknown field is an error */

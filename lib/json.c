@@ -110,12 +110,12 @@ static bool has_real(json_t *v)
 	case JSON_REAL:
 		return true;
 	case JSON_OBJECT:
-		json_object_foreach(v, key, item)
+		json_object_foreach (v, key, item)
 			if (has_real(item))
 				return true;
 		return false;
 	case JSON_ARRAY:
-		json_array_foreach(v, i, item)
+		json_array_foreach (v, i, item)
 			if (has_real(item))
 				return true;
 		return false;

@@ -29,7 +29,7 @@ struct builder {
 
 static void mark_done(struct yml_mark *m)
 {
-	vec_foreach(&m->child, c)
+	vec_foreach (&m->child, c)
 		mark_done(c);
 	vec_done(&m->child);
 	free(m->key);
@@ -43,7 +43,7 @@ static void doc_done(struct yml_doc *doc)
 
 void yml_docs_done(struct yml_docs *docs)
 {
-	vec_foreach(docs, doc)
+	vec_foreach (docs, doc)
 		doc_done(doc);
 	vec_done(docs);
 }
@@ -89,13 +89,14 @@ static int count(struct builder *b, const yaml_event_t *ev, size_t n)
 	b->n_values += n;
 	if (b->n_values <= JS_VALUES_MAX)
 		return 0;
-	return fail(b, ev, -E2BIG,
-		    "the document has too many values (aliases count in full): the limit is 262144");
+	return fail(
+		b, ev, -E2BIG,
+		"the document has too many values (aliases count in full): the limit is 262144");
 }
 
 static struct anchor *anchor_find(struct builder *b, const char *name)
 {
-	vec_foreach(&b->anchors, a)
+	vec_foreach (&b->anchors, a)
 		if (!strcmp(a->name, name))
 			return a;
 	return NULL;
@@ -116,13 +117,13 @@ static int anchor_add(struct builder *b, const yaml_event_t *ev, const yaml_char
 	}
 	if (b->anchors.n >= ANCHORS_MAX)
 		return fail(b, ev, -E2BIG, "more than 1000 anchors");
-	vec_push(&b->anchors, (struct anchor){ xstrdup(text), json_incref(v) });
+	vec_push(&b->anchors, (struct anchor) { xstrdup(text), json_incref(v) });
 	return 0;
 }
 
 static void anchors_clear(struct builder *b)
 {
-	vec_foreach(&b->anchors, a) {
+	vec_foreach (&b->anchors, a) {
 		free(a->name);
 		json_decref(a->value);
 	}
@@ -137,11 +138,11 @@ static size_t tree_size(json_t *v, size_t limit)
 	json_t *item;
 
 	if (json_is_object(v)) {
-		json_object_foreach(v, key, item)
+		json_object_foreach (v, key, item)
 			if (n < limit)
 				n += tree_size(item, limit - n);
 	} else {
-		json_array_foreach(v, i, item)
+		json_array_foreach (v, i, item)
 			if (n < limit)
 				n += tree_size(item, limit - n);
 	}
@@ -158,10 +159,10 @@ static bool tree_deeper(json_t *v, size_t depth)
 		return false;
 	if (!depth)
 		return true;
-	json_object_foreach(v, key, item)
+	json_object_foreach (v, key, item)
 		if (tree_deeper(item, depth - 1))
 			return true;
-	json_array_foreach(v, i, item)
+	json_array_foreach (v, i, item)
 		if (tree_deeper(item, depth - 1))
 			return true;
 	return false;
@@ -260,7 +261,8 @@ static int check_key(struct builder *b, const yaml_event_t *ev, const json_t *ob
 	if (check_text(b, ev) < 0)
 		return -EINVAL;
 	if (!strcmp(key, "<<") && ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
-		return fail(b, ev, -EINVAL, "merge keys (<<) are not understood: write the fields out");
+		return fail(b, ev, -EINVAL,
+			    "merge keys (<<) are not understood: write the fields out");
 	if (json_object_get(obj, key)) {
 		err_set(b->e, -EINVAL, "key \"%.80s\" is there twice in one object", key);
 		return fail_at(b, ev->start_mark.line, -EINVAL);
@@ -315,8 +317,8 @@ static int build_container(struct builder *b, const yaml_event_t *ev, size_t dep
 			   struct yml_mark *mark)
 {
 	bool list = ev->type == YAML_SEQUENCE_START_EVENT;
-	const yaml_char_t *anchor = list ? ev->data.sequence_start.anchor :
-					   ev->data.mapping_start.anchor;
+	const yaml_char_t *anchor =
+		list ? ev->data.sequence_start.anchor : ev->data.mapping_start.anchor;
 	json_t *v;
 	int rc;
 
@@ -405,7 +407,7 @@ static int parse_yaml(const char *file, const void *bytes, size_t len, struct ym
 	int rc;
 
 	if (!yaml_parser_initialize(&b.parser))
-		abort(); /* only for want of memory */
+		abort();				     /* only for want of memory */
 	if (len >= 3 && !memcmp(bytes, "\xef\xbb\xbf", 3)) { /* some editors begin with a mark */
 		bytes = (const char *)bytes + 3;
 		len -= 3;
@@ -450,7 +452,7 @@ int yml_parse(const char *file, const void *bytes, size_t len, struct yml_docs *
 	/* Limits and duplicate keys stand: JSON refuses the same. */
 	if (rc == -EINVAL && parse_json(file, bytes, len, out)) {
 		if (e)
-			*e = (struct err){ 0 };
+			*e = (struct err) { 0 };
 		return 0;
 	}
 	return rc;

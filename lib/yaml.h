@@ -2,7 +2,7 @@
  *
  *	struct yml_docs docs = { 0 };
  *	if (yml_parse("pool.yaml", bytes, len, &docs, e) < 0)
- *		...					"pool.yaml:4: key \"cidr\" is there twice ..."
+ *		...				"pool.yaml:4: key \"cidr\" is there twice ..."
  *	vec_foreach(&docs, doc)
  *		if (check(doc->value, e) < 0)		"spec.blockSize: must be ..."
  *			return yml_err_at(doc, e);	"pool.yaml:7: spec.blockSize: must be ..."

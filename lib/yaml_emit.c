@@ -9,6 +9,9 @@
 #include "lib/str.h"
 #include "lib/yaml.h"
 
+/* YAML readers look no further than 1024 characters for the colon behind a key (YAML 1.2, 7.4.2). */
+enum { SIMPLE_KEY_MAX = 1000 };
+
 static void emit(struct str *s, json_t *v, size_t indent, bool in_list);
 
 /* Strings that some YAML reader takes for a number, a boolean or a date: 60-based integers, one
@@ -119,20 +122,35 @@ static bool fits_line(const json_t *v)
 	       (!json_is_array(v) || !json_array_size(v));
 }
 
+/* "key", or, when it is too long for that, "? key" and a line of its own for the colon. */
+static void emit_key(struct str *s, const char *key, size_t indent)
+{
+	struct str text = { 0 };
+
+	emit_text(&text, key);
+	if (text.len <= SIMPLE_KEY_MAX) {
+		str_add(s, str_text(&text));
+	} else {
+		str_addf(s, "? %s\n", str_text(&text));
+		emit_indent(s, indent);
+	}
+	str_done(&text);
+}
+
 static void emit_object(struct str *s, json_t *v, size_t indent, bool in_list)
 {
 	const char **keys = xcalloc(json_object_size(v), sizeof(*keys)), *key;
 	size_t n = 0;
 	json_t *item;
 
-	json_object_foreach(v, key, item)
+	json_object_foreach (v, key, item)
 		keys[n++] = key;
 	qsort(keys, n, sizeof(*keys), by_name);
 	for (size_t i = 0; i < n; i++) {
 		item = json_object_get(v, keys[i]);
 		if (i || !in_list) /* the first member stands behind its dash */
 			emit_indent(s, indent);
-		emit_text(s, keys[i]);
+		emit_key(s, keys[i], indent);
 		str_add(s, fits_line(item) ? ": " : ":\n");
 		/* Dashes of a list stand under its key. */
 		emit(s, item, json_is_array(item) ? indent : indent + 2, false);
@@ -145,7 +163,7 @@ static void emit_list(struct str *s, json_t *v, size_t indent, bool in_list)
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(v, i, item) {
+	json_array_foreach (v, i, item) {
 		if (i || !in_list)
 			emit_indent(s, indent);
 		str_add(s, "- ");

@@ -21,7 +21,7 @@ static bool one_of(const char *text, const char *const *words)
 static const char *const null_words[] = { "", "~", "null", "Null", "NULL", NULL };
 static const char *const true_words[] = { "true", "True", "TRUE", "yes", "Yes",
 					  "YES",  "on",	  "On",	  "ON",	 NULL };
-static const char *const false_words[] = { "false", "False", "FALSE", "no", "No",
+static const char *const false_words[] = { "false", "False", "FALSE", "no",  "No",
 					   "NO",    "off",   "Off",   "OFF", NULL };
 static const char *const endless_words[] = { ".inf",  ".Inf",  ".INF",	"+.inf", "+.Inf",
 					     "+.INF", "-.inf", "-.Inf", "-.INF", ".nan",
@@ -80,7 +80,8 @@ static json_t *integer(const char *text, const char *digits, unsigned base, stru
 
 	if (base == 10 && digits[0] == '0' && digits[1]) {
 		err_set(e, -EINVAL,
-			"%.40s: a number with leading zeros is read as octal by some programs and as "
+			"%.40s: a number with leading zeros is read as octal by some programs and "
+			"as "
 			"decimal by others: leave them out, or put it in quotes",
 			text);
 		return NULL;
@@ -116,7 +117,8 @@ json_t *yml_plain_scalar(const char *text, struct err *e)
 	if (one_of(text, false_words))
 		return json_false();
 	if (one_of(text, endless_words)) {
-		err_set(e, -EINVAL, "%s: JSON has no such number; for a text, put it in quotes", text);
+		err_set(e, -EINVAL, "%s: JSON has no such number; for a text, put it in quotes",
+			text);
 		return NULL;
 	}
 	if (is_integer(text, &digits, &base))

@@ -19,8 +19,8 @@ static const struct field secret_ref_rows[] = {
 	FIELD_STRING(struct secret_ref, key, "key", .flags = FIELD_REQUIRED | FIELD_NOT_EMPTY,
 		     .doc = "Key in the secret."),
 };
-static const struct fields secret_ref_fields = FIELDS("secretKeyRef", struct secret_ref,
-						      secret_ref_rows);
+static const struct fields secret_ref_fields =
+	FIELDS("secretKeyRef", struct secret_ref, secret_ref_rows);
 
 static const struct field secret_from_rows[] = {
 	FIELD_OBJECT(struct secret_from, ref, secret_ref_fields, "secretKeyRef",
@@ -41,8 +41,8 @@ static const struct field community_rows[] = {
 	FIELD_STRING(struct bgp_community_name, value, "value", .flags = FIELD_REQUIRED,
 		     .check = community_field_check, .doc = "Community, AA:NN or AA:NN:MM."),
 };
-static const struct fields community_fields = FIELDS("community", struct bgp_community_name,
-						     community_rows);
+static const struct fields community_fields =
+	FIELDS("community", struct bgp_community_name, community_rows);
 
 static const struct field advertisement_rows[] = {
 	FIELD_CIDR(struct bgp_advertisement, cidr, "cidr", .flags = FIELD_REQUIRED,
@@ -50,8 +50,8 @@ static const struct field advertisement_rows[] = {
 	FIELD_STRINGS(struct bgp_advertisement, communities, "communities",
 		      .doc = "Communities to put on them, by name or value."),
 };
-static const struct fields advertisement_fields = FIELDS("advertisement", struct bgp_advertisement,
-							 advertisement_rows);
+static const struct fields advertisement_fields =
+	FIELDS("advertisement", struct bgp_advertisement, advertisement_rows);
 
 #define PRIORITY .min = 1, .max = 2147483646, .def = "1024"
 
@@ -89,10 +89,10 @@ static const struct field rows[] = {
 		   .doc = "Listen on all addresses, or on the node's only."),
 	FIELD_STRINGS(struct bgpconfig, ignored_interfaces, "ignoredInterfaces",
 		      .doc = "Patterns of interfaces whose networks are not announced."),
-	FIELD_ADDR(struct bgpconfig, local_workload_v4, "localWorkloadPeeringIPV4",
-		   .family = IP_V4, .doc = "Address at which pods of this node can peer."),
-	FIELD_ADDR(struct bgpconfig, local_workload_v6, "localWorkloadPeeringIPV6",
-		   .family = IP_V6, .doc = "The same for IPv6."),
+	FIELD_ADDR(struct bgpconfig, local_workload_v4, "localWorkloadPeeringIPV4", .family = IP_V4,
+		   .doc = "Address at which pods of this node can peer."),
+	FIELD_ADDR(struct bgpconfig, local_workload_v6, "localWorkloadPeeringIPV6", .family = IP_V6,
+		   .doc = "The same for IPv6."),
 	FIELD_ENUM(struct bgpconfig, program_routes, "programClusterRoutes",
 		   .words = program_routes_words, .def = "EnabledNoEncapOnly",
 		   .doc = "Which pools' routes the BGP side puts into the kernel; complements "
@@ -125,8 +125,8 @@ static int apply_node(const struct object *node, struct bgpconfig *out, struct e
 	return rc < 0 ? js_err_under(e, "spec") : 0;
 }
 
-int bgpconfig_decode(const struct object *cluster, const struct object *node,
-		     struct bgpconfig *out, struct err *e)
+int bgpconfig_decode(const struct object *cluster, const struct object *node, struct bgpconfig *out,
+		     struct err *e)
 {
 	int rc = 0;
 
@@ -151,8 +151,9 @@ void bgpconfig_done(struct bgpconfig *c)
 static int check_node_object(const struct object *o, struct err *e)
 {
 	static const char *const cluster_only[] = {
-		"nodeToNodeMeshEnabled",  "asNumber",	      "serviceClusterIPs",
-		"serviceExternalIPs",	  "serviceLoadBalancerIPs", "nodeMeshPassword",
+		"nodeToNodeMeshEnabled",  "asNumber",
+		"serviceClusterIPs",	  "serviceExternalIPs",
+		"serviceLoadBalancerIPs", "nodeMeshPassword",
 		"nodeMeshMaxRestartTime",
 	};
 
@@ -162,7 +163,8 @@ static int check_node_object(const struct object *o, struct err *e)
 			       o->name);
 	for (size_t i = 0; i < ARRAY_SIZE(cluster_only); i++)
 		if (json_object_get(object_spec_json(o), cluster_only[i]))
-			return err_set(e, -EINVAL, "spec.%s: can be set only in the object \"default\"",
+			return err_set(e, -EINVAL,
+				       "spec.%s: can be set only in the object \"default\"",
 				       cluster_only[i]);
 	return 0;
 }
@@ -170,8 +172,9 @@ static int check_node_object(const struct object *o, struct err *e)
 static int check_communities(const struct bgpconfig *c, struct err *e)
 {
 	if (c->communities.n && !c->advertisements.n)
-		return err_set(e, -EINVAL,
-			       "spec.communities: nothing uses them: prefixAdvertisements is missing");
+		return err_set(
+			e, -EINVAL,
+			"spec.communities: nothing uses them: prefixAdvertisements is missing");
 	for (size_t i = 0; i < c->advertisements.n; i++) {
 		const struct field_strings *list = &c->advertisements.p[i].communities;
 
@@ -181,11 +184,13 @@ static int check_communities(const struct bgpconfig *c, struct err *e)
 			for (size_t k = 0; !known && k < c->communities.n; k++)
 				known = !strcmp(c->communities.p[k].name, list->p[j]);
 			if (!known)
-				return err_set(e, -EINVAL,
-					       "spec.prefixAdvertisements[%zu].communities[%zu]: \"%.60s\" "
-					       "is neither a community such as 64512:7 nor a name in "
-					       "spec.communities",
-					       i, j, list->p[j]);
+				return err_set(
+					e, -EINVAL,
+					"spec.prefixAdvertisements[%zu].communities[%zu]: "
+					"\"%.60s\" "
+					"is neither a community such as 64512:7 nor a name in "
+					"spec.communities",
+					i, j, list->p[j]);
 		}
 	}
 	return 0;
@@ -199,12 +204,14 @@ int bgpconfig_check(const struct object *o, const void *spec, struct err *e)
 	if (strcmp(o->name, "default") && (rc = check_node_object(o, e)) < 0)
 		return rc;
 	if (!c->mesh_enabled && (c->has_mesh_password || c->has_mesh_restart))
-		return err_set(e, -EINVAL, "spec.%s: the mesh is off (nodeToNodeMeshEnabled: false)",
-			       c->has_mesh_password ? "nodeMeshPassword" : "nodeMeshMaxRestartTime");
+		return err_set(
+			e, -EINVAL, "spec.%s: the mesh is off (nodeToNodeMeshEnabled: false)",
+			c->has_mesh_password ? "nodeMeshPassword" : "nodeMeshMaxRestartTime");
 	for (size_t i = 0; i < c->ignored_interfaces.n; i++)
 		if (!strcmp(c->ignored_interfaces.p[i], "*"))
-			return err_set(e, -EINVAL,
-				       "spec.ignoredInterfaces[%zu]: \"*\" would ignore every interface",
-				       i);
+			return err_set(
+				e, -EINVAL,
+				"spec.ignoredInterfaces[%zu]: \"*\" would ignore every interface",
+				i);
 	return check_communities(c, e);
 }

@@ -67,11 +67,11 @@ extern const struct fields bgpconfig_fields;
 extern const struct fields secret_from_fields;
 extern const char *const program_routes_words[];
 
-/* The configuration of a node: defaults, then the object "default", then of "node.NAME" what such an
- * object may set (log severity, port, advertisements with their communities, each as a whole).
+/* The configuration of a node: defaults, then the object "default", then of "node.NAME" what such
+ * an object may set (log severity, port, advertisements with their communities, each as a whole).
  * Either may be NULL. bgpconfig_done frees. */
-int bgpconfig_decode(const struct object *cluster, const struct object *node,
-		     struct bgpconfig *out, struct err *e);
+int bgpconfig_decode(const struct object *cluster, const struct object *node, struct bgpconfig *out,
+		     struct err *e);
 void bgpconfig_done(struct bgpconfig *c);
 /* Of the kind's row. */
 int bgpconfig_check(const struct object *o, const void *spec, struct err *e);

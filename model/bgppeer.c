@@ -77,19 +77,22 @@ static int check_sides(const struct bgppeer *p, struct err *e)
 	int remote = !!p->peer_ip + !!p->peer_selector + !!p->local_workload_selector;
 
 	if (p->node && p->node_selector)
-		return err_set(e, -EINVAL, "spec.nodeSelector: node is given, too: only one of the two");
+		return err_set(e, -EINVAL,
+			       "spec.nodeSelector: node is given, too: only one of the two");
 	if (!remote)
 		return err_set(e, -EINVAL,
 			       "spec.peerIP: is missing: one of peerIP, peerSelector and "
 			       "localWorkloadSelector says who the peer is");
 	if (remote > 1)
-		return err_set(e, -EINVAL,
-			       "spec.%s: only one of peerIP, peerSelector and localWorkloadSelector",
-			       p->local_workload_selector ? "localWorkloadSelector" : "peerSelector");
+		return err_set(
+			e, -EINVAL,
+			"spec.%s: only one of peerIP, peerSelector and localWorkloadSelector",
+			p->local_workload_selector ? "localWorkloadSelector" : "peerSelector");
 	if (p->peer_selector && p->as_number)
-		return err_set(e, -EINVAL,
-			       "spec.asNumber: with peerSelector the AS number is that of the selected "
-			       "node: leave it out");
+		return err_set(
+			e, -EINVAL,
+			"spec.asNumber: with peerSelector the AS number is that of the selected "
+			"node: leave it out");
 	if (!p->peer_selector && !p->as_number)
 		return err_set(e, -EINVAL, "spec.asNumber: is missing: the AS number of the peer");
 	return 0;
@@ -105,7 +108,8 @@ static int check_reachable(const struct bgppeer *p, struct err *e)
 	if (!p->peer_ip)
 		return err_set(e, -EINVAL, "spec.reachableBy: only together with peerIP");
 	if (endpoint_parse(p->peer_ip, &addr, &port) && addr.family != p->reachable_by.family)
-		return err_set(e, -EINVAL, "spec.reachableBy: must be IPv%d, as peerIP is", addr.family);
+		return err_set(e, -EINVAL, "spec.reachableBy: must be IPv%d, as peerIP is",
+			       addr.family);
 	return 0;
 }
 
@@ -117,8 +121,9 @@ int bgppeer_check(const struct object *o, const void *spec, struct err *e)
 	if (rc < 0)
 		return rc;
 	if (p->has_next_hop_mode && p->keep_original_next_hop)
-		return err_set(e, -EINVAL,
-			       "spec.keepOriginalNextHop: nextHopMode is given, too: leave the old form "
-			       "out");
+		return err_set(
+			e, -EINVAL,
+			"spec.keepOriginalNextHop: nextHopMode is given, too: leave the old form "
+			"out");
 	return check_reachable(p, e);
 }

@@ -17,8 +17,8 @@ struct bgppeer {
 	/* Their side: exactly one of the three. */
 	char *peer_ip; /* as written */
 	char *peer_selector, *local_workload_selector;
-	struct addr peer_addr; /* of peer_ip; IP_NONE without it */
-	uint16_t peer_port;    /* of peer_ip; 0: none was given */
+	struct addr peer_addr;		     /* of peer_ip; IP_NONE without it */
+	uint16_t peer_port;		     /* of peer_ip; 0: none was given */
 	uint32_t as_number, local_as_number; /* 0: not given */
 	int next_hop_mode;		     /* enum bgp_next_hop_mode */
 	bool has_next_hop_mode;

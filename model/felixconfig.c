@@ -14,13 +14,14 @@ static const char *const host_words[] = { "Drop", "Return", "Accept", NULL };
 
 static const struct field rows[] = {
 	FIELD_STRING(struct felixconfig, interface_prefix, "interfacePrefix", .def = "cali",
-		     .flags = FIELD_NOT_EMPTY, .doc = "What the node's ends of pods' links begin with."),
+		     .flags = FIELD_NOT_EMPTY,
+		     .doc = "What the node's ends of pods' links begin with."),
 	FIELD_STRING(struct felixconfig, status_path_prefix, "endpointStatusPathPrefix",
 		     .def = "/var/run/calico", .doc = "Folder of the endpoint status files."),
 	FIELD_INT(struct felixconfig, route_protocol, "deviceRouteProtocol", .min = 1, .max = 255,
 		  .def = "80", .doc = "Protocol number that marks our routes in the kernel."),
-	FIELD_BOOL(struct felixconfig, remove_external_routes, "removeExternalRoutes", .def = "true",
-		   .doc = "Remove routes of others to pods' links."),
+	FIELD_BOOL(struct felixconfig, remove_external_routes, "removeExternalRoutes",
+		   .def = "true", .doc = "Remove routes of others to pods' links."),
 	FIELD_ADDR(struct felixconfig, route_source, "deviceRouteSourceAddress", .family = IP_V4,
 		   .doc = "Preferred source address of pods' routes."),
 	FIELD_ADDR(struct felixconfig, route_source_v6, "deviceRouteSourceAddressIPv6",
@@ -69,6 +70,7 @@ static const struct field rows[] = {
 };
 
 /* What else Calico knows and this agent has no use for. */
+/* clang-format off */
 static const char *const others[] = {
 	"allowIPIPPacketsFromWorkloads", "allowVXLANPacketsFromWorkloads", "awsSrcDstCheck",
 	"bpfAttachType", "bpfCTLBLogFilter", "bpfConnectTimeLoadBalancing",
@@ -120,9 +122,10 @@ static const char *const others[] = {
 	"wireguardRoutingRulePriority", "wireguardThreadingEnabled", "workloadSourceSpoofing",
 	"xdpEnabled", "xdpRefreshInterval", NULL
 };
+/* clang-format on */
 
-const struct fields felixconfig_fields = FIELDS("spec", struct felixconfig, rows, .kept = others,
-						.open = true);
+const struct fields felixconfig_fields =
+	FIELDS("spec", struct felixconfig, rows, .kept = others, .open = true);
 
 int felixconfig_decode(const struct object *const *layers, size_t n, struct felixconfig *out,
 		       struct err *e)

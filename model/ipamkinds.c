@@ -12,19 +12,22 @@ static const struct field config_rows[] = {
 	FIELD_BOOL(struct ipamconfiguration, strict_affinity, "strictAffinity",
 		   .doc = "Nodes take addresses from their own blocks only."),
 	FIELD_BOOL(struct ipamconfiguration, auto_allocate_blocks, "autoAllocateBlocks",
-		   .def = "true", .flags = FIELD_FILL, .doc = "Nodes take new blocks when they need."),
+		   .def = "true", .flags = FIELD_FILL,
+		   .doc = "Nodes take new blocks when they need."),
 	FIELD_INT(struct ipamconfiguration, max_blocks_per_host, "maxBlocksPerHost", .min = 0,
 		  .max = 2147483647, .doc = "Blocks that a node may hold; 0: 20."),
 	FIELD_ENUM(struct ipamconfiguration, vm_persistence, "kubeVirtVMAddressPersistence",
-		   .words = on_off, .def = "Enabled", .doc = "Virtual machines keep their address."),
+		   .words = on_off, .def = "Enabled",
+		   .doc = "Virtual machines keep their address."),
 	FIELD_INT(struct ipamconfiguration, cooldown_s, "ipCooldownSeconds", .min = 0, .max = 1200,
 		  .unit = "seconds", .doc = "Time before a released address is used again."),
 };
-const struct fields ipamconfiguration_fields = FIELDS("spec", struct ipamconfiguration,
-						      config_rows);
+const struct fields ipamconfiguration_fields =
+	FIELDS("spec", struct ipamconfiguration, config_rows);
 
 static const struct field affinity_rows[] = {
-	FIELD_CIDR(struct blockaffinity, cidr, "cidr", .flags = FIELD_REQUIRED, .doc = "The block."),
+	FIELD_CIDR(struct blockaffinity, cidr, "cidr", .flags = FIELD_REQUIRED,
+		   .doc = "The block."),
 	FIELD_STRING(struct blockaffinity, node, "node", .flags = FIELD_REQUIRED,
 		     .doc = "The node that holds it."),
 	FIELD_STRING(struct blockaffinity, type, "type", .def = "host", .doc = "host or virtual."),
@@ -39,12 +42,14 @@ int ipamconfiguration_check(const struct object *o, const void *spec, struct err
 	const struct ipamconfiguration *c = spec;
 
 	if (!c->strict_affinity && !c->auto_allocate_blocks)
-		return err_set(e, -EINVAL,
-			       "spec.autoAllocateBlocks: false needs strictAffinity: true, or nodes would "
-			       "only borrow");
+		return err_set(
+			e, -EINVAL,
+			"spec.autoAllocateBlocks: false needs strictAffinity: true, or nodes would "
+			"only borrow");
 	if (c->max_blocks_per_host && !c->strict_affinity)
-		return err_set(e, -EINVAL,
-			       "spec.maxBlocksPerHost: needs strictAffinity: true, or nodes borrow beyond "
-			       "it");
+		return err_set(
+			e, -EINVAL,
+			"spec.maxBlocksPerHost: needs strictAffinity: true, or nodes borrow beyond "
+			"it");
 	return 0;
 }

@@ -18,7 +18,7 @@ struct ipamconfiguration {
 struct blockaffinity {
 	struct prefix cidr;
 	char *node, *type;
-	int state; /* 0: confirmed, 1: pending, 2: pendingDeletion */
+	int state;	 /* 0: confirmed, 1: pending, 2: pendingDeletion */
 	json_t *deleted; /* a boolean, or a text in the old CRD */
 };
 

@@ -17,8 +17,8 @@ static const struct field rows[] = {
 	FIELD_CIDR(struct ippool, cidr, "cidr", .flags = FIELD_REQUIRED,
 		   .doc = "Range of the pool; cannot be changed later."),
 	FIELD_INT(struct ippool, block_size, "blockSize", .min = 20, .max = 128,
-		  .doc = "Prefix length of the blocks that nodes take; 26, or 122 for IPv6, when it is "
-			 "left out; cannot be changed later."),
+		  .doc = "Prefix length of the blocks that nodes take; 26, or 122 for IPv6, when "
+			 "it is left out; cannot be changed later."),
 	FIELD_ENUM(struct ippool, ipip, "ipipMode", .words = encap_words, .def = "Never",
 		   .flags = FIELD_FILL, .doc = "When to wrap packets between nodes in IP-in-IP."),
 	FIELD_ENUM(struct ippool, vxlan, "vxlanMode", .words = encap_words, .def = "Never",
@@ -48,7 +48,8 @@ struct status {
 };
 
 static const struct field status_rows[] = {
-	FIELD_JSON(struct status, conditions, "conditions", .doc = "Whether it can be allocated from."),
+	FIELD_JSON(struct status, conditions, "conditions",
+		   .doc = "Whether it can be allocated from."),
 };
 const struct fields ippool_status_fields = FIELDS("status", struct status, status_rows);
 
@@ -63,7 +64,7 @@ static bool says_not_allocatable(const json_t *object)
 	json_t *list = js_at(object, "status.conditions"), *c;
 	size_t i;
 
-	json_array_foreach(list, i, c) {
+	json_array_foreach (list, i, c) {
 		const char *type = json_string_value(json_object_get(c, "type"));
 		const char *status = json_string_value(json_object_get(c, "status"));
 
@@ -110,10 +111,11 @@ static int check_cidr(const struct ippool *p, struct err *e)
 	for (size_t i = 0; i < ARRAY_SIZE(link_local); i++) {
 		prefix_parse(link_local[i], &net);
 		if (prefix_overlaps(&p->cidr, &net))
-			return err_set(e, -EINVAL,
-				       "spec.cidr: overlaps %s, where addresses are link-local: take "
-				       "another range",
-				       link_local[i]);
+			return err_set(
+				e, -EINVAL,
+				"spec.cidr: overlaps %s, where addresses are link-local: take "
+				"another range",
+				link_local[i]);
 	}
 	return 0;
 }
@@ -126,13 +128,14 @@ static int check_block_size(const struct ippool *p, struct err *e)
 	char text[PREFIX_STR_MAX];
 
 	if (size < low || size > high)
-		return err_set(e, -ERANGE, "spec.blockSize: must be from %d to %d for IPv%d, is %d", low,
-			       high, v6 ? 6 : 4, size);
+		return err_set(e, -ERANGE, "spec.blockSize: must be from %d to %d for IPv%d, is %d",
+			       low, high, v6 ? 6 : 4, size);
 	if (p->cidr.len > size && !p->disabled)
-		return err_set(e, -EINVAL,
-			       "spec.blockSize: the pool %s is smaller than one block of /%d: blockSize "
-			       "must be at least %d",
-			       prefix_format(&p->cidr, text), size, p->cidr.len);
+		return err_set(
+			e, -EINVAL,
+			"spec.blockSize: the pool %s is smaller than one block of /%d: blockSize "
+			"must be at least %d",
+			prefix_format(&p->cidr, text), size, p->cidr.len);
 	return 0;
 }
 
@@ -143,17 +146,19 @@ static int check_encap(const struct ippool *p, struct err *e)
 			       "spec.vxlanMode: ipipMode is %s: only one of the two can be on",
 			       encap_words[p->ipip]);
 	if (p->ipip && p->cidr.addr.family == IP_V6)
-		return err_set(e, -EINVAL,
-			       "spec.ipipMode: IP-in-IP carries IPv4 only: use vxlanMode for this pool");
+		return err_set(
+			e, -EINVAL,
+			"spec.ipipMode: IP-in-IP carries IPv4 only: use vxlanMode for this pool");
 	return 0;
 }
 
 static int check_uses(const struct ippool *p, struct err *e)
 {
 	if (p->namespace_selector && p->allowed_uses & IPPOOL_TUNNEL)
-		return err_set(e, -EINVAL,
-			       "spec.namespaceSelector: tunnels have no namespace: set allowedUses to "
-			       "[Workload]");
+		return err_set(
+			e, -EINVAL,
+			"spec.namespaceSelector: tunnels have no namespace: set allowedUses to "
+			"[Workload]");
 	if (!(p->allowed_uses & IPPOOL_LOAD_BALANCER))
 		return 0;
 	if (p->allowed_uses != IPPOOL_LOAD_BALANCER)
@@ -196,35 +201,39 @@ int ippool_check_overlap(const struct ippool *p, const struct ippool *others, si
 
 		if (str_eq(p->name, o->name) || !prefix_overlaps(&p->cidr, &o->cidr))
 			continue;
-		return err_set(e, -EEXIST,
-			       "spec.cidr: IPPool %s (%s) overlaps IPPool %s (%s): ranges of pools must "
-			       "be apart",
-			       p->name, prefix_format(&p->cidr, ours), o->name,
-			       prefix_format(&o->cidr, theirs));
+		return err_set(
+			e, -EEXIST,
+			"spec.cidr: IPPool %s (%s) overlaps IPPool %s (%s): ranges of pools must "
+			"be apart",
+			p->name, prefix_format(&p->cidr, ours), o->name,
+			prefix_format(&o->cidr, theirs));
 	}
 	return 0;
 }
 
-int ippool_check_update(const struct ippool *old, const struct ippool *new, struct err *e)
+int ippool_check_update(const struct ippool *old, const struct ippool *now, struct err *e)
 {
 	bool was_lb = old->allowed_uses & IPPOOL_LOAD_BALANCER;
-	bool is_lb = new->allowed_uses & IPPOOL_LOAD_BALANCER;
+	bool is_lb = now->allowed_uses & IPPOOL_LOAD_BALANCER;
 	char text[PREFIX_STR_MAX];
 
-	if (!prefix_eq(&old->cidr, &new->cidr))
-		return err_set(e, -EINVAL,
-			       "spec.cidr: cannot be changed, is %s: make a new pool, then disable and "
-			       "delete this one",
-			       prefix_format(&old->cidr, text));
-	if (old->block_size != new->block_size)
-		return err_set(e, -EINVAL,
-			       "spec.blockSize: cannot be changed, is %d: make a new pool, then disable "
-			       "and delete this one",
-			       old->block_size);
+	if (!prefix_eq(&old->cidr, &now->cidr))
+		return err_set(
+			e, -EINVAL,
+			"spec.cidr: cannot be changed, is %s: make a new pool, then disable and "
+			"delete this one",
+			prefix_format(&old->cidr, text));
+	if (old->block_size != now->block_size)
+		return err_set(
+			e, -EINVAL,
+			"spec.blockSize: cannot be changed, is %d: make a new pool, then disable "
+			"and delete this one",
+			old->block_size);
 	if (was_lb != is_lb)
-		return err_set(e, -EINVAL,
-			       "spec.allowedUses: LoadBalancer cannot be swapped with other uses: make a "
-			       "new pool");
+		return err_set(
+			e, -EINVAL,
+			"spec.allowedUses: LoadBalancer cannot be swapped with other uses: make a "
+			"new pool");
 	return 0;
 }
 
@@ -236,10 +245,11 @@ int ippool_check_blocks(const struct ippool *p, const struct prefix *blocks, siz
 	for (size_t i = 0; i < n; i++) {
 		if (blocks[i].len == p->block_size || !prefix_overlaps(&p->cidr, &blocks[i]))
 			continue;
-		return err_set(e, -EEXIST,
-			       "spec.blockSize: the block %s exists in this range: blockSize must be %u, "
-			       "or the block be released first",
-			       prefix_format(&blocks[i], text), blocks[i].len);
+		return err_set(
+			e, -EEXIST,
+			"spec.blockSize: the block %s exists in this range: blockSize must be %u, "
+			"or the block be released first",
+			prefix_format(&blocks[i], text), blocks[i].len);
 	}
 	return 0;
 }

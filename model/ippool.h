@@ -26,14 +26,14 @@ enum ippool_assignment {
 struct ippool {
 	char *name;
 	struct prefix cidr;
-	int block_size;	  /* prefix length of a block; never 0 in a decoded pool */
-	int ipip, vxlan;  /* enum encap_mode */
+	int block_size;	 /* prefix length of a block; never 0 in a decoded pool */
+	int ipip, vxlan; /* enum encap_mode */
 	bool nat_outgoing, disabled, disable_bgp_export;
 	char *node_selector, *namespace_selector; /* namespace_selector may be NULL */
 	unsigned allowed_uses;			  /* enum ippool_use */
 	int assignment;				  /* enum ippool_assignment */
-	bool deleting;		/* has a deletionTimestamp */
-	bool not_allocatable;	/* a controller says so in status.conditions */
+	bool deleting;				  /* has a deletionTimestamp */
+	bool not_allocatable;			  /* a controller says so in status.conditions */
 };
 
 extern const struct fields ippool_fields, ippool_status_fields;
@@ -51,7 +51,7 @@ void ippool_fill(json_t *spec);
 int ippool_check_overlap(const struct ippool *p, const struct ippool *others, size_t n,
 			 struct err *e);
 /* May it replace old? cidr and blockSize stay as they are. */
-int ippool_check_update(const struct ippool *old, const struct ippool *new, struct err *e);
+int ippool_check_update(const struct ippool *old, const struct ippool *now, struct err *e);
 /* May it be created where these blocks exist? Those inside must be of its size. */
 int ippool_check_blocks(const struct ippool *p, const struct prefix *blocks, size_t n,
 			struct err *e);

@@ -19,7 +19,7 @@ int ipreservation_ranges(const struct object *o, struct field_cidrs *out, struct
 
 	if (rc < 0)
 		return err_wrap(e, "IPReservation %s", o->name);
-	vec_foreach(&r.cidrs, text)
+	vec_foreach (&r.cidrs, text)
 		if (prefix_parse_or_addr(*text, &cidr))
 			vec_push(out, prefix_mask(&cidr));
 	fields_done(&ipreservation_fields, &r);
@@ -35,14 +35,16 @@ int ipreservation_check(const struct object *o, const void *spec, struct err *e)
 		struct prefix cidr, net;
 
 		if (!prefix_parse_or_addr(r->cidrs.p[i], &cidr))
-			return err_set(e, -EINVAL,
-				       "spec.reservedCIDRs[%zu]: must be an address or a range such as "
-				       "10.20.0.0/28, is \"%.60s\"",
-				       i, r->cidrs.p[i]);
+			return err_set(
+				e, -EINVAL,
+				"spec.reservedCIDRs[%zu]: must be an address or a range such as "
+				"10.20.0.0/28, is \"%.60s\"",
+				i, r->cidrs.p[i]);
 		net = prefix_mask(&cidr);
 		if (prefix_has_host_bits(&cidr))
 			return err_set(e, -EINVAL,
-				       "spec.reservedCIDRs[%zu]: %.60s has host bits set: %s would be right",
+				       "spec.reservedCIDRs[%zu]: %.60s has host bits set: %s would "
+				       "be right",
 				       i, r->cidrs.p[i], prefix_format(&net, right));
 	}
 	return 0;

@@ -48,12 +48,12 @@ bool key_parse(const char *key, struct key *out)
 	if (!(kind->flags & KIND_NAMESPACED)) {
 		if (slash || !*rest)
 			return false;
-		*out = (struct key){ kind, NULL, xstrdup(rest) };
+		*out = (struct key) { kind, NULL, xstrdup(rest) };
 		return true;
 	}
 	if (!slash || slash == rest || !slash[1] || strchr(slash + 1, '/'))
 		return false;
-	*out = (struct key){ kind, xstrndup(rest, (size_t)(slash - rest)), xstrdup(slash + 1) };
+	*out = (struct key) { kind, xstrndup(rest, (size_t)(slash - rest)), xstrdup(slash + 1) };
 	return true;
 }
 
@@ -61,7 +61,7 @@ void key_done(struct key *k)
 {
 	free(k->ns);
 	free(k->name);
-	*k = (struct key){ 0 };
+	*k = (struct key) { 0 };
 }
 
 static bool is_alnum(char c)
@@ -92,19 +92,21 @@ int name_check(const char *what, const char *name, struct err *e)
 		return err_set(e, -EINVAL, "%s: is %zu characters long: at most %d", what,
 			       strlen(name), NAME_LEN_MAX);
 	if (!well_formed(name, true))
-		return err_set(e, -EINVAL,
-			       "%s: \"%s\": must be lower case letters, digits, '-' and '.', and each "
-			       "part between dots must begin and end with a letter or digit",
-			       what, name);
+		return err_set(
+			e, -EINVAL,
+			"%s: \"%s\": must be lower case letters, digits, '-' and '.', and each "
+			"part between dots must begin and end with a letter or digit",
+			what, name);
 	return 0;
 }
 
 int label_check(const char *what, const char *name, struct err *e)
 {
 	if (strlen(name) > LABEL_LEN_MAX || !well_formed(name, false))
-		return err_set(e, -EINVAL,
-			       "%s: \"%.80s\": must be 1 to %d lower case letters, digits and '-', and "
-			       "begin and end with a letter or digit",
-			       what, name, LABEL_LEN_MAX);
+		return err_set(
+			e, -EINVAL,
+			"%s: \"%.80s\": must be 1 to %d lower case letters, digits and '-', and "
+			"begin and end with a letter or digit",
+			what, name, LABEL_LEN_MAX);
 	return 0;
 }

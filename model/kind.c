@@ -18,9 +18,23 @@
 #include "model/profile.h"
 #include "model/wep.h"
 
-#define NAMES(...)   (const char *const[]){ __VA_ARGS__, NULL }
-#define COLUMNS(...) (const struct column[]){ __VA_ARGS__, { 0 } }
-#define NAME_COLUMN  { "NAME", "metadata.name", "", NULL, 0 }
+#define NAMES(...)                \
+	(const char *const[])     \
+	{                         \
+		__VA_ARGS__, NULL \
+	}
+#define COLUMNS(...)            \
+	(const struct column[]) \
+	{                       \
+		__VA_ARGS__,    \
+		{               \
+			0       \
+		}               \
+	}
+#define NAME_COLUMN                                  \
+	{                                            \
+		"NAME", "metadata.name", "", NULL, 0 \
+	}
 
 static char *peer_node(const struct object *o, const struct column_ctx *ctx)
 {
@@ -59,7 +73,7 @@ static char *wep_nats(const struct object *o, const struct column_ctx *ctx)
 	struct str s = { 0 };
 	size_t i;
 
-	json_array_foreach(list, i, nat) {
+	json_array_foreach (list, i, nat) {
 		const char *in = json_string_value(json_object_get(nat, "internalIP"));
 		const char *out = json_string_value(json_object_get(nat, "externalIP"));
 
@@ -164,7 +178,8 @@ static const struct kind kinds[] = {
 		.spec = &ipamconfiguration_fields,
 		.check = ipamconfiguration_check,
 		.only_name = "default",
-		.ps = COLUMNS(NAME_COLUMN, { "STRICTAFFINITY", "spec.strictAffinity", NULL, NULL, 0 },
+		.ps = COLUMNS(NAME_COLUMN,
+			      { "STRICTAFFINITY", "spec.strictAffinity", NULL, NULL, 0 },
 			      { "AUTOALLOCATEBLOCKS", "spec.autoAllocateBlocks", NULL, NULL, 0 }),
 		.wide = COLUMNS(NAME_COLUMN,
 				{ "STRICTAFFINITY", "spec.strictAffinity", NULL, NULL, 0 },
@@ -198,7 +213,8 @@ static const struct kind kinds[] = {
 		.spec = &ipreservation_fields,
 		.check = ipreservation_check,
 		.ps = name_only,
-		.wide = COLUMNS(NAME_COLUMN, { "CIDRS", "spec.reservedCIDRs", "", NULL, LONG_LIST }),
+		.wide = COLUMNS(NAME_COLUMN,
+				{ "CIDRS", "spec.reservedCIDRs", "", NULL, LONG_LIST }),
 	},
 	{
 		.name = "Node",

@@ -44,8 +44,8 @@ static const struct field interface_rows[] = {
 	FIELD_STRING(struct node_interface, name, "name", .doc = "Interface of the node."),
 	FIELD_STRINGS(struct node_interface, addresses, "addresses", .doc = "Its addresses."),
 };
-static const struct fields interface_fields = FIELDS("interface", struct node_interface,
-						     interface_rows);
+static const struct fields interface_fields =
+	FIELDS("interface", struct node_interface, interface_rows);
 
 static const struct field wireguard_rows[] = {
 	FIELD_ADDR(struct node_wireguard, ipv4, "interfaceIPv4Address", .family = IP_V4,
@@ -53,8 +53,8 @@ static const struct field wireguard_rows[] = {
 	FIELD_ADDR(struct node_wireguard, ipv6, "interfaceIPv6Address", .family = IP_V6,
 		   .doc = "IPv6 address of the WireGuard device."),
 };
-static const struct fields wireguard_fields = FIELDS("wireguard", struct node_wireguard,
-						     wireguard_rows);
+static const struct fields wireguard_fields =
+	FIELDS("wireguard", struct node_wireguard, wireguard_rows);
 
 static const struct field rows[] = {
 	FIELD_OBJECT(struct node, bgp, bgp_fields, "bgp", FIELD_HAS(struct node, has_bgp),
@@ -116,7 +116,8 @@ int node_check(const struct object *o, const void *spec, struct err *e)
 
 	if (n->has_bgp && !b->as_number && !b->ipv4.addr.family && !b->ipv6.addr.family &&
 	    !b->ipip_tunnel.family && !b->cluster_id.family)
-		return err_set(e, -EINVAL,
-			       "spec.bgp: is empty: give ipv4Address or ipv6Address, or leave bgp out");
+		return err_set(
+			e, -EINVAL,
+			"spec.bgp: is empty: give ipv4Address or ipv6Address, or leave bgp out");
 	return 0;
 }

@@ -6,8 +6,9 @@
 struct object;
 
 struct node_bgp {
-	uint32_t as_number;	 /* 0: the cluster's */
-	struct prefix ipv4, ipv6; /* address with its network; /32, /128 when only an address was given */
+	uint32_t as_number; /* 0: the cluster's */
+	struct prefix ipv4,
+		ipv6; /* address with its network; /32, /128 when only an address was given */
 	struct addr ipip_tunnel;
 	struct addr cluster_id; /* of a route reflector; IP_NONE: is none */
 };

@@ -63,12 +63,12 @@ void object_done(struct object *o)
 	free(o->ns);
 	free(o->name);
 	json_decref(o->json);
-	*o = (struct object){ 0 };
+	*o = (struct object) { 0 };
 }
 
 void objects_done(struct object_vec *v)
 {
-	vec_foreach(v, o)
+	vec_foreach (v, o)
 		object_done(o);
 	vec_done(v);
 }
@@ -94,7 +94,7 @@ struct object object_new(const struct kind *kind, const char *ns, const char *na
 		js_set_str(meta, "namespace", ns);
 	js_set(json, "metadata", meta);
 	js_set(json, "spec", json_object());
-	return (struct object){
+	return (struct object) {
 		.kind = kind,
 		.ns = kind->flags & KIND_NAMESPACED ? xstrdup(ns) : NULL,
 		.name = xstrdup(name),
@@ -128,7 +128,8 @@ int object_decode(const char *key, const char *value, int64_t rev, struct object
 	if (rc == 0) {
 		rc = js_need(js_str(json, "kind", &kind, e), "kind", e);
 		if (rc >= 0 && strcmp(kind, k.kind->name))
-			rc = err_set(e, -EINVAL, "kind: must be %s, is \"%.60s\"", k.kind->name, kind);
+			rc = err_set(e, -EINVAL, "kind: must be %s, is \"%.60s\"", k.kind->name,
+				     kind);
 		if (rc < 0)
 			json_decref(json);
 	}
@@ -138,9 +139,13 @@ int object_decode(const char *key, const char *value, int64_t rev, struct object
 	}
 	/* The key says the name; an object that says another one is read under its key. */
 	meta = own_object(json, "metadata");
+	json_object_del(meta, "resourceVersion");
+	json_object_del(meta, "selfLink");
 	js_set_str(meta, "name", k.name);
 	js_set_str(meta, "namespace", k.ns);
-	*out = (struct object){ .kind = k.kind, .ns = k.ns, .name = k.name, .rev = rev, .json = json };
+	*out = (struct object) {
+		.kind = k.kind, .ns = k.ns, .name = k.name, .rev = rev, .json = json
+	};
 	return 0;
 }
 
@@ -162,7 +167,8 @@ static int take_revision(const char *text, int64_t *rev, struct err *e)
 
 	if (text && *text && !parse_u64(text, INT64_MAX, &n))
 		return err_set(e, -EINVAL,
-			       "metadata.resourceVersion: must be the number that get printed, is \"%.40s\"",
+			       "metadata.resourceVersion: must be the number that get printed, is "
+			       "\"%.40s\"",
 			       text);
 	*rev = (int64_t)n;
 	return 0;
@@ -178,7 +184,8 @@ static int check_meta(const struct kind *kind, const struct meta *m, struct err 
 		return err_set(e, -EINVAL, "metadata.name: the only %s is \"%s\", this is \"%s\"",
 			       kind->name, kind->only_name, m->name);
 	if (m->ns && *m->ns && !(kind->flags & KIND_NAMESPACED))
-		return err_set(e, -EINVAL, "metadata.namespace: kind %s has no namespaces: leave it out",
+		return err_set(e, -EINVAL,
+			       "metadata.namespace: kind %s has no namespaces: leave it out",
 			       kind->name);
 	if (m->ns && *m->ns && (rc = label_check("metadata.namespace", m->ns, e)) < 0)
 		return rc;
@@ -193,7 +200,8 @@ static int take_meta(struct object *o, struct err *e)
 	int rc;
 
 	if (!json_is_object(json))
-		return err_set(e, -EINVAL, "metadata: must be an object, is %s", js_type_name(json));
+		return err_set(e, -EINVAL, "metadata: must be an object, is %s",
+			       js_type_name(json));
 	rc = fields_decode(&meta_fields, json, FIELDS_STRICT, &m, e);
 	if (rc < 0)
 		return js_err_under(e, "metadata");
@@ -321,7 +329,7 @@ static int from_list(const struct yml_doc *doc, const json_t *list, const char *
 	size_t i;
 	int rc;
 
-	json_array_foreach(list, i, item)
+	json_array_foreach (list, i, item)
 		if ((rc = from_item(doc, item, name, i, out, e)) < 0)
 			return rc;
 	return 0;

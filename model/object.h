@@ -15,12 +15,12 @@
 
 struct object {
 	const struct kind *kind;
-	char *ns;	   /* owned; NULL for kinds without namespace */
-	char *name;	   /* owned */
-	int64_t rev;	   /* at which it was read; from a manifest: its resourceVersion; 0: none */
-	json_t *json;	   /* own reference; metadata has neither resourceVersion nor selfLink */
-	const char *file;  /* of a manifest: as given to yml_parse, borrowed; else NULL */
-	unsigned line;	   /* where the object begins in it */
+	char *ns;	  /* owned; NULL for kinds without namespace */
+	char *name;	  /* owned */
+	int64_t rev;	  /* at which it was read; from a manifest: its resourceVersion; 0: none */
+	json_t *json;	  /* own reference; metadata has neither resourceVersion nor selfLink */
+	const char *file; /* of a manifest: as given to yml_parse, borrowed; else NULL */
+	unsigned line;	  /* where the object begins in it */
 };
 
 struct object_vec {
@@ -33,8 +33,8 @@ struct object_vec {
 int object_decode(const char *key, const char *value, int64_t rev, struct object *out,
 		  struct err *e);
 /* Append the objects of a manifest's document: one, or those of a list (kind List or IPPoolList, or
- * a YAML list). Each is strict: kind, fields, values, names are checked. Errors carry file and line.
- * On failure nothing is appended. */
+ * a YAML list). Each is strict: kind, fields, values, names are checked. Errors carry file and
+ * line. On failure nothing is appended. */
 int objects_from_doc(const struct yml_doc *doc, struct object_vec *out, struct err *e);
 /* One object from JSON, strict, checked; errors begin with the path. json is not consumed. */
 int object_from_json(const json_t *json, struct object *out, struct err *e);
@@ -44,7 +44,8 @@ void object_done(struct object *o);
 void objects_done(struct object_vec *v);
 struct object object_copy(const struct object *o);
 
-/* All checks of the kind, as for a manifest. An empty namespace passes: the caller has a default. */
+/* All checks of the kind, as for a manifest. An empty namespace passes: the caller has a default.
+ * */
 int object_check(const struct object *o, struct err *e);
 /* Write the defaults that other readers of the store want to see. */
 void object_fill(struct object *o);
@@ -67,7 +68,8 @@ json_t *objects_show(const struct kind *kind, const struct object_vec *v);
 char *object_column(const struct object *o, const struct column *c, const struct column_ctx *ctx);
 
 json_t *object_spec_json(const struct object *o); /* borrowed; NULL when there is none */
-/* The spec decoded by the kind's table into a struct of its size; an absent spec is an empty one. */
+/* The spec decoded by the kind's table into a struct of its size; an absent spec is an empty one.
+ * */
 int object_spec(const struct object *o, enum fields_mode mode, void *out, struct err *e);
 /* Replace the known fields of the spec by those of the struct; unknown ones stay. */
 void object_set_spec(struct object *o, const void *spec);

@@ -64,12 +64,12 @@ static void add_value(struct str *s, json_t *v)
 	if (json_is_string(v)) {
 		str_add(s, json_string_value(v));
 	} else if (json_is_array(v)) {
-		json_array_foreach(v, i, item) {
+		json_array_foreach (v, i, item) {
 			str_add(s, i ? "," : "");
 			add_value(s, item);
 		}
 	} else if (json_is_object(v)) {
-		json_object_foreach(v, key, item) {
+		json_object_foreach (v, key, item) {
 			str_addf(s, "%s%s=", n++ ? "," : "", key);
 			add_value(s, item);
 		}

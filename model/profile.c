@@ -19,7 +19,7 @@ static int check_rules(const char *name, const json_t *rules, struct err *e)
 	size_t i;
 
 	if (!rules || json_is_array(rules)) {
-		json_array_foreach(rules, i, rule)
+		json_array_foreach (rules, i, rule)
 			if (!json_is_object(rule))
 				return err_set(e, -EINVAL, "spec.%s[%zu]: must be an object, is %s",
 					       name, i, js_type_name(rule));

@@ -65,16 +65,17 @@ int community_field_check(const void *text, struct err *e)
 	if (community_part(&s, max, false) && (!large || community_part(&s, max, false)) &&
 	    community_part(&s, max, true))
 		return 0;
-	return err_set(e, -EINVAL,
-		       "must be a community such as 64512:7 (two numbers to 65535) or 64512:1:2 (three "
-		       "to 4294967295), is \"%.60s\"",
-		       (const char *)text);
+	return err_set(
+		e, -EINVAL,
+		"must be a community such as 64512:7 (two numbers to 65535) or 64512:1:2 (three "
+		"to 4294967295), is \"%.60s\"",
+		(const char *)text);
 }
 
 int severity_field_check(const void *text, struct err *e)
 {
-	static const char *const words[] = { "Trace",	"Debug", "Info",  "Warning",
-					     "Warn",	"Error", "Fatal", "None" };
+	static const char *const words[] = { "Trace", "Debug", "Info",	"Warning",
+					     "Warn",  "Error", "Fatal", "None" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		if (!strcasecmp(text, words[i]))
@@ -91,9 +92,10 @@ int ifname_field_check(const void *text, struct err *e)
 
 	if (n && n <= IFNAME_LEN_MAX && !s[n])
 		return 0;
-	return err_set(e, -EINVAL,
-		       "must be an interface name (1 to 15 letters, digits, '_', '.', '-'), is \"%.60s\"",
-		       s);
+	return err_set(
+		e, -EINVAL,
+		"must be an interface name (1 to 15 letters, digits, '_', '.', '-'), is \"%.60s\"",
+		s);
 }
 
 int mac_field_check(const void *text, struct err *e)
@@ -104,9 +106,10 @@ int mac_field_check(const void *text, struct err *e)
 
 	for (size_t i = 0; ok && i < 17; i++)
 		ok = i % 3 == 2 ? s[i] == ':' : strchr(hex, s[i]) != NULL;
-	return ok ? 0 :
-		    err_set(e, -EINVAL,
-			    "must be a hardware address such as ee:ee:ee:ee:ee:ee, is \"%.60s\"", s);
+	return ok ? 0
+		  : err_set(e, -EINVAL,
+			    "must be a hardware address such as ee:ee:ee:ee:ee:ee, is \"%.60s\"",
+			    s);
 }
 
 bool endpoint_parse(const char *text, struct addr *addr, uint16_t *port)
@@ -147,6 +150,6 @@ int endpoint_field_check(const void *text, struct err *e)
 
 	if (endpoint_parse(text, &addr, &port))
 		return 0;
-	return err_set(e, -EINVAL,
-		       "must be an address, IPV4:PORT or [IPV6]:PORT, is \"%.60s\"", (const char *)text);
+	return err_set(e, -EINVAL, "must be an address, IPV4:PORT or [IPV6]:PORT, is \"%.60s\"",
+		       (const char *)text);
 }

@@ -1,7 +1,7 @@
 /* wep.c - WorkloadEndpoint: table, rules, and the name that is made from the spec
  *
- * SHAPE  A name is segments joined by '-'; a '-' inside of a segment is doubled, so none may begin or
- *        end with one.
+ * SHAPE  A name is segments joined by '-'; a '-' inside of a segment is doubled, so none may begin
+ *        or end with one.
  *             k8s         NODE-k8s-POD-ENDPOINT
  *             cni         NODE-cni-CONTAINER-ENDPOINT
  *             libnetwork  NODE-libnetwork-libnetwork-ENDPOINT
@@ -84,7 +84,7 @@ static void add_segment(struct str *s, const char *text)
 	if (s->len)
 		str_addc(s, '-');
 	for (; *text; text++)
-		str_add(s, *text == '-' ? "--" : (char[]){ *text, '\0' });
+		str_add(s, *text == '-' ? "--" : (char[]) { *text, '\0' });
 }
 
 /* "pod" or whichever field names the workload, and its value. */
@@ -111,8 +111,8 @@ static int check_segment(const char *field, const char *text, struct err *e)
 	if (!text || !*text)
 		return err_set(e, -EINVAL, "spec.%s: is missing: the name is made of it", field);
 	if (*text == '-' || text[strlen(text) - 1] == '-')
-		return err_set(e, -EINVAL, "spec.%s: \"%.80s\": must not begin or end with '-'", field,
-			       text);
+		return err_set(e, -EINVAL, "spec.%s: \"%.80s\": must not begin or end with '-'",
+			       field, text);
 	return 0;
 }
 
@@ -194,15 +194,15 @@ int wep_check(const struct object *o, const void *spec, struct err *e)
 		return -EINVAL;
 	if (strcmp(name, o->name))
 		return err_set(e, -EINVAL,
-			       "metadata.name: must be \"%s\", which the spec says, is \"%s\"", name,
-			       o->name);
+			       "metadata.name: must be \"%s\", which the spec says, is \"%s\"",
+			       name, o->name);
 	for (size_t i = 0; i < w->networks.n; i++) {
 		const struct prefix *p = &w->networks.p[i];
 		unsigned bits = addr_bits(p->addr.family);
 
 		if (p->len != bits)
-			return err_set(e, -EINVAL, "spec.ipNetworks[%zu]: must be a /%u, is a /%u", i,
-				       bits, p->len);
+			return err_set(e, -EINVAL, "spec.ipNetworks[%zu]: must be a /%u, is a /%u",
+				       i, bits, p->len);
 	}
 	return 0;
 }

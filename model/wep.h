@@ -39,8 +39,8 @@ int wep_decode(const struct object *o, struct wep *out, struct err *e);
 void wep_done(struct wep *w);
 /* Of the kind's row: the name must be the computed one. */
 int wep_check(const struct object *o, const void *spec, struct err *e);
-/* What an object of this spec must be called, heap; NULL with words when a part is missing or begins
- * or ends with '-'. Node edge-7, pod web-0, endpoint eth0: "edge--7-k8s-web--0-eth0". */
+/* What an object of this spec must be called, heap; NULL with words when a part is missing or
+ * begins or ends with '-'. Node edge-7, pod web-0, endpoint eth0: "edge--7-k8s-web--0-eth0". */
 char *wep_name(const struct wep *w, struct err *e);
 /* What the names of all endpoints of one node begin with; of one pod when pod is not NULL. Heap. */
 char *wep_name_prefix(const char *node, const char *pod);

@@ -69,11 +69,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	if (yml_parse("fuzz", data, len, &docs, &e) < 0)
 		return 0;
-	vec_foreach(&docs, doc) {
+	vec_foreach (&docs, doc) {
 		check_yaml(doc->value);
 		objects_from_doc(doc, &objects, &e);
 	}
-	vec_foreach(&objects, o) {
+	vec_foreach (&objects, o) {
 		check_stored(o);
 		check_shown(o);
 	}

@@ -307,6 +307,32 @@ static void every_string_round_trips(void **state)
 	}
 }
 
+/* Found by fuzzing: a key may not be longer than 1024 characters when it is written the plain way. */
+static void long_keys_round_trip(void **state)
+{
+	for (size_t n = 990; n < 1030; n += 3) {
+		CLEANUP(freep) char *key = xcalloc(n + 1, 1), *yaml = NULL;
+		CLEANUP(js_freep) json_t *v = json_object();
+		json_t *list = json_array(), *below = json_object();
+		struct yml_docs docs = { 0 };
+		struct err e = { 0 };
+
+		memset(key, 'k', n);
+		js_set_int(below, key, 1);
+		json_array_append_new(list, json_deep_copy(below));
+		json_array_append_new(list, json_integer(2));
+		js_set(below, "list", list);
+		js_set(v, key, below);
+		key[0] = '\n';
+		js_set(v, key, json_deep_copy(list));
+		yaml = yml_dump(v);
+		if (yml_parse("t", yaml, strlen(yaml), &docs, &e) < 0)
+			fail_msg("%s-> %s", yaml, e.msg);
+		assert_true(json_equal(docs.p[0].value, v));
+		yml_docs_done(&docs);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -317,6 +343,7 @@ int main(void)
 		cmocka_unit_test(every_truncation_is_total),
 		cmocka_unit_test(emitted),
 		cmocka_unit_test(every_string_round_trips),
+		cmocka_unit_test(long_keys_round_trip),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
