@@ -2,8 +2,8 @@
  *
  *	bgp_codec [routes]		1 000 000 unless told otherwise
  *
- * Each line is one kind of load: what a peer sends is made first, then only the work is timed. A route is
- * counted when its prefix is in hand and its attributes are interned. */
+ * Each line is one kind of load: what a peer sends is made first, then only the work is timed. A
+ *route is counted when its prefix is in hand and its attributes are interned. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,11 @@ enum {
 };
 
 static const struct bgp_wire wire = {
-	.ebgp = true, .as4 = true, .local_as = 64512, .remote_as = 65001, .families = 3,
+	.ebgp = true,
+	.as4 = true,
+	.local_as = 64512,
+	.remote_as = 65001,
+	.families = 3,
 	.msg_max = BGP_MSG_MAX,
 };
 
@@ -111,7 +115,7 @@ static double make_stream(struct stream *s, enum bgp_af af, unsigned routes, uns
 	return start;
 }
 
-/* Read it all; the number of routes. All attribute sets stay referenced, as a RIB would have them. */
+/* Read it all; the number of routes. All attribute sets stay referenced, as in a RIB. */
 static unsigned read_stream(const struct stream *s, unsigned *sum)
 {
 	static struct bgp_attrs *held[DISTINCT_SETS];
@@ -168,13 +172,15 @@ int main(int argc, char **argv)
 {
 	unsigned routes = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 1000000;
 
-	run("ipv4 /26, 100 per UPDATE, one attribute set", BGP_AF_IPV4_UNICAST, routes, PER_UPDATE, 1);
+	run("ipv4 /26, 100 per UPDATE, one attribute set", BGP_AF_IPV4_UNICAST, routes, PER_UPDATE,
+	    1);
 	run("ipv4 /26, 100 per UPDATE, a set each", BGP_AF_IPV4_UNICAST, routes, PER_UPDATE,
 	    DISTINCT_SETS);
 	run("ipv4 /26, 1 per UPDATE, one attribute set", BGP_AF_IPV4_UNICAST, routes, 1, 1);
 	run("ipv4 /26, 1 per UPDATE, 50 000 sets in turn", BGP_AF_IPV4_UNICAST, routes, 1,
 	    DISTINCT_SETS);
-	run("ipv6 /64, 100 per UPDATE, one attribute set", BGP_AF_IPV6_UNICAST, routes, PER_UPDATE, 1);
+	run("ipv6 /64, 100 per UPDATE, one attribute set", BGP_AF_IPV6_UNICAST, routes, PER_UPDATE,
+	    1);
 	run("ipv6 /64, 1 per UPDATE, one attribute set", BGP_AF_IPV6_UNICAST, routes, 1, 1);
 	return 0;
 }

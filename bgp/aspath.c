@@ -26,7 +26,8 @@ static unsigned segment_weight(uint8_t type, uint8_t count)
 	return type == BGP_SEGMENT_SET;
 }
 
-static void segment_facts(struct bgp_path_facts *f, const uint8_t *p, unsigned as_size, bool leading)
+static void segment_facts(struct bgp_path_facts *f, const uint8_t *p, unsigned as_size,
+			  bool leading)
 {
 	uint8_t type = p[0], count = p[1];
 

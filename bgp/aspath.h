@@ -16,8 +16,8 @@ enum bgp_segment {
 };
 
 enum {
-	/* Longest path kept, in bytes with 4-octet numbers: 4095 AS numbers, far above what a 4096-byte
-	 * message can hold in 2-octet form (2035). */
+	/* Longest path kept, in bytes with 4-octet numbers: 4095 AS numbers, far above what a
+	 * 4096-byte message can hold in 2-octet form (2035). */
 	BGP_PATH_MAX = 16384,
 };
 
@@ -31,11 +31,11 @@ struct bgp_path_facts {
 /* NULL when well-formed, else what is wrong. as_size: 2 or 4. */
 const char *bgp_path_check(const uint8_t *p, size_t len, unsigned as_size,
 			   struct bgp_path_facts *facts);
-/* Rewrite 2-octet numbers as 4-octet ones into out, of BGP_PATH_MAX bytes; the new length, 0 when it
- * does not fit. */
+/* Rewrite 2-octet numbers as 4-octet ones into out, of BGP_PATH_MAX bytes; the new length, 0 when
+ * it does not fit. */
 size_t bgp_path_widen(const uint8_t *p, size_t len, uint8_t *out);
-/* RFC 6793 4.2.3: what AS4_PATH knows put in the place of AS_TRANS. Both checked and 4-octet. out is
- * of BGP_PATH_MAX bytes; the new length, 0 when AS4_PATH is of no use (keep the path). */
+/* RFC 6793 4.2.3: what AS4_PATH knows put in the place of AS_TRANS. Both checked and 4-octet. out
+ * is of BGP_PATH_MAX bytes; the new length, 0 when AS4_PATH is of no use (keep the path). */
 size_t bgp_path_merge(const uint8_t *path, size_t len, const uint8_t *as4, size_t as4_len,
 		      uint8_t *out);
 /* The path with `as` n times in front, into out; the new length, 0 when size is too small. */

@@ -58,9 +58,12 @@ static const char *well_known_community(uint32_t c)
 		uint32_t value;
 		const char *name;
 	} names[] = {
-		{ 0xffff0000, "graceful-shutdown" }, { 0xffff0006, "llgr-stale" },
-		{ 0xffff0007, "no-llgr" },	     { 0xffff029a, "blackhole" },
-		{ 0xffffff01, "no-export" },	     { 0xffffff02, "no-advertise" },
+		{ 0xffff0000, "graceful-shutdown" },
+		{ 0xffff0006, "llgr-stale" },
+		{ 0xffff0007, "no-llgr" },
+		{ 0xffff029a, "blackhole" },
+		{ 0xffffff01, "no-export" },
+		{ 0xffffff02, "no-advertise" },
 		{ 0xffffff03, "no-export-subconfed" },
 	};
 
@@ -123,8 +126,8 @@ struct bgp_attrs_draft bgp_attrs_edit(const struct bgp_attrs *a)
 bool bgp_attrs_prepend(struct bgp_attrs_draft *d, asn_t as, unsigned n, uint8_t *scratch,
 		       size_t size)
 {
-	size_t len = bgp_path_prepend(d->part[BGP_PART_AS_PATH].p, d->part[BGP_PART_AS_PATH].len, as,
-				      n, scratch, size < BGP_PATH_MAX ? size : BGP_PATH_MAX);
+	size_t len = bgp_path_prepend(d->part[BGP_PART_AS_PATH].p, d->part[BGP_PART_AS_PATH].len,
+				      as, n, scratch, size < BGP_PATH_MAX ? size : BGP_PATH_MAX);
 
 	if (!len)
 		return false;

@@ -1,7 +1,7 @@
 /* attr.h - path attributes: decoded once, immutable, interned.
  *
- * SHAPE  A struct bgp_attrs is one allocation: fixed fields that the decision process and the export
- *        look at, then the variable parts as bytes. Two routes with the same attributes share one
+ * SHAPE  A struct bgp_attrs is one allocation: fixed fields that the decision process and the
+ * export look at, then the variable parts as bytes. Two routes with the same attributes share one
  *        (hash-consed in a struct bgp_attr_table), so comparing is comparing pointers.
  *        AS_PATH is kept in its wire form with 4-octet AS numbers (AS4_PATH already merged).
  * SPEC   RFC 4271 5, 4360, 4456, 4760, 6793, 7606, 8092 */
@@ -43,17 +43,17 @@ enum bgp_attr_part {
 	BGP_PART_EXT_COMMUNITIES,   /* 8 bytes each */
 	BGP_PART_LARGE_COMMUNITIES, /* 12 bytes each */
 	BGP_PART_CLUSTER_LIST,	    /* 4 bytes each */
-	BGP_PART_UNKNOWN,	    /* whole attributes (flags, type, length, value), ascending, Partial set */
+	BGP_PART_UNKNOWN, /* whole attributes, ascending, Partial set */
 	BGP_PART_MAX_,
 };
 
 /* Attributes that have a bit in `present`: neither the next hop nor what carries prefixes (see
  * next_hop), nor AS4_* (merged). */
-#define BGP_ATTR_VALUE_BITS                                                                        \
-	(1ull << BGP_ATTR_ORIGIN | 1ull << BGP_ATTR_AS_PATH | 1ull << BGP_ATTR_MED |               \
-	 1ull << BGP_ATTR_LOCAL_PREF | 1ull << BGP_ATTR_ATOMIC_AGGREGATE |                         \
-	 1ull << BGP_ATTR_AGGREGATOR | 1ull << BGP_ATTR_COMMUNITIES |                              \
-	 1ull << BGP_ATTR_ORIGINATOR_ID | 1ull << BGP_ATTR_CLUSTER_LIST |                          \
+#define BGP_ATTR_VALUE_BITS                                                          \
+	(1ull << BGP_ATTR_ORIGIN | 1ull << BGP_ATTR_AS_PATH | 1ull << BGP_ATTR_MED | \
+	 1ull << BGP_ATTR_LOCAL_PREF | 1ull << BGP_ATTR_ATOMIC_AGGREGATE |           \
+	 1ull << BGP_ATTR_AGGREGATOR | 1ull << BGP_ATTR_COMMUNITIES |                \
+	 1ull << BGP_ATTR_ORIGINATOR_ID | 1ull << BGP_ATTR_CLUSTER_LIST |            \
 	 1ull << BGP_ATTR_EXT_COMMUNITIES | 1ull << BGP_ATTR_LARGE_COMMUNITIES)
 
 /* The fields of fixed size. */
@@ -79,8 +79,8 @@ struct bgp_attrs {
 	/* the value */
 	struct bgp_attr_values v;
 	/* computed from AS_PATH by bgp_attrs_intern */
-	asn_t first_as;	   /* neighbour AS: first of the leading AS_SEQUENCE, 0 when empty or a set */
-	asn_t origin_as;   /* last AS of the path, 0 when empty */
+	asn_t first_as;	 /* neighbour AS: first of the leading AS_SEQUENCE, 0 when empty or a set */
+	asn_t origin_as; /* last AS of the path, 0 when empty */
 	uint16_t path_len; /* RFC 4271 9.1.2.2 a: a set counts one, confederation segments none */
 	uint16_t len[BGP_PART_MAX_];
 	uint8_t bytes[]; /* the parts, one behind the other */
@@ -121,7 +121,8 @@ struct bgp_attr_table;
 struct bgp_attr_table *bgp_attr_table_new(void);
 /* A secret for the hash, so that no peer can aim at one bucket. Before the first value. */
 void bgp_attr_table_seed(struct bgp_attr_table *t, uint64_t seed);
-/* Every value must have been unreferenced before (asserted; the decoder's own memory is given back). */
+/* Every value must have been unreferenced before (asserted; the decoder's own memory is given
+ * back). */
 void bgp_attr_table_free(struct bgp_attr_table *t);
 /* The one shared value equal to the draft, with one more reference. */
 struct bgp_attrs *bgp_attrs_intern(struct bgp_attr_table *t, const struct bgp_attrs_draft *draft);

@@ -2,10 +2,9 @@
  *
  * WHY    A full table has far fewer attribute sets than routes. Sharing them makes a route small,
  *        equality a pointer compare, and packing by attributes a matter of lists.
- * SHAPE  Chained hash. It grows by moving a few buckets of the old array with each insertion, so that
- *        no single UPDATE pays for a million moves.
- * COST   intern: one pass over the value to hash, one comparison, no allocation when it is known.
- * TESTS  tests/unit/bgp/attr_table.c */
+ * SHAPE  Chained hash. It grows by moving a few buckets of the old array with each insertion, so
+ * that no single UPDATE pays for a million moves. COST   intern: one pass over the value to hash,
+ * one comparison, no allocation when it is known. TESTS  tests/unit/bgp/attr_table.c */
 #include "bgp/attr_table.h"
 
 #include <assert.h>
@@ -198,7 +197,7 @@ static struct bgp_attrs *attrs_new(const struct bgp_attrs_draft *d, uint64_t pre
 	for (unsigned i = 0; i < BGP_PART_MAX_; i++)
 		n += d->part[i].len;
 	a = xmalloc(sizeof(*a) + n);
-	*a = (struct bgp_attrs){ .refs = 1, .hash = hash, .v = d->v };
+	*a = (struct bgp_attrs) { .refs = 1, .hash = hash, .v = d->v };
 	a->v.present = present;
 	to = a->bytes;
 	for (unsigned i = 0; i < BGP_PART_MAX_; i++) {

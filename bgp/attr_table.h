@@ -1,8 +1,8 @@
 /* attr_table.h - the inside of the attribute table that the UPDATE decoder shares.
  *
- * The decoder keeps two things there: scratch space for parts that it must rewrite, and the raw bytes
- * of the last attributes with the values that they became, because most UPDATEs in a row carry the
- * same ones. */
+ * The decoder keeps two things there: scratch space for parts that it must rewrite, and the raw
+ * bytes of the last attributes with the values that they became, because most UPDATEs in a row
+ * carry the same ones. */
 #pragma once
 
 #include "bgp/aspath.h"

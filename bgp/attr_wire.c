@@ -1,51 +1,19 @@
 /* attr_wire.c - path attributes from and to the bytes of an UPDATE
  *
- * SHAPE  bgp_attrs_decode walks the attributes once. What is common (flags, length, repetition, who may
- *        send it) is checked from the row; row->decode sees only a value of a valid length and says in
+ * SHAPE  bgp_attrs_decode walks the attributes once. What is common (flags, length, repetition, who
+ * may send it) is checked from the row; row->decode sees only a value of a valid length and says in
  *        words what is wrong with it. Each error becomes a finding; the hardest one is the verdict.
- *        Nothing is allocated: parts borrow from the message, or from the table's scratch space when
- *        they had to be rewritten.
- * ERRORS RFC 7606: per row; treat-as-withdraw where that says nothing else.
- * SPEC   RFC 4271 5, 6.3; 4456 8; 4760 3; 6793 4.2.3, 6; 7606 3, 4, 7; 7607; 8092 */
+ *        Nothing is allocated: parts borrow from the message, or from the table's scratch space
+ * when they had to be rewritten. ERRORS RFC 7606: per row; treat-as-withdraw where that says
+ * nothing else. SPEC   RFC 4271 5, 6.3; 4456 8; 4760 3; 6793 4.2.3, 6; 7606 3, 4, 7; 7607; 8092 */
 #include "bgp/attr_wire.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "bgp/attr_rows.h"
 #include "bgp/attr_table.h"
 #include "bgp/notify.h"
-
-struct parse {
-	struct bgp_attr_table *t;
-	const struct bgp_wire *wire;
-	struct bgp_attrs_parse *out;
-	uint64_t seen[4]; /* types so far */
-	/* from an old speaker, until they are merged */
-	const uint8_t *as4_path;
-	uint16_t as4_path_len;
-	bool as4_aggregator;
-	asn_t as4_aggregator_as;
-	uint32_t as4_aggregator_id;
-	struct bgp_path_facts path;
-	/* the attribute at hand, all of it */
-	const uint8_t *attr;
-	size_t attr_len;
-};
-
-struct attr_row {
-	const char *name;
-	uint8_t flags;	      /* as they must be, of Optional and Transitive */
-	uint8_t len;	      /* the only valid length; 0: see unit */
-	uint8_t unit;	      /* the length is a multiple of that, not 0 unless may_be_empty */
-	bool may_be_empty;
-	bool ibgp_only;	      /* from an eBGP peer it is ignored */
-	uint8_t subcode;      /* of UPDATE Message Error for a bad value */
-	enum bgp_verdict on_error;
-	enum bgp_attr_part part; /* decode and encode NULL: the value is this part as it is */
-	/* NULL, or what is wrong with the value */
-	const char *(*decode)(struct parse *p, const uint8_t *v, size_t n);
-	void (*encode)(struct wr *w, const struct bgp_attrs *a, const struct bgp_wire *wire);
-};
 
 void bgp_finding_add(struct bgp_finding *f, enum bgp_verdict verdict, uint8_t subcode,
 		     const uint8_t *data, size_t len, const char *fmt, ...)
@@ -71,387 +39,17 @@ void bgp_finding_add(struct bgp_finding *f, enum bgp_verdict verdict, uint8_t su
 	snprintf(f->text + at, BGP_TEXT_MAX - at, ")");
 }
 
-static uint32_t u32_at(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-/* ---- decode: one function per attribute that is more than a list ---- */
-
-static const char *origin_decode(struct parse *p, const uint8_t *v, size_t n)
-{
-	if (v[0] > BGP_ORIGIN_INCOMPLETE)
-		return "value must be 0 to 2";
-	p->out->draft.v.origin = v[0];
-	return NULL;
-}
-
-static const char *as_path_decode(struct parse *p, const uint8_t *v, size_t n)
-{
-	const char *why = bgp_path_check(v, n, p->wire->as4 ? 4 : 2, &p->path);
-	struct bgp_attrs_draft *d = &p->out->draft;
-
-	if (why)
-		return why;
-	if (p->path.has_as0)
-		return "AS 0 stands in it"; /* RFC 7607 2 */
-	/* RFC 5065 5.3: no confederation is configured here, so an external peer is outside. */
-	if (p->wire->ebgp && p->path.has_confed)
-		return "confederation segments from an external peer";
-	if (p->wire->refuse_as_sets && p->path.has_set)
-		return "AS_SET, which RFC 9774 has withdrawn";
-	if (!p->wire->as4) {
-		n = bgp_path_widen(v, n, p->t->scratch.path);
-		v = p->t->scratch.path;
-		if (!n && p->path.len)
-			return "longer than this speaker keeps";
-	} else if (n > BGP_PATH_MAX) {
-		return "longer than this speaker keeps";
-	}
-	d->part[BGP_PART_AS_PATH].p = v;
-	d->part[BGP_PART_AS_PATH].len = (uint16_t)n;
-	return NULL;
-}
-
-/* RFC 4271 6.3: a valid IP host address. */
-static bool is_host(const struct addr *a)
-{
-	return !addr_is_zero(a) && !addr_is_multicast(a) && !addr_is_loopback(a) &&
-	       !(a->family == IP_V4 && a->b[0] >= 240);
-}
-
-static const char *next_hop_decode(struct parse *p, const uint8_t *v, size_t n)
-{
-	p->out->draft.v.next_hop = addr_from_bytes(v, n);
-	return NULL;
-}
-
-static const char *med_decode(struct parse *p, const uint8_t *v, size_t n)
-{
-	p->out->draft.v.med = u32_at(v);
-	return NULL;
-}
-
-static const char *local_pref_decode(struct parse *p, const uint8_t *v, size_t n)
-{
-	p->out->draft.v.local_pref = u32_at(v);
-	return NULL;
-}
-
-static const char *atomic_decode(struct parse *p, const uint8_t *v, size_t n)
-{
-	return n ? "length must be 0" : NULL;
-}
-
-static const char *aggregator_decode(struct parse *p, const uint8_t *v, size_t n)
-{
-	unsigned as_size = p->wire->as4 ? 4 : 2;
-	asn_t as;
-
-	if (n != as_size + 4)
-		return as_size == 4 ? "length must be 8" : "length must be 6";
-	as = as_size == 4 ? u32_at(v) : (asn_t)(v[0] << 8 | v[1]);
-	if (!as)
-		return "AS 0 stands in it"; /* RFC 7607 2 */
-	p->out->draft.v.aggregator_as = as;
-	p->out->draft.v.aggregator_id = u32_at(v + as_size);
-	return NULL;
-}
-
-static const char *originator_decode(struct parse *p, const uint8_t *v, size_t n)
-{
-	p->out->draft.v.originator_id = u32_at(v);
-	return NULL;
-}
-
-static const char *as4_path_decode(struct parse *p, const uint8_t *v, size_t n)
-{
-	struct bgp_path_facts facts;
-	const char *why = bgp_path_check(v, n, 4, &facts);
-
-	if (why)
-		return why;
-	if (facts.has_as0)
-		return "AS 0 stands in it";
-	p->as4_path = v;
-	p->as4_path_len = (uint16_t)n;
-	return NULL;
-}
-
-static const char *as4_aggregator_decode(struct parse *p, const uint8_t *v, size_t n)
-{
-	if (!u32_at(v))
-		return "AS 0 stands in it";
-	p->as4_aggregator = true;
-	p->as4_aggregator_as = u32_at(v);
-	p->as4_aggregator_id = u32_at(v + 4);
-	return NULL;
-}
-
-/* RFC 8092 3: the receiver removes duplicates. The order stays. */
-static const char *large_decode(struct parse *p, const uint8_t *v, size_t n)
-{
-	uint8_t *out = p->t->scratch.large;
-	size_t kept = 0;
-
-	for (size_t at = 0; at < n; at += 12) {
-		size_t i = 0;
-
-		while (i < kept && memcmp(out + i, v + at, 12) != 0)
-			i += 12;
-		if (i < kept)
-			continue;
-		memcpy(out + kept, v + at, 12);
-		kept += 12;
-	}
-	p->out->draft.part[BGP_PART_LARGE_COMMUNITIES].p = kept == n ? v : out;
-	p->out->draft.part[BGP_PART_LARGE_COMMUNITIES].len = (uint16_t)kept;
-	return NULL;
-}
-
-/* The family of an MP attribute if it is in use here, else BGP_AF_MAX_ and a finding. */
-static enum bgp_af mp_family(struct parse *p, const char *name, uint16_t afi, uint8_t safi)
-{
-	enum bgp_af af = bgp_af_find(afi, safi);
-
-	if (af != BGP_AF_MAX_ && p->wire->families >> af & 1)
-		return af;
-	bgp_finding_add(&p->out->found, BGP_ATTR_DISCARD, 0, p->attr, p->attr_len,
-			"%s of AFI %u SAFI %u, which was not negotiated: ignored", name, afi, safi);
-	return BGP_AF_MAX_;
-}
-
-static bool next_hop_len_ok(const struct bgp_wire *wire, enum bgp_af af, size_t n)
-{
-	if (bgp_af_info(af)->family == IP_V4 && !(wire->ext_next_hop >> af & 1))
-		return n == 4;
-	return n == 16 || n == 32 || (n == 4 && bgp_af_info(af)->family == IP_V4);
-}
-
-/* RFC 2545 3: 16 bytes global (or, unnumbered, link-local), or 32: global and link-local. */
-static void mp_next_hop(struct parse *p, struct bgp_mp *mp, const uint8_t *v, size_t n)
-{
-	mp->next_hop = addr_from_bytes(v, n == 32 ? 16 : n);
-	mp->next_hop_ll = (struct addr){ 0 };
-	if (n == 32) {
-		struct addr second = addr_from_bytes(v + 16, 16);
-
-		if (!addr_is_link_local(&second))
-			second = (struct addr){ 0 };
-		/* Some speakers on unnumbered links have no global one to send. */
-		if (second.family && (addr_is_zero(&mp->next_hop) ||
-				      addr_is_link_local(&mp->next_hop)))
-			mp->next_hop = second;
-		else
-			mp->next_hop_ll = second;
-	}
-	if (!is_host(&mp->next_hop))
-		bgp_finding_add(&p->out->found, BGP_TREAT_AS_WITHDRAW, BGP_UPDATE_BAD_OPTIONAL,
-				p->attr, p->attr_len,
-				"MP_REACH_NLRI: next hop is not the address of a host");
-}
-
-static const char *mp_reach_decode(struct parse *p, const uint8_t *v, size_t n)
-{
-	struct bgp_mp *mp = &p->out->reach;
-	size_t nh_len;
-	enum bgp_af af;
-
-	if (n < 5)
-		return "shorter than 5 bytes";
-	nh_len = v[3];
-	if (n < 5 + nh_len)
-		return "the next hop goes over the end of the attribute";
-	af = mp_family(p, "MP_REACH_NLRI", (uint16_t)(v[0] << 8 | v[1]), v[2]);
-	if (af == BGP_AF_MAX_)
-		return NULL;
-	if (!next_hop_len_ok(p->wire, af, nh_len))
-		return "the next hop's length does not fit the family";
-	*mp = (struct bgp_mp){ .there = true, .af = af, .attr = p->attr, .attr_len = p->attr_len,
-			       /* The octet behind the next hop is reserved and ignored. */
-			       .nlri = v + 5 + nh_len, .nlri_len = n - 5 - nh_len };
-	mp_next_hop(p, mp, v + 4, nh_len);
-	return NULL;
-}
-
-static const char *mp_unreach_decode(struct parse *p, const uint8_t *v, size_t n)
-{
-	enum bgp_af af;
-
-	if (n < 3)
-		return "shorter than 3 bytes";
-	af = mp_family(p, "MP_UNREACH_NLRI", (uint16_t)(v[0] << 8 | v[1]), v[2]);
-	if (af != BGP_AF_MAX_)
-		p->out->unreach = (struct bgp_mp){
-			.there = true, .af = af, .attr = p->attr, .attr_len = p->attr_len,
-			.nlri = v + 3, .nlri_len = n - 3,
-		};
-	return NULL;
-}
-
-/* ---- encode: the value only ---- */
-
-static void origin_encode(struct wr *w, const struct bgp_attrs *a, const struct bgp_wire *wire)
-{
-	wr_u8(w, a->v.origin);
-}
-
-static void as_path_encode(struct wr *w, const struct bgp_attrs *a, const struct bgp_wire *wire)
-{
-	size_t len = a->len[BGP_PART_AS_PATH], narrow;
-
-	if (wire->as4) {
-		wr_bytes(w, a->bytes, len);
-	} else if (len <= wr_left(w)) {
-		bgp_path_narrow(a->bytes, len, w->p, &narrow);
-		wr_skip(w, narrow);
-	} else {
-		w->bad = true;
-	}
-}
-
-static void next_hop_encode(struct wr *w, const struct bgp_attrs *a, const struct bgp_wire *wire)
-{
-	wr_bytes(w, a->v.next_hop.b, 4);
-}
-
-static void med_encode(struct wr *w, const struct bgp_attrs *a, const struct bgp_wire *wire)
-{
-	wr_u32(w, a->v.med);
-}
-
-static void local_pref_encode(struct wr *w, const struct bgp_attrs *a, const struct bgp_wire *wire)
-{
-	wr_u32(w, a->v.local_pref);
-}
-
-static void atomic_encode(struct wr *w, const struct bgp_attrs *a, const struct bgp_wire *wire)
-{
-}
-
-static void aggregator_encode(struct wr *w, const struct bgp_attrs *a, const struct bgp_wire *wire)
-{
-	asn_t as = a->v.aggregator_as;
-
-	if (wire->as4)
-		wr_u32(w, as);
-	else
-		wr_u16(w, as > 0xffff ? BGP_AS_TRANS : (uint16_t)as);
-	wr_u32(w, a->v.aggregator_id);
-}
-
-static void originator_encode(struct wr *w, const struct bgp_attrs *a, const struct bgp_wire *wire)
-{
-	wr_u32(w, a->v.originator_id);
-}
-
-static void as4_path_encode(struct wr *w, const struct bgp_attrs *a, const struct bgp_wire *wire)
-{
-	struct rd r = bgp_attrs_part(a, BGP_PART_AS_PATH);
-
-	while (rd_left(&r)) {
-		uint8_t type = rd_u8(&r), count = rd_u8(&r);
-		const uint8_t *as = rd_bytes(&r, count * 4u);
-
-		/* RFC 6793 3: no confederation segments in AS4_PATH. */
-		if (type != BGP_SEGMENT_SET && type != BGP_SEGMENT_SEQUENCE)
-			continue;
-		wr_u8(w, type);
-		wr_u8(w, count);
-		wr_bytes(w, as, count * 4u);
-	}
-}
-
-static void as4_aggregator_encode(struct wr *w, const struct bgp_attrs *a,
-				  const struct bgp_wire *wire)
-{
-	wr_u32(w, a->v.aggregator_as);
-	wr_u32(w, a->v.aggregator_id);
-}
-
-/* ---- the table ---- */
-
-#define OPT  BGP_FLAG_OPTIONAL
-#define TRAN BGP_FLAG_TRANSITIVE
-#define TAW  BGP_TREAT_AS_WITHDRAW
-
-static const struct attr_row rows[] = {
-	[BGP_ATTR_ORIGIN] = { "ORIGIN", TRAN, .len = 1, .subcode = BGP_UPDATE_BAD_ORIGIN,
-			      .on_error = TAW, .decode = origin_decode, .encode = origin_encode },
-	[BGP_ATTR_AS_PATH] = { "AS_PATH", TRAN, .unit = 1, .may_be_empty = true,
-			       .subcode = BGP_UPDATE_BAD_AS_PATH, .on_error = TAW,
-			       .decode = as_path_decode, .encode = as_path_encode },
-	[BGP_ATTR_NEXT_HOP] = { "NEXT_HOP", TRAN, .len = 4, .subcode = BGP_UPDATE_BAD_NEXT_HOP,
-				.on_error = TAW, .decode = next_hop_decode,
-				.encode = next_hop_encode },
-	[BGP_ATTR_MED] = { "MULTI_EXIT_DISC", OPT, .len = 4, .subcode = BGP_UPDATE_BAD_OPTIONAL,
-			   .on_error = TAW, .decode = med_decode, .encode = med_encode },
-	[BGP_ATTR_LOCAL_PREF] = { "LOCAL_PREF", TRAN, .len = 4, .ibgp_only = true, .on_error = TAW,
-				  .decode = local_pref_decode, .encode = local_pref_encode },
-	[BGP_ATTR_ATOMIC_AGGREGATE] = { "ATOMIC_AGGREGATE", TRAN, .unit = 1, .may_be_empty = true,
-					.subcode = BGP_UPDATE_BAD_ATTR_LENGTH,
-					.on_error = BGP_ATTR_DISCARD, .decode = atomic_decode,
-					.encode = atomic_encode },
-	[BGP_ATTR_AGGREGATOR] = { "AGGREGATOR", OPT | TRAN, .unit = 1,
-				  .subcode = BGP_UPDATE_BAD_OPTIONAL, .on_error = BGP_ATTR_DISCARD,
-				  .decode = aggregator_decode, .encode = aggregator_encode },
-	[BGP_ATTR_COMMUNITIES] = { "COMMUNITIES", OPT | TRAN, .unit = 4, .on_error = TAW,
-				   .part = BGP_PART_COMMUNITIES },
-	[BGP_ATTR_ORIGINATOR_ID] = { "ORIGINATOR_ID", OPT, .len = 4, .ibgp_only = true,
-				     .on_error = TAW, .decode = originator_decode,
-				     .encode = originator_encode },
-	[BGP_ATTR_CLUSTER_LIST] = { "CLUSTER_LIST", OPT, .unit = 4, .ibgp_only = true,
-				    .on_error = TAW, .part = BGP_PART_CLUSTER_LIST },
-	[BGP_ATTR_MP_REACH_NLRI] = { "MP_REACH_NLRI", OPT, .unit = 1,
-				     .subcode = BGP_UPDATE_BAD_OPTIONAL,
-				     .on_error = BGP_SESSION_RESET, .decode = mp_reach_decode },
-	[BGP_ATTR_MP_UNREACH_NLRI] = { "MP_UNREACH_NLRI", OPT, .unit = 1,
-				       .subcode = BGP_UPDATE_BAD_OPTIONAL,
-				       .on_error = BGP_SESSION_RESET, .decode = mp_unreach_decode },
-	[BGP_ATTR_EXT_COMMUNITIES] = { "EXTENDED COMMUNITIES", OPT | TRAN, .unit = 8,
-				       .on_error = TAW, .part = BGP_PART_EXT_COMMUNITIES },
-	[BGP_ATTR_AS4_PATH] = { "AS4_PATH", OPT | TRAN, .unit = 1,
-				.subcode = BGP_UPDATE_BAD_OPTIONAL, .on_error = BGP_ATTR_DISCARD,
-				.decode = as4_path_decode, .encode = as4_path_encode },
-	[BGP_ATTR_AS4_AGGREGATOR] = { "AS4_AGGREGATOR", OPT | TRAN, .len = 8,
-				      .subcode = BGP_UPDATE_BAD_OPTIONAL,
-				      .on_error = BGP_ATTR_DISCARD,
-				      .decode = as4_aggregator_decode,
-				      .encode = as4_aggregator_encode },
-	[BGP_ATTR_LARGE_COMMUNITIES] = { "LARGE_COMMUNITY", OPT | TRAN, .unit = 12,
-					 .on_error = TAW, .part = BGP_PART_LARGE_COMMUNITIES,
-					 .decode = large_decode },
-};
-
-#undef OPT
-#undef TRAN
-#undef TAW
-
-_Static_assert(ARRAY_SIZE(rows) <= 64, "struct bgp_attr_values.present has a bit for each");
-
-static const struct attr_row *row_of(uint8_t type)
-{
-	return type < ARRAY_SIZE(rows) && rows[type].name ? &rows[type] : NULL;
-}
-
-const char *bgp_attr_name(uint8_t type)
-{
-	const struct attr_row *row = row_of(type);
-
-	return row ? row->name : NULL;
-}
-
 /* ---- decode: what is common ---- */
 
-static void complain(struct parse *p, const struct attr_row *row, enum bgp_verdict verdict,
-		     uint8_t subcode, const char *why)
+static void complain(struct bgp_attr_parse *p, const struct bgp_attr_row *row,
+		     enum bgp_verdict verdict, uint8_t subcode, const char *why)
 {
 	bgp_finding_add(&p->out->found, verdict, subcode, p->attr, p->attr_len, "%s: %s", row->name,
 			why);
 }
 
 /* RFC 7606 3 g: twice an MP attribute ends the session, of all others the first counts. */
-static bool is_repeated(struct parse *p, uint8_t type)
+static bool is_repeated(struct bgp_attr_parse *p, uint8_t type)
 {
 	bool mp = type == BGP_ATTR_MP_REACH_NLRI || type == BGP_ATTR_MP_UNREACH_NLRI;
 	const char *known = bgp_attr_name(type);
@@ -473,7 +71,7 @@ static bool is_repeated(struct parse *p, uint8_t type)
 }
 
 /* From a peer that should not send it: RFC 7606 7.5, 7.9, 7.10; RFC 6793 4.1 */
-static bool is_ignored(struct parse *p, const struct attr_row *row, uint8_t type)
+static bool is_ignored(struct bgp_attr_parse *p, const struct bgp_attr_row *row, uint8_t type)
 {
 	if (row->ibgp_only && p->wire->ebgp) {
 		complain(p, row, BGP_ATTR_DISCARD, 0, "from an eBGP peer: ignored");
@@ -482,7 +80,7 @@ static bool is_ignored(struct parse *p, const struct attr_row *row, uint8_t type
 	return (type == BGP_ATTR_AS4_PATH || type == BGP_ATTR_AS4_AGGREGATOR) && p->wire->as4;
 }
 
-static bool length_ok(struct parse *p, const struct attr_row *row, size_t n)
+static bool length_ok(struct bgp_attr_parse *p, const struct bgp_attr_row *row, size_t n)
 {
 	char why[64];
 
@@ -495,12 +93,13 @@ static bool length_ok(struct parse *p, const struct attr_row *row, size_t n)
 			 row->unit);
 	/* RFC 4760 7: whatever is wrong with MP_*, it is an Optional Attribute Error. */
 	complain(p, row, row->on_error,
-		 row->on_error == BGP_SESSION_RESET ? row->subcode : BGP_UPDATE_BAD_ATTR_LENGTH, why);
+		 row->on_error == BGP_SESSION_RESET ? row->subcode : BGP_UPDATE_BAD_ATTR_LENGTH,
+		 why);
 	return false;
 }
 
-static void decode_known(struct parse *p, const struct attr_row *row, uint8_t flags, uint8_t type,
-			 const uint8_t *v, size_t n)
+static void decode_known(struct bgp_attr_parse *p, const struct bgp_attr_row *row, uint8_t flags,
+			 uint8_t type, const uint8_t *v, size_t n)
 {
 	struct bgp_attrs_draft *d = &p->out->draft;
 	const char *why = NULL;
@@ -529,15 +128,16 @@ static void decode_known(struct parse *p, const struct attr_row *row, uint8_t fl
 }
 
 /* Keep a foreign attribute for others: Partial set, ascending by type. */
-static void keep_unknown(struct parse *p, uint8_t flags, uint8_t type, const uint8_t *v, size_t n)
+static void keep_unknown(struct bgp_attr_parse *p, uint8_t flags, uint8_t type, const uint8_t *v,
+			 size_t n)
 {
 	struct bgp_attrs_draft *d = &p->out->draft;
 	uint8_t *buf = p->t->scratch.unknown;
 	size_t len = d->part[BGP_PART_UNKNOWN].len, at = 0, head = n > 255 ? 4 : 3;
 
 	while (at < len && buf[at + 1] < type)
-		at += buf[at] & BGP_FLAG_EXTENDED ? 4u + (size_t)(buf[at + 2] << 8 | buf[at + 3]) :
-						    3u + buf[at + 2];
+		at += buf[at] & BGP_FLAG_EXTENDED ? 4u + (size_t)(buf[at + 2] << 8 | buf[at + 3])
+						  : 3u + buf[at + 2];
 	memmove(buf + at + head + n, buf + at, len - at);
 	buf[at] = BGP_FLAG_OPTIONAL | BGP_FLAG_TRANSITIVE | BGP_FLAG_PARTIAL;
 	buf[at + 1] = type;
@@ -553,7 +153,8 @@ static void keep_unknown(struct parse *p, uint8_t flags, uint8_t type, const uin
 	d->part[BGP_PART_UNKNOWN].len = (uint16_t)(len + head + n);
 }
 
-static void decode_unknown(struct parse *p, uint8_t flags, uint8_t type, const uint8_t *v, size_t n)
+static void decode_unknown(struct bgp_attr_parse *p, uint8_t flags, uint8_t type, const uint8_t *v,
+			   size_t n)
 {
 	/* RFC 4271 6.3, 9: an unknown one that is not optional is an error that stays hard. */
 	if (!(flags & BGP_FLAG_OPTIONAL))
@@ -565,12 +166,12 @@ static void decode_unknown(struct parse *p, uint8_t flags, uint8_t type, const u
 }
 
 /* One attribute from r; false when its header or value goes over the end. */
-static bool decode_one(struct parse *p, struct rd *r)
+static bool decode_one(struct bgp_attr_parse *p, struct rd *r)
 {
 	const uint8_t *start = r->p, *v;
 	uint8_t flags = rd_u8(r), type = rd_u8(r);
 	size_t n = flags & BGP_FLAG_EXTENDED ? rd_u16(r) : rd_u8(r);
-	const struct attr_row *row = row_of(type);
+	const struct bgp_attr_row *row = bgp_attr_row(type);
 
 	v = rd_bytes(r, n);
 	if (r->bad)
@@ -591,14 +192,14 @@ static bool decode_one(struct parse *p, struct rd *r)
 /* ---- decode: what only the whole shows ---- */
 
 /* RFC 6793 4.2.3 */
-static void merge_as4(struct parse *p)
+static void merge_as4(struct bgp_attr_parse *p)
 {
 	struct bgp_attrs_draft *d = &p->out->draft;
 	bool aggregated = d->v.present >> BGP_ATTR_AGGREGATOR & 1;
 	size_t n;
 
 	d->v.present &= ~(1ull << BGP_ATTR_AS4_PATH | 1ull << BGP_ATTR_AS4_AGGREGATOR);
-	/* Somebody who does not know AS4_* has aggregated after they were written: both are stale. */
+	/* Somebody who does not know AS4_* has aggregated since they were written: both are stale. */
 	if (aggregated && d->v.aggregator_as != BGP_AS_TRANS)
 		return;
 	if (aggregated && p->as4_aggregator) {
@@ -615,7 +216,7 @@ static void merge_as4(struct parse *p)
 	d->part[BGP_PART_AS_PATH].len = (uint16_t)n;
 }
 
-static void check_mandatory(struct parse *p, bool has_nlri)
+static void check_mandatory(struct bgp_attr_parse *p, bool has_nlri)
 {
 	uint64_t need = 1u << BGP_ATTR_ORIGIN | 1u << BGP_ATTR_AS_PATH;
 
@@ -629,10 +230,10 @@ static void check_mandatory(struct parse *p, bool has_nlri)
 			/* RFC 7606 3 d */
 			bgp_finding_add(&p->out->found, BGP_TREAT_AS_WITHDRAW,
 					BGP_UPDATE_MISSING_WELL_KNOWN, NULL, 0,
-					"%s is missing, a route must have it", rows[type].name);
+					"%s is missing, a route must have it", bgp_attr_name(type));
 }
 
-static void check_first_as(struct parse *p)
+static void check_first_as(struct bgp_attr_parse *p)
 {
 	const struct bgp_attrs_draft *d = &p->out->draft;
 	const struct rd path = rd_init(d->part[BGP_PART_AS_PATH].p, d->part[BGP_PART_AS_PATH].len);
@@ -641,19 +242,19 @@ static void check_first_as(struct parse *p)
 	if (!p->wire->ebgp || !p->wire->first_as_check || !(d->v.present >> BGP_ATTR_AS_PATH & 1))
 		return;
 	if (rd_left(&path) >= 6 && path.p[0] == BGP_SEGMENT_SEQUENCE)
-		first = u32_at(path.p + 2);
+		first = bgp_u32_at(path.p + 2);
 	if (first != p->wire->remote_as)
 		bgp_finding_add(&p->out->found, BGP_TREAT_AS_WITHDRAW, BGP_UPDATE_BAD_AS_PATH,
 				path.p, rd_left(&path),
-				"AS_PATH: begins with AS %u, must begin with the peer's AS %u", first,
-				p->wire->remote_as);
+				"AS_PATH: begins with AS %u, must begin with the peer's AS %u",
+				first, p->wire->remote_as);
 }
 
-static void check_next_hop(struct parse *p, bool has_nlri)
+static void check_next_hop(struct bgp_attr_parse *p, bool has_nlri)
 {
 	const struct bgp_attr_values *v = &p->out->draft.v;
 
-	if (has_nlri && v->present >> BGP_ATTR_NEXT_HOP & 1 && !is_host(&v->next_hop))
+	if (has_nlri && v->present >> BGP_ATTR_NEXT_HOP & 1 && !bgp_is_host(&v->next_hop))
 		bgp_finding_add(&p->out->found, BGP_TREAT_AS_WITHDRAW, BGP_UPDATE_BAD_NEXT_HOP,
 				v->next_hop.b, 4, "NEXT_HOP: not the address of a host");
 }
@@ -661,10 +262,10 @@ static void check_next_hop(struct parse *p, bool has_nlri)
 void bgp_attrs_decode(struct bgp_attr_table *t, const struct bgp_wire *wire, const uint8_t *p,
 		      size_t len, bool has_nlri, char *text, struct bgp_attrs_parse *out)
 {
-	struct parse parse = { .t = t, .wire = wire, .out = out };
+	struct bgp_attr_parse parse = { .t = t, .wire = wire, .out = out };
 	struct rd r = rd_init(p, len);
 
-	*out = (struct bgp_attrs_parse){ .found = { .text = text } };
+	*out = (struct bgp_attrs_parse) { .found = { .text = text } };
 	while (rd_left(&r)) {
 		const uint8_t *at = r.p;
 
@@ -718,7 +319,7 @@ static uint64_t types_to_write(const struct bgp_attrs *a, const struct bgp_wire 
 }
 
 /* Write one attribute, with the length form that its value needs; the value's offset. */
-static size_t encode_one(struct wr *w, const struct attr_row *row, uint8_t type,
+static size_t encode_one(struct wr *w, const struct bgp_attr_row *row, uint8_t type,
 			 const struct bgp_attrs *a, const struct bgp_wire *wire)
 {
 	size_t head = wr_len(w), n;
@@ -773,7 +374,7 @@ size_t bgp_attrs_encode(struct wr *w, const struct bgp_attrs *a, const struct bg
 		size_t at;
 
 		encode_unknown(w, &unknown, type);
-		at = encode_one(w, &rows[type], type, a, wire);
+		at = encode_one(w, bgp_attr_row(type), type, a, wire);
 		if (type == BGP_ATTR_NEXT_HOP)
 			next_hop_at = at;
 	}

@@ -1,9 +1,9 @@
 /* attr_wire.h - path attributes from and to the bytes of an UPDATE.
  *
- * Attributes are rows of a table in attr_wire.c: type, name, the flags they must have, their length,
- * what an error in them leads to (RFC 7606 7), and functions to read and to write the value. Adding
- * one is a row, those functions, its vectors in tests/unit/bgp/attr_wire.c.
- * SPEC   RFC 4271 4.3, 5, 6.3; 4456 8; 4760 3, 4; 6793; 7606; 7607; 8092; 8950 */
+ * Attributes are rows of a table in attr_rows.c: type, name, the flags they must have, their
+ * length, what an error in them leads to (RFC 7606 7), and functions to read and to write the
+ * value. Adding one is a row, those functions, its vectors in tests/unit/bgp/update.c. SPEC   RFC
+ * 4271 4.3, 5, 6.3; 4456 8; 4760 3, 4; 6793; 7606; 7607; 8092; 8950 */
 #pragma once
 
 #include "bgp/attr.h"
@@ -19,7 +19,7 @@ enum bgp_attr_flag {
 /* The hardest thing found wrong in a message so far. */
 struct bgp_finding {
 	enum bgp_verdict verdict;
-	uint8_t subcode;    /* of UPDATE Message Error, should it come to a reset */
+	uint8_t subcode;     /* of UPDATE Message Error, should it come to a reset */
 	const uint8_t *data; /* for that NOTIFICATION; borrowed */
 	size_t len;
 	char *text; /* BGP_TEXT_MAX bytes */
@@ -31,7 +31,7 @@ void bgp_finding_add(struct bgp_finding *f, enum bgp_verdict verdict, uint8_t su
 
 /* MP_REACH_NLRI or MP_UNREACH_NLRI, its NLRI not yet looked at. */
 struct bgp_mp {
-	bool there;  /* and of a negotiated family */
+	bool there; /* and of a negotiated family */
 	enum bgp_af af;
 	struct addr next_hop, next_hop_ll;
 	const uint8_t *attr; /* all of it, for the NOTIFICATION */
@@ -41,8 +41,8 @@ struct bgp_mp {
 };
 
 struct bgp_attrs_parse {
-	struct bgp_attrs_draft draft; /* next_hop is that of NEXT_HOP; borrows from the input and the
-				       * table's scratch space: until the next decode */
+	struct bgp_attrs_draft draft; /* next_hop is that of NEXT_HOP; borrows from the input and
+				       * the table's scratch space: until the next decode */
 	struct bgp_mp reach, unreach;
 	unsigned others; /* attributes besides MP_UNREACH_NLRI */
 	struct bgp_finding found;

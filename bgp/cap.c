@@ -1,10 +1,10 @@
 /* cap.c - capabilities, as rows of a table
  *
- * SHAPE  decode reads one value into struct bgp_caps; encode writes whole capabilities out of it, none
- *        when the side cannot do it. A code that is not in the table is noted and passed over.
- *        To add one: a row, its two functions, a field in struct bgp_caps, vectors in
- *        tests/unit/bgp/open.c; what follows from both sides having it goes into bgp_negotiate.
- * SPEC   RFC 5492; 2918; 4724 3; 4760 8; 6793; 8538 */
+ * SHAPE  decode reads one value into struct bgp_caps; encode writes whole capabilities out of it,
+ * none when the side cannot do it. A code that is not in the table is noted and passed over. To add
+ * one: a row, its two functions, a field in struct bgp_caps, vectors in tests/unit/bgp/open.c; what
+ * follows from both sides having it goes into bgp_negotiate. SPEC   RFC 5492; 2918; 4724 3; 4760 8;
+ * 6793; 8538 */
 #include "bgp/cap.h"
 
 #include <string.h>
@@ -88,8 +88,8 @@ enum {
 	GR_FORWARDING = 0x80,
 };
 
-/* RFC 4724 3: [R N . . time: 12 bits], then [AFI: 2] [SAFI: 1] [F . . . . . . .] for each family. If it
- * is there twice, the last one counts. */
+/* RFC 4724 3: [R N . . time: 12 bits], then [AFI: 2] [SAFI: 1] [F . . . . . . .] for each family.
+ * If it is there twice, the last one counts. */
 static bool gr_decode(struct bgp_caps *caps, struct rd *v)
 {
 	uint16_t head = rd_u16(v);

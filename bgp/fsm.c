@@ -3,19 +3,24 @@
  * A row that is not written is { BGP_DO_PROTOCOL_ERROR, BGP_STATE_IDLE }: the zero of both enums.
  * tests/unit/bgp/fsm.c walks every pair and keeps docs/fsm.dot true.
  *
- * DIFFERS: RFC 4271 goes from Connect, and from Active, to Idle when TCP fails. Here it waits in Active,
- *	    so that the peer's own connection is taken meanwhile. Every daemon in use does so.
- * DIFFERS: RFC 4271 answers a NOTIFICATION in OpenSent with one of its own. Here it is not answered:
- *	    6.4 forbids it for errors in one, and the peer has closed already.
- * DIFFERS: RFC 4271 8.2.2 has header errors in Established among the FSM errors, against its own 6.1.
- *	    Here they go out as what they are.
- * SPEC   RFC 4271 8.2.2; 6608; 9687 */
+ * DIFFERS: RFC 4271 goes from Connect, and from Active, to Idle when TCP fails. Here it waits in
+ *Active, so that the peer's own connection is taken meanwhile. Every daemon in use does so.
+ * DIFFERS: RFC 4271 answers a NOTIFICATION in OpenSent with one of its own. Here it is not
+ *answered: 6.4 forbids it for errors in one, and the peer has closed already. DIFFERS: RFC
+ *4271 8.2.2 has header errors in Established among the FSM errors, against its own 6.1. Here they
+ *go out as what they are. SPEC   RFC 4271 8.2.2; 6608; 9687 */
 #include "bgp/fsm.h"
 
 #include "bgp/notify.h"
 
-#define STAY(state, act) { BGP_DO_##act, BGP_STATE_##state }
-#define TO(state, act)	 { BGP_DO_##act, BGP_STATE_##state }
+#define STAY(state, act)                        \
+	{                                       \
+		BGP_DO_##act, BGP_STATE_##state \
+	}
+#define TO(state, act)                          \
+	{                                       \
+		BGP_DO_##act, BGP_STATE_##state \
+	}
 
 static const struct bgp_fsm_row fsm[BGP_STATE_MAX_][BGP_EVENT_MAX_] = {
 	[BGP_STATE_IDLE] = {
@@ -175,13 +180,20 @@ const char *bgp_event_name(enum bgp_event event)
 const char *bgp_action_name(enum bgp_action action)
 {
 	static const char *const names[BGP_ACTION_MAX_] = {
-		[BGP_DO_PROTOCOL_ERROR] = "protocol error", [BGP_DO_NOTHING] = "nothing",
-		[BGP_DO_DIAL] = "dial",			    [BGP_DO_LISTEN] = "listen",
-		[BGP_DO_REDIAL] = "redial",		    [BGP_DO_WAIT] = "wait",
-		[BGP_DO_SEND_OPEN] = "send OPEN",	    [BGP_DO_CONFIRM] = "confirm",
-		[BGP_DO_UP] = "up",			    [BGP_DO_HEARD] = "restart hold",
-		[BGP_DO_UPDATE] = "update",		    [BGP_DO_REFRESH] = "refresh",
-		[BGP_DO_KEEPALIVE] = "send KEEPALIVE",	    [BGP_DO_NOTIFY] = "notify and close",
+		[BGP_DO_PROTOCOL_ERROR] = "protocol error",
+		[BGP_DO_NOTHING] = "nothing",
+		[BGP_DO_DIAL] = "dial",
+		[BGP_DO_LISTEN] = "listen",
+		[BGP_DO_REDIAL] = "redial",
+		[BGP_DO_WAIT] = "wait",
+		[BGP_DO_SEND_OPEN] = "send OPEN",
+		[BGP_DO_CONFIRM] = "confirm",
+		[BGP_DO_UP] = "up",
+		[BGP_DO_HEARD] = "restart hold",
+		[BGP_DO_UPDATE] = "update",
+		[BGP_DO_REFRESH] = "refresh",
+		[BGP_DO_KEEPALIVE] = "send KEEPALIVE",
+		[BGP_DO_NOTIFY] = "notify and close",
 		[BGP_DO_CLOSE] = "close",
 	};
 

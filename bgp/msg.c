@@ -58,7 +58,8 @@ ssize_t bgp_msg_next(const uint8_t *p, size_t have, size_t max, struct bgp_msg *
 
 	/* Whoever speaks another protocol is told at the first byte, not when 19 have come. */
 	if (memcmp(p, marker, have < sizeof(marker) ? have : sizeof(marker)) != 0) {
-		snprintf(text, BGP_TEXT_MAX, "not BGP: a message must begin with 16 bytes ff, not \"");
+		snprintf(text, BGP_TEXT_MAX,
+			 "not BGP: a message must begin with 16 bytes ff, not \"");
 		bgp_quote_text(text, BGP_TEXT_MAX - 1, p, have < sizeof(marker) ? have : 16);
 		strcat(text, "\"");
 		return refuse(n, BGP_HEADER_NOT_SYNC, NULL, 0);
@@ -70,7 +71,7 @@ ssize_t bgp_msg_next(const uint8_t *p, size_t have, size_t max, struct bgp_msg *
 		return len;
 	if ((size_t)len > have)
 		return 0;
-	*out = (struct bgp_msg){ p[18], p + BGP_HEADER_LEN, (size_t)len - BGP_HEADER_LEN };
+	*out = (struct bgp_msg) { p[18], p + BGP_HEADER_LEN, (size_t)len - BGP_HEADER_LEN };
 	return len;
 }
 

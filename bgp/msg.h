@@ -13,10 +13,10 @@ struct bgp_msg {
 	size_t len;	     /* of the body */
 };
 
-/* Look at the message that begins at p, of which `have` bytes are there. Returns its whole length with
- * *out set; 0 when more bytes are needed (and what is there is well so far); -1 when the header is
- * wrong: *n is the NOTIFICATION and text, of BGP_TEXT_MAX bytes, says why. max: BGP_MSG_MAX, or
- * BGP_MSG_MAX_EXT when negotiated (OPEN and KEEPALIVE stay below 4096 even then). */
+/* Look at the message that begins at p, of which `have` bytes are there. Returns its whole length
+ * with *out set; 0 when more bytes are needed (and what is there is well so far); -1 when the
+ * header is wrong: *n is the NOTIFICATION and text, of BGP_TEXT_MAX bytes, says why. max:
+ * BGP_MSG_MAX, or BGP_MSG_MAX_EXT when negotiated (not for OPEN and KEEPALIVE). */
 ssize_t bgp_msg_next(const uint8_t *p, size_t have, size_t max, struct bgp_msg *out,
 		     struct bgp_notification *n, char *text);
 

@@ -1,7 +1,7 @@
 /* nlri.c - the prefixes of an UPDATE, read in place and written
  *
- * COST   check: one byte looked at per prefix; next: one copy of at most 16 bytes, no loop for IPv4.
- * SPEC   RFC 4271 4.3; 4760 5; 7606 5.3; 7911 3 */
+ * COST   check: one byte looked at per prefix; next: one copy of at most 16 bytes, no loop for
+ * IPv4. SPEC   RFC 4271 4.3; 4760 5; 7606 5.3; 7911 3 */
 #include "bgp/nlri.h"
 
 #include <string.h>
@@ -28,8 +28,12 @@ bool bgp_nlri_check(const uint8_t *p, size_t len, enum bgp_af af, bool add_path,
 		*bad_at = at;
 		return false;
 	}
-	*out = (struct bgp_nlri_range){
-		.p = p, .end = p + len, .af = af, .add_path = add_path, .count = count,
+	*out = (struct bgp_nlri_range) {
+		.p = p,
+		.end = p + len,
+		.af = af,
+		.add_path = add_path,
+		.count = count,
 	};
 	return true;
 }

@@ -5,7 +5,7 @@
  *	while (bgp_nlri_next(&it, &n)) ...
  *
  * WIRE   one prefix: [path id: 4, RFC 7911] [length in bits: 1] [ceil(length / 8) bytes]
- * A range that a decoder hands out was walked once by bgp_nlri_check, so next cannot meet an error. */
+ * A range that a decoder hands out was walked by bgp_nlri_check: next cannot meet an error. */
 #pragma once
 
 #include "bgp/types.h"
@@ -28,8 +28,8 @@ enum {
 	BGP_NLRI_LEN_MAX = 4 + 1 + 16,
 };
 
-/* Walk [p, p + len): fill *out when every prefix is well-formed. False: *bad_at is the offset of the
- * first that is not (too long for the family, or cut by the end). RFC 7606 5.3 */
+/* Walk [p, p + len): fill *out when every prefix is well-formed. False: *bad_at is the offset of
+ * the first that is not (too long for the family, or cut by the end). RFC 7606 5.3 */
 bool bgp_nlri_check(const uint8_t *p, size_t len, enum bgp_af af, bool add_path,
 		    struct bgp_nlri_range *out, size_t *bad_at);
 /* The next prefix; false at the end. */

@@ -102,7 +102,7 @@ struct bgp_notification bgp_cease(uint8_t subcode, const char *text)
 struct bgp_notification bgp_notification_decode(const uint8_t *body, size_t len)
 {
 	if (len < 2)
-		return (struct bgp_notification){ 0 };
+		return (struct bgp_notification) { 0 };
 	return bgp_notification(body[0], body[1], body + 2, len - 2);
 }
 

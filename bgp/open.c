@@ -2,8 +2,8 @@
  *
  * WIRE   [version: 1] [AS: 2] [hold: 2] [id: 4] [length: 1] parameters
  *        or, RFC 9072:  ... [length: 1, not 0] [255: 1] [length: 2] parameters
- *        a parameter is [type: 1] [length: 1, in the second form 2] [value]; type 2 holds capabilities
- * SPEC   RFC 4271 4.2, 6.2; 5492; 6286; 6793; 7607; 9072 */
+ *        a parameter is [type: 1] [length: 1, in the second form 2] [value]; type 2 holds
+ * capabilities SPEC   RFC 4271 4.2, 6.2; 5492; 6286; 6793; 7607; 9072 */
 #include "bgp/open.h"
 
 #include <stdio.h>
@@ -130,7 +130,8 @@ bool bgp_open_decode(const uint8_t *body, size_t len, struct bgp_open *out,
 	params = rd_sub(&r, params_len);
 	if (r.bad || rd_left(&r))
 		return refuse(n, text, BGP_OPEN_UNSPECIFIC, NULL, 0,
-			      "optional parameters of %zu bytes do not fill the message", params_len);
+			      "optional parameters of %zu bytes do not fill the message",
+			      params_len);
 	if (!decode_params(&params, extended, &o.caps, n, text) || !check_fields(&o, n, text))
 		return false;
 	*out = o;

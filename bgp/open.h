@@ -1,8 +1,8 @@
 /* open.h - OPEN messages, capabilities, and what two OPENs agree on.
  *
- * Capabilities are rows of a table in cap.c (code, name, decode, encode); the values that they carry
- * are fields of struct bgp_caps. Adding one is a row, a field, its test vectors.
- * SPEC   RFC 4271 4.2, 6.2; 2918; 4760 8; 5492; 6286; 6793; 7607; 9072 */
+ * Capabilities are rows of a table in cap.c (code, name, decode, encode); the values that they
+ * carry are fields of struct bgp_caps. Adding one is a row, a field, its test vectors. SPEC   RFC
+ * 4271 4.2, 6.2; 2918; 4760 8; 5492; 6286; 6793; 7607; 9072 */
 #pragma once
 
 #include "bgp/limits.h"
@@ -34,11 +34,11 @@ struct bgp_caps {
 	/* RFC 4724, 8538 */
 	struct {
 		bool present;
-		bool restarting;	/* R: it has just restarted, do not wait for its peers */
-		bool notification;	/* N: graceful after a NOTIFICATION too */
-		uint16_t time_s;	/* how long to keep its routes */
-		uint32_t families;	/* sets of enum bgp_af: it can preserve forwarding in */
-		uint32_t forwarding;	/* F: it did preserve it, this time */
+		bool restarting;     /* R: it has just restarted, do not wait for its peers */
+		bool notification;   /* N: graceful after a NOTIFICATION too */
+		uint16_t time_s;     /* how long to keep its routes */
+		uint32_t families;   /* sets of enum bgp_af: it can preserve forwarding in */
+		uint32_t forwarding; /* F: it did preserve it, this time */
 	} gr;
 	/* Codes in the order heard, once each, for status; ours and foreign ones. */
 	uint8_t n_seen;
@@ -47,10 +47,10 @@ struct bgp_caps {
 
 struct bgp_open {
 	uint8_t version;
-	uint16_t as2;	 /* the 16-bit field of the header */
-	asn_t as;	 /* the real one: of the capability when there, else as2 */
+	uint16_t as2; /* the 16-bit field of the header */
+	asn_t as;     /* the real one: of the capability when there, else as2 */
 	uint16_t hold_s;
-	uint32_t id;	 /* host order */
+	uint32_t id; /* host order */
 	struct bgp_caps caps;
 };
 
@@ -61,8 +61,8 @@ const char *bgp_cap_name(uint8_t code);
 void bgp_open_encode(struct wr *w, const struct bgp_open *open);
 
 /* Decode the body (what follows the header). Total. False: *n is the NOTIFICATION to send and text,
- * of BGP_TEXT_MAX bytes, says why. Checks what the message alone can show: version, AS 0, hold time,
- * router ID 0, lengths. */
+ * of BGP_TEXT_MAX bytes, says why. Checks what the message alone can show: version, AS 0, hold
+ * time, router ID 0, lengths. */
 bool bgp_open_decode(const uint8_t *body, size_t len, struct bgp_open *out,
 		     struct bgp_notification *n, char *text);
 
@@ -80,7 +80,7 @@ struct bgp_negotiated {
 	uint16_t hold_s;      /* 0: never expires */
 	uint16_t keepalive_s; /* 0: none are sent */
 	bool refresh;
-	bool graceful;	      /* both offered graceful restart */
+	bool graceful; /* both offered graceful restart */
 	uint32_t remote_id;
 	struct bgp_wire wire; /* first_as_check is the session's to set */
 };

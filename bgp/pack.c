@@ -7,9 +7,8 @@
  *        MP       header | 0 | len | MP_REACH_NLRI { next hop, prefixes ... } | block
  *        withdraw header | len | prefixes ... | 0           or MP_UNREACH_NLRI { prefixes ... }
  *
- *        MP attributes come first (RFC 7606 5.1), so the block is appended at the end; room for it is
- *        kept free.
- * SPEC   RFC 4271 4.3; 2545; 4724 2; 4760; 7606 5.1; 8950 */
+ *        MP attributes come first (RFC 7606 5.1), so the block is appended at the end; room for it
+ * is kept free. SPEC   RFC 4271 4.3; 2545; 4724 2; 4760; 7606 5.1; 8950 */
 #include <assert.h>
 #include <string.h>
 
@@ -52,7 +51,7 @@ void bgp_attr_block_set_next_hop(struct bgp_attr_block *b, const struct addr *ne
 {
 	assert(next_hop->family == b->next_hop.family);
 	b->next_hop = *next_hop;
-	b->next_hop_ll = ll ? *ll : (struct addr){ 0 };
+	b->next_hop_ll = ll ? *ll : (struct addr) { 0 };
 	if (!b->mp)
 		memcpy(b->bytes + b->next_hop_at, next_hop->b, 4);
 }
@@ -97,8 +96,11 @@ static bool begin(struct bgp_pack *p, const struct bgp_wire *wire, enum bgp_af a
 {
 	size_t max = wire->msg_max ? wire->msg_max : BGP_MSG_MAX;
 
-	*p = (struct bgp_pack){ .buf = buf, .p = buf, .limit = buf, .af = af,
-				.add_path = wire->add_path_tx >> af & 1 };
+	*p = (struct bgp_pack) { .buf = buf,
+				 .p = buf,
+				 .limit = buf,
+				 .af = af,
+				 .add_path = wire->add_path_tx >> af & 1 };
 	if (size < max)
 		max = size;
 	if (max < head + tail)

@@ -24,9 +24,9 @@ struct bgp_shared;
 
 struct bgp_session_config {
 	asn_t local_as, remote_as;
-	uint32_t router_id;	   /* host order */
-	uint32_t families;	   /* set of enum bgp_af to offer */
-	bool passive;		   /* never dial */
+	uint32_t router_id; /* host order */
+	uint32_t families;  /* set of enum bgp_af to offer */
+	bool passive;	    /* never dial */
 	bool first_as_check;
 	uint16_t hold_s;	   /* proposed: 0 or >= 3 */
 	uint16_t keepalive_s;	   /* 0: a third of the negotiated hold time */
@@ -62,8 +62,8 @@ struct bgp_conn {
 		size_t n, cap, off;
 		bool keepalive; /* one is among them */
 	} control;
-	/* bulk messages made and not yet written, [off, n); edge: where the message that contains off
-	 * ends (off itself between two). shared: p is the buffer of all sessions, else heap */
+	/* bulk messages made and not yet written, [off, n); edge: where the message that contains
+	 * off ends (off itself between two). shared: p is the buffer of all sessions, else heap */
 	struct {
 		uint8_t *p;
 		size_t n, off, edge;
@@ -81,7 +81,7 @@ enum bgp_down_kind {
 };
 struct bgp_down {
 	enum bgp_down_kind kind;
-	/* RFC 4724: the peer may come back as it was, keep its routes as stale. False: drop them. */
+	/* RFC 4724: the peer may come back as it was, keep its routes as stale. Else drop them. */
 	bool graceful;
 	struct bgp_notification n; /* SENT and RECEIVED */
 	char text[BGP_TEXT_MAX];   /* in words, with direction */
@@ -91,9 +91,9 @@ struct bgp_down {
 struct bgp_session_ops {
 	/* Dial: the connection's id for the later calls (never 0). */
 	uint64_t (*connect)(void *arg);
-	/* Close conn; linger: after writing what bgp_session_output still gives for it (a NOTIFICATION
-	 * most of the time). If that takes too long, it comes again without linger. Then, or with
-	 * bgp_session_closed, the session has let go of the id. */
+	/* Close conn; linger: after writing what bgp_session_output still gives for it (a
+	 * NOTIFICATION most of the time). If that takes too long, it comes again without linger.
+	 * Then, or with bgp_session_closed, the session has let go of the id. */
 	void (*close)(void *arg, uint64_t conn, bool linger);
 	/* conn has output. */
 	void (*write)(void *arg, uint64_t conn);
@@ -127,8 +127,8 @@ void bgp_session_start(struct bgp_session *s, int64_t now_ms);
 /* ManualStop: send n (NULL: close without a word, for graceful restart) and stay Idle. */
 void bgp_session_stop(struct bgp_session *s, const struct bgp_notification *n, const char *why,
 		      int64_t now_ms);
-/* Take a new configuration. What the running session cannot take (AS, router ID, families) resets it
- * with Cease/6; the rest is for the next one. */
+/* Take a new configuration. What the running session cannot take (AS, router ID, families) resets
+ * it with Cease/6; the rest is for the next one. */
 void bgp_session_configure(struct bgp_session *s, const struct bgp_session_config *config,
 			   int64_t now_ms);
 /* From within a callback or outside: this session must end with n, because of `why` (words for the
@@ -161,14 +161,14 @@ int64_t bgp_session_deadline(const struct bgp_session *s);
 
 /* Read-only view. */
 struct bgp_session_info {
-	enum bgp_state state;	/* the most advanced of the connections */
-	int64_t since_ms;	/* when it was entered */
+	enum bgp_state state;	     /* the most advanced of the connections */
+	int64_t since_ms;	     /* when it was entered */
 	const struct bgp_conn *conn; /* the most advanced connection with a socket; NULL */
 	uint64_t msgs_in, msgs_out, updates_in, updates_out, bytes_in, bytes_out, flaps;
 	uint64_t withdrawn_by_error; /* UPDATEs under treat-as-withdraw */
 	char last_error[BGP_TEXT_MAX];
 	int64_t last_error_ms;
-	int64_t next_retry_ms;	/* 0: none pending */
+	int64_t next_retry_ms; /* 0: none pending */
 };
 const struct bgp_session_info *bgp_session_info(const struct bgp_session *s);
 /* What was agreed; NULL unless Established. */

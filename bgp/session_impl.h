@@ -1,4 +1,5 @@
-/* session_impl.h - what session.c (states, collision, timers) and session_io.c (bytes) share. */
+/* session_impl.h - what session.c (life, timers), session_step.c (states,
+ * collision) and session_io.c (bytes) share. */
 #pragma once
 
 #include "bgp/fsm.h"
@@ -37,11 +38,11 @@ struct bgp_session {
 	struct bgp_linger linger[BGP_SLOT_MAX_];
 	uint32_t random;
 	bool started;
-	bool plain_open;	/* the peer refuses optional parameters: offer none */
-	unsigned retries;	/* dials since the last Established */
-	unsigned errors;	/* sessions ended by an error, of late */
-	int64_t idle_hold_at;	/* in Idle until then; INT64_MAX: not */
-	unsigned depth;		/* calls into ops under way */
+	bool plain_open;      /* the peer refuses optional parameters: offer none */
+	unsigned retries;     /* dials since the last Established */
+	unsigned errors;      /* sessions ended by an error, of late */
+	int64_t idle_hold_at; /* in Idle until then; INT64_MAX: not */
+	unsigned depth;	      /* calls into ops under way */
 	/* what bgp_session_fail left to do */
 	struct {
 		bool there;
@@ -62,6 +63,13 @@ struct bgp_cause {
 	enum bgp_af refresh_af;
 };
 
+extern const struct bgp_cause bgp_no_cause;
+
+/* An empty slot: no socket, no timer, Idle. */
+void bgp_conn_init(struct bgp_conn *c, enum bgp_conn_side side);
+/* A connection has ended and its slot is empty: what does the dialling slot do now? wait: in Idle,
+ * since the same would happen again at once. */
+void bgp_session_after_end(struct bgp_session *s, bool wait, int64_t now_ms);
 /* Step one connection. It may be ended, moved to the other slot, or end the other one: look it up
  * again afterwards. */
 void bgp_session_event(struct bgp_session *s, struct bgp_conn *c, enum bgp_event event,
@@ -69,7 +77,8 @@ void bgp_session_event(struct bgp_session *s, struct bgp_conn *c, enum bgp_event
 /* Report a change of the session's state; after every input. */
 void bgp_session_settle(struct bgp_session *s, int64_t now_ms);
 struct bgp_conn *bgp_session_conn(struct bgp_session *s, uint64_t id);
-void bgp_session_log(struct bgp_session *s, enum bgp_level level, const char *fmt, ...) PRINTF(3, 4);
+void bgp_session_log(struct bgp_session *s, enum bgp_level level, const char *fmt, ...)
+	PRINTF(3, 4);
 /* The OPEN came, well-formed: collision, negotiation. */
 void bgp_session_got_open(struct bgp_session *s, struct bgp_conn *c, const struct bgp_open *open,
 			  int64_t now_ms);
@@ -86,6 +95,6 @@ void bgp_conn_keepalive(struct bgp_session *s, struct bgp_conn *c, int64_t now_m
 void bgp_conn_release(struct bgp_shared *sh, struct bgp_conn *c);
 /* Move to another slot, whose content was released. */
 void bgp_conn_move(struct bgp_shared *sh, struct bgp_conn *to, struct bgp_conn *from);
-/* Take the rest of a cut bulk message and the control queue as last words; false: there are none. */
+/* Take the rest of a cut bulk message and the control queue as last words; false: none. */
 bool bgp_conn_last_words(struct bgp_session *s, struct bgp_conn *c, int64_t now_ms);
 void bgp_linger_drop(struct bgp_linger *l);

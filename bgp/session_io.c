@@ -162,8 +162,10 @@ void bgp_conn_move(struct bgp_shared *sh, struct bgp_conn *to, struct bgp_conn *
 	*to = *from;
 	if (sh->owner == from)
 		sh->owner = to;
-	*from = (struct bgp_conn){ .connect_retry_at = INT64_MAX, .hold_at = INT64_MAX,
-				   .keepalive_at = INT64_MAX, .send_hold_at = INT64_MAX };
+	*from = (struct bgp_conn) { .connect_retry_at = INT64_MAX,
+				    .hold_at = INT64_MAX,
+				    .keepalive_at = INT64_MAX,
+				    .send_hold_at = INT64_MAX };
 }
 
 /* ---- last words ---- */
@@ -171,13 +173,13 @@ void bgp_conn_move(struct bgp_shared *sh, struct bgp_conn *to, struct bgp_conn *
 void bgp_linger_drop(struct bgp_linger *l)
 {
 	free(l->p);
-	*l = (struct bgp_linger){ 0 };
+	*l = (struct bgp_linger) { 0 };
 }
 
 static struct bgp_linger *linger_slot(struct bgp_session *s)
 {
-	struct bgp_linger *l = s->linger[0].until <= s->linger[1].until ? &s->linger[0] :
-									 &s->linger[1];
+	struct bgp_linger *l =
+		s->linger[0].until <= s->linger[1].until ? &s->linger[0] : &s->linger[1];
 
 	for (unsigned i = 0; i < BGP_SLOT_MAX_; i++)
 		if (!s->linger[i].id)
@@ -318,8 +320,8 @@ static void log_update(struct bgp_session *s, const struct bgp_update *u, int64_
 	s->update_log_left_out = 0;
 	bgp_session_log(s, u->verdict == BGP_TREAT_AS_WITHDRAW ? BGP_LEVEL_WARN : BGP_LEVEL_INFO,
 			left_out ? "UPDATE: %s: %s (suppressed %u)" : "UPDATE: %s: %s",
-			u->verdict == BGP_TREAT_AS_WITHDRAW ? "its routes are treated as withdrawn" :
-							      "attribute discarded",
+			u->verdict == BGP_TREAT_AS_WITHDRAW ? "its routes are treated as withdrawn"
+							    : "attribute discarded",
 			u->text, left_out);
 }
 
@@ -356,12 +358,12 @@ static void got_open(struct bgp_session *s, struct bgp_conn *c, const struct bgp
 	struct bgp_open open;
 
 	if (c->state != BGP_STATE_OPENSENT)
-		bgp_session_event(s, c, BGP_EVENT_OPEN, &(struct bgp_cause){ 0 }, now_ms);
+		bgp_session_event(s, c, BGP_EVENT_OPEN, &(struct bgp_cause) { 0 }, now_ms);
 	else if (bgp_open_decode(m->body, m->len, &open, &n, why))
 		bgp_session_got_open(s, c, &open, now_ms);
 	else
 		bgp_session_event(s, c, BGP_EVENT_OPEN_ERROR,
-				  &(struct bgp_cause){ .n = &n, .why = why }, now_ms);
+				  &(struct bgp_cause) { .n = &n, .why = why }, now_ms);
 }
 
 static void got_notification(struct bgp_session *s, struct bgp_conn *c, const struct bgp_msg *m,
@@ -371,7 +373,7 @@ static void got_notification(struct bgp_session *s, struct bgp_conn *c, const st
 	bool version = n.code == BGP_ERR_OPEN && n.subcode == BGP_OPEN_BAD_VERSION;
 
 	bgp_session_event(s, c, version ? BGP_EVENT_NOTIFICATION_VERSION : BGP_EVENT_NOTIFICATION,
-			  &(struct bgp_cause){ .n = &n }, now_ms);
+			  &(struct bgp_cause) { .n = &n }, now_ms);
 }
 
 /* RFC 2918 4: what was not negotiated is ignored; so is a subtype that is not the plain request. */
@@ -384,13 +386,16 @@ static void got_refresh(struct bgp_session *s, struct bgp_conn *c, const struct 
 	enum bgp_af af = bgp_af_find(afi, safi);
 
 	if (c->state == BGP_STATE_ESTABLISHED &&
-	    (af == BGP_AF_MAX_ || !(c->neg.wire.families >> af & 1) || !c->neg.refresh || subtype)) {
-		bgp_session_log(s, BGP_LEVEL_DEBUG,
-				"ROUTE-REFRESH of AFI %u SAFI %u subtype %u was not negotiated: ignored",
-				afi, safi, subtype);
+	    (af == BGP_AF_MAX_ || !(c->neg.wire.families >> af & 1) || !c->neg.refresh ||
+	     subtype)) {
+		bgp_session_log(
+			s, BGP_LEVEL_DEBUG,
+			"ROUTE-REFRESH of AFI %u SAFI %u subtype %u was not negotiated: ignored",
+			afi, safi, subtype);
 		af = BGP_AF_MAX_;
 	}
-	bgp_session_event(s, c, BGP_EVENT_REFRESH, &(struct bgp_cause){ .refresh_af = af }, now_ms);
+	bgp_session_event(s, c, BGP_EVENT_REFRESH, &(struct bgp_cause) { .refresh_af = af },
+			  now_ms);
 }
 
 static void got_msg(struct bgp_session *s, struct bgp_conn *c, const struct bgp_msg *m,
@@ -408,7 +413,7 @@ static void got_msg(struct bgp_session *s, struct bgp_conn *c, const struct bgp_
 		got_notification(s, c, m, now_ms);
 		return;
 	case BGP_MSG_KEEPALIVE:
-		bgp_session_event(s, c, BGP_EVENT_KEEPALIVE, &(struct bgp_cause){ 0 }, now_ms);
+		bgp_session_event(s, c, BGP_EVENT_KEEPALIVE, &(struct bgp_cause) { 0 }, now_ms);
 		return;
 	case BGP_MSG_ROUTE_REFRESH:
 		got_refresh(s, c, m, now_ms);
@@ -421,8 +426,8 @@ static size_t msg_max(const struct bgp_conn *c)
 	return c->neg.wire.msg_max ? c->neg.wire.msg_max : BGP_MSG_MAX;
 }
 
-/* Handle the message at p if it is whole: the bytes used, 0 when it is not, -1 when the connection is
- * no more. */
+/* Handle the message at p if it is whole: the bytes used, 0 when it is not, -1 when the connection
+ * is no more. */
 static ssize_t take_msg(struct bgp_session *s, uint64_t conn, const uint8_t *p, size_t len,
 			int64_t now_ms)
 {
@@ -439,7 +444,7 @@ static ssize_t take_msg(struct bgp_session *s, uint64_t conn, const uint8_t *p, 
 		got_msg(s, c, &m, now_ms);
 	else if (used < 0)
 		bgp_session_event(s, c, BGP_EVENT_HEADER_ERROR,
-				  &(struct bgp_cause){ .n = &n, .why = why }, now_ms);
+				  &(struct bgp_cause) { .n = &n, .why = why }, now_ms);
 	bgp_session_run_failing(s, now_ms);
 	return bgp_session_conn(s, conn) ? used : -1;
 }

@@ -30,9 +30,12 @@ enum bgp_af bgp_af_of(enum ip_family family)
 const char *bgp_state_name(enum bgp_state state)
 {
 	static const char *const names[BGP_STATE_MAX_] = {
-		[BGP_STATE_IDLE] = "Idle",	   [BGP_STATE_CONNECT] = "Connect",
-		[BGP_STATE_ACTIVE] = "Active",	   [BGP_STATE_OPENSENT] = "OpenSent",
-		[BGP_STATE_OPENCONFIRM] = "OpenConfirm", [BGP_STATE_ESTABLISHED] = "Established",
+		[BGP_STATE_IDLE] = "Idle",
+		[BGP_STATE_CONNECT] = "Connect",
+		[BGP_STATE_ACTIVE] = "Active",
+		[BGP_STATE_OPENSENT] = "OpenSent",
+		[BGP_STATE_OPENCONFIRM] = "OpenConfirm",
+		[BGP_STATE_ESTABLISHED] = "Established",
 	};
 
 	return state < BGP_STATE_MAX_ ? names[state] : "?";

@@ -9,11 +9,11 @@
 typedef uint32_t asn_t;
 
 enum {
-	BGP_AS_TRANS = 23456,	   /* RFC 6793 */
+	BGP_AS_TRANS = 23456, /* RFC 6793 */
 	BGP_MARKER_LEN = 16,
 	BGP_HEADER_LEN = 19,
-	BGP_MSG_MAX = 4096,	   /* RFC 4271 4.1 */
-	BGP_MSG_MAX_EXT = 65535,   /* RFC 8654 */
+	BGP_MSG_MAX = 4096,	 /* RFC 4271 4.1 */
+	BGP_MSG_MAX_EXT = 65535, /* RFC 8654 */
 	BGP_PORT = 179,
 };
 
@@ -67,7 +67,7 @@ enum bgp_level {
 /* A NOTIFICATION to send or that came: RFC 4271 4.5. */
 struct bgp_notification {
 	uint8_t code, subcode;
-	uint8_t len;	   /* of data; longer data is cut */
+	uint8_t len; /* of data; longer data is cut */
 	uint8_t data[255];
 };
 
@@ -85,13 +85,13 @@ const char *bgp_verdict_name(enum bgp_verdict verdict); /* "treat-as-withdraw" *
 /* How the two ends of one session read and write UPDATEs: fixed when both OPENs are known. */
 struct bgp_wire {
 	bool ebgp;
-	bool as4;		/* both speak 4-octet AS numbers, RFC 6793 */
-	bool first_as_check;	/* eBGP: the path must begin with remote_as */
-	bool refuse_as_sets;	/* RFC 9774: a path with a set is treated as withdrawn */
+	bool as4;	     /* both speak 4-octet AS numbers, RFC 6793 */
+	bool first_as_check; /* eBGP: the path must begin with remote_as */
+	bool refuse_as_sets; /* RFC 9774: a path with a set is treated as withdrawn */
 	asn_t local_as, remote_as;
-	uint32_t families;	/* set of enum bgp_af that both want */
-	uint32_t ext_next_hop;	/* of them: those whose next hop may be IPv6 for IPv4, RFC 8950 */
-	uint32_t add_path_rx;	/* families in which prefixes come with a path id, RFC 7911 */
-	uint32_t add_path_tx;	/* and go with one */
-	uint32_t msg_max;	/* longest message: BGP_MSG_MAX */
+	uint32_t families;     /* set of enum bgp_af that both want */
+	uint32_t ext_next_hop; /* of them: those whose next hop may be IPv6 for IPv4, RFC 8950 */
+	uint32_t add_path_rx;  /* families in which prefixes come with a path id, RFC 7911 */
+	uint32_t add_path_tx;  /* and go with one */
+	uint32_t msg_max;      /* longest message: BGP_MSG_MAX */
 };

@@ -3,11 +3,11 @@
  * WIRE   [withdrawn length: 2] [withdrawn] [attributes length: 2] [attributes] [NLRI]
  * SHAPE  frame -> attributes (from the raw cache, or attr_wire.c) -> every prefix field walked ->
  *        verdict -> ranges and interned attributes.
- *        The raw cache: UPDATEs in a row mostly carry the same attributes, and comparing their bytes
- *        is ten times cheaper than reading them. The key is everything but prefixes.
- * COST   with a cache hit: one pass over the attribute headers, one memcmp, one byte per prefix.
- * ERRORS BGP_SESSION_RESET only where prefixes cannot be found or trusted (RFC 7606 3, 5).
- * SPEC   RFC 4271 4.3, 6.3; 4724 2; 4760; 7606 */
+ *        The raw cache: UPDATEs in a row mostly carry the same attributes, and comparing their
+ * bytes is ten times cheaper than reading them. The key is everything but prefixes. COST   with a
+ * cache hit: one pass over the attribute headers, one memcmp, one byte per prefix. ERRORS
+ * BGP_SESSION_RESET only where prefixes cannot be found or trusted (RFC 7606 3, 5). SPEC   RFC
+ * 4271 4.3, 6.3; 4724 2; 4760; 7606 */
 #include "bgp/update.h"
 
 #include <string.h>
@@ -55,7 +55,7 @@ static void key_add(struct raw_key *k, const uint8_t *p, const uint8_t *end)
 	if (p == end)
 		return;
 	if (k->n < BGP_RAW_PIECES_MAX)
-		k->piece[k->n] = (struct piece){ p, (size_t)(end - p) };
+		k->piece[k->n] = (struct piece) { p, (size_t)(end - p) };
 	k->n++;
 	k->len += (size_t)(end - p);
 }
@@ -72,10 +72,13 @@ static bool key_mp(struct raw_key *k, struct bgp_mp *mp, const uint8_t *attr, co
 		head = 5 + (size_t)v[3];
 	if (n < head)
 		return false;
-	*mp = (struct bgp_mp){
-		.there = true, .af = bgp_af_find((uint16_t)(v[0] << 8 | v[1]), v[2]),
-		.attr = attr, .attr_len = (size_t)(end - attr),
-		.nlri = v + head, .nlri_len = n - head,
+	*mp = (struct bgp_mp) {
+		.there = true,
+		.af = bgp_af_find((uint16_t)(v[0] << 8 | v[1]), v[2]),
+		.attr = attr,
+		.attr_len = (size_t)(end - attr),
+		.nlri = v + head,
+		.nlri_len = n - head,
 	};
 	/* Flags and type, without the length that the prefixes make; then AFI to reserved octet. */
 	key_add(k, attr, attr + 2);
@@ -88,7 +91,7 @@ static bool key_scan(struct raw_key *k, const uint8_t *p, size_t len)
 {
 	const uint8_t *end = p + len, *from = p;
 
-	*k = (struct raw_key){ 0 };
+	*k = (struct raw_key) { 0 };
 	while (p < end) {
 		size_t head = p[0] & BGP_FLAG_EXTENDED ? 4 : 3, n;
 		uint8_t type;
@@ -226,8 +229,8 @@ static enum bgp_verdict reset(struct decode *d)
 
 	u->verdict = BGP_SESSION_RESET;
 	u->n_withdrawn = 0;
-	u->notification = bgp_notification(BGP_ERR_UPDATE, d->found.subcode, d->found.data,
-					   d->found.len);
+	u->notification =
+		bgp_notification(BGP_ERR_UPDATE, d->found.subcode, d->found.data, d->found.len);
 	return u->verdict;
 }
 
@@ -253,7 +256,7 @@ static void intern(struct decode *d, struct bgp_attrs_parse *parse)
 {
 	struct bgp_attrs_draft *draft = &parse->draft;
 
-	draft->v.next_hop_ll = (struct addr){ 0 };
+	draft->v.next_hop_ll = (struct addr) { 0 };
 	if (d->nlri.count)
 		add_announced(d->u, &d->nlri, bgp_attrs_intern(d->t, draft));
 	if (!d->reach.count)
@@ -314,10 +317,11 @@ enum bgp_verdict bgp_update_decode(struct bgp_attr_table *t, const struct bgp_wi
 	out->n_withdrawn = out->n_announced = 0;
 	out->text[0] = '\0';
 	if (!find_fields(body, len, &d.f)) {
-		bgp_finding_add(&d.found, BGP_SESSION_RESET, BGP_UPDATE_MALFORMED, NULL, 0,
-				"the lengths of withdrawn routes (%zu) and path attributes (%zu) go over "
-				"the end of the message (%zu)",
-				d.f.withdrawn_len, d.f.attrs_len, len + BGP_HEADER_LEN);
+		bgp_finding_add(
+			&d.found, BGP_SESSION_RESET, BGP_UPDATE_MALFORMED, NULL, 0,
+			"the lengths of withdrawn routes (%zu) and path attributes (%zu) go over "
+			"the end of the message (%zu)",
+			d.f.withdrawn_len, d.f.attrs_len, len + BGP_HEADER_LEN);
 		return reset(&d);
 	}
 	plain = d.f.attrs_len && key_scan(&key, d.f.attrs, d.f.attrs_len);

@@ -10,11 +10,9 @@
  *	handler need not know the verdict to do the right thing.
  *
  * PACK		struct bgp_attr_block block;
- *		bgp_attr_block_init(&block, wire, af, attrs)	once per update group and attribute set
- *		bgp_attr_block_set_next_hop(&block, &mine)	per peer, cheap
- *		bgp_pack_announce(&p, wire, &block, buf, size);
- *		while (more && bgp_pack_add(&p, &prefix, path_id)) ...
- *		len = bgp_pack_end(&p);
+ *		bgp_attr_block_init(&block, wire, af, attrs)	once per update group and attribute
+ *set bgp_attr_block_set_next_hop(&block, &mine)	per peer, cheap bgp_pack_announce(&p, wire,
+ *&block, buf, size); while (more && bgp_pack_add(&p, &prefix, path_id)) ... len = bgp_pack_end(&p);
  *	makes one message; what did not fit goes into the next.
  *
  * SPEC   RFC 4271 4.3, 5, 6.3, 9; 2545; 4456; 4724 2; 4760; 6793; 7606; 7911 */
@@ -58,15 +56,15 @@ void bgp_update_done(struct bgp_attr_table *t, struct bgp_update *u);
 /* Attributes in wire form, without their prefixes. */
 struct bgp_attr_block {
 	enum bgp_af af;
-	bool mp;		  /* prefixes and next hop go into MP_REACH_NLRI */
+	bool mp; /* prefixes and next hop go into MP_REACH_NLRI */
 	struct addr next_hop, next_hop_ll;
-	uint16_t next_hop_at;	  /* !mp: offset of the 4 bytes of NEXT_HOP */
+	uint16_t next_hop_at; /* !mp: offset of the 4 bytes of NEXT_HOP */
 	uint16_t len;
 	uint8_t bytes[BGP_MSG_MAX];
 };
 
-/* Encode for a peer that reads as `wire` says. The attributes go out as they are: what eBGP strips or
- * prepends is the export policy's work. attrs->v.next_hop must be set. False: together with one
+/* Encode for a peer that reads as `wire` says. The attributes go out as they are: what eBGP strips
+ * or prepends is the export policy's work. attrs->v.next_hop must be set. False: together with one
  * prefix they do not fit into one message, so the route cannot be announced (withdraw it). */
 bool bgp_attr_block_init(struct bgp_attr_block *b, const struct bgp_wire *wire, enum bgp_af af,
 			 const struct bgp_attrs *attrs);
@@ -76,7 +74,7 @@ void bgp_attr_block_set_next_hop(struct bgp_attr_block *b, const struct addr *ne
 
 /* One UPDATE under construction in the caller's buffer. */
 struct bgp_pack {
-	uint8_t *buf, *p, *limit; /* limit: NLRI must end here */
+	uint8_t *buf, *p, *limit;	    /* limit: NLRI must end here */
 	const struct bgp_attr_block *block; /* NULL: withdraw */
 	enum bgp_af af;
 	bool mp, add_path;

@@ -1,24 +1,22 @@
-/* fsm.c - every (state, event) pair of the state machine against a list written from RFC 4271 8.2.2;
- * with an argument, docs/fsm.dot is written to that file */
+/* fsm.c - every (state, event) pair of the state machine against a list written from RFC
+ * 4271 8.2.2; with an argument, docs/fsm.dot is written to that file */
 #include "bgp/fsm.h"
-
 
 #include "bgp/notify.h"
 #include "lib/str.h"
 #include "tests/unit/bgp/wire.h"
 
-/* One line per state, one word per event in the order of enum bgp_event: the next state's letter (I C A
- * S K E; K is OpenConfirm) and what is done:
- *   .  nothing    d dial      l listen    r redial   w wait      o send OPEN   c confirm
- *   u  up         h hold      U update    R refresh  k KEEPALIVE n notify      x close
- *   F  FSM error */
+/* One line per state, one word per event in the order of enum bgp_event: the next state's letter (I
+ * C A S K E; K is OpenConfirm) and what is done: .  nothing    d dial      l listen    r redial   w
+ * wait      o send OPEN   c confirm u  up         h hold      U update    R refresh  k KEEPALIVE n
+ * notify      x close F  FSM error */
 static const char *const expected[BGP_STATE_MAX_] = {
 	/*                        start passv stop  retry hold  kadue tcpup tcpdn OPEN  hdrer opner
 	 *                        colli nverr notif KEEP  UPD   upder shold REFR */
-	[BGP_STATE_IDLE] =	 "Cd Al I. I. I. I. Ix I. I. I. I. I. I. I. I. I. I. I. I.",
-	[BGP_STATE_CONNECT] =	 "C. C. Ix Cr Ix Ix So Aw Ix Ix Ix Ax Ix Ix Ix Ix Ix Ix Ix",
-	[BGP_STATE_ACTIVE] =	 "A. A. Ix Cd Ix Ix So Aw Ix Ix Ix A. Ix Ix Ix Ix Ix Ix Ix",
-	[BGP_STATE_OPENSENT] =	 "S. S. In IF In IF S. Aw Kc In In In Ix Ix IF IF IF In IF",
+	[BGP_STATE_IDLE] = "Cd Al I. I. I. I. Ix I. I. I. I. I. I. I. I. I. I. I. I.",
+	[BGP_STATE_CONNECT] = "C. C. Ix Cr Ix Ix So Aw Ix Ix Ix Ax Ix Ix Ix Ix Ix Ix Ix",
+	[BGP_STATE_ACTIVE] = "A. A. Ix Cd Ix Ix So Aw Ix Ix Ix A. Ix Ix Ix Ix Ix Ix Ix",
+	[BGP_STATE_OPENSENT] = "S. S. In IF In IF S. Aw Kc In In In Ix Ix IF IF IF In IF",
 	[BGP_STATE_OPENCONFIRM] = "K. K. In IF In Kk K. Ix IF In In In Ix Ix Eu IF IF In IF",
 	[BGP_STATE_ESTABLISHED] = "E. E. In IF In Ek E. Ix IF In IF In Ix Ix Eh EU In In ER",
 };
@@ -31,11 +29,11 @@ static char letter(enum bgp_state state)
 static char deed(enum bgp_action action)
 {
 	static const char letters[BGP_ACTION_MAX_] = {
-		[BGP_DO_PROTOCOL_ERROR] = 'F', [BGP_DO_NOTHING] = '.',	[BGP_DO_DIAL] = 'd',
-		[BGP_DO_LISTEN] = 'l',	       [BGP_DO_REDIAL] = 'r',	[BGP_DO_WAIT] = 'w',
-		[BGP_DO_SEND_OPEN] = 'o',      [BGP_DO_CONFIRM] = 'c',	[BGP_DO_UP] = 'u',
-		[BGP_DO_HEARD] = 'h',	       [BGP_DO_UPDATE] = 'U',	[BGP_DO_REFRESH] = 'R',
-		[BGP_DO_KEEPALIVE] = 'k',      [BGP_DO_NOTIFY] = 'n',	[BGP_DO_CLOSE] = 'x',
+		[BGP_DO_PROTOCOL_ERROR] = 'F', [BGP_DO_NOTHING] = '.', [BGP_DO_DIAL] = 'd',
+		[BGP_DO_LISTEN] = 'l',	       [BGP_DO_REDIAL] = 'r',  [BGP_DO_WAIT] = 'w',
+		[BGP_DO_SEND_OPEN] = 'o',      [BGP_DO_CONFIRM] = 'c', [BGP_DO_UP] = 'u',
+		[BGP_DO_HEARD] = 'h',	       [BGP_DO_UPDATE] = 'U',  [BGP_DO_REFRESH] = 'R',
+		[BGP_DO_KEEPALIVE] = 'k',      [BGP_DO_NOTIFY] = 'n',  [BGP_DO_CLOSE] = 'x',
 	};
 
 	return letters[action];
@@ -46,7 +44,8 @@ static void all_pairs(void **state)
 	for (unsigned s = 0; s < BGP_STATE_MAX_; s++) {
 		assert_int_equal(strlen(expected[s]), BGP_EVENT_MAX_ * 3 - 1);
 		for (unsigned e = 0; e < BGP_EVENT_MAX_; e++) {
-			const struct bgp_fsm_row *row = bgp_fsm((enum bgp_state)s, (enum bgp_event)e);
+			const struct bgp_fsm_row *row =
+				bgp_fsm((enum bgp_state)s, (enum bgp_event)e);
 			const char *want = expected[s] + (size_t)e * 3;
 
 			if (letter(row->next) != want[0] || deed(row->action) != want[1])
@@ -71,7 +70,8 @@ static void no_way_around(void **state)
 {
 	for (unsigned s = 0; s < BGP_STATE_MAX_; s++)
 		for (unsigned e = 0; e < BGP_EVENT_MAX_; e++) {
-			const struct bgp_fsm_row *row = bgp_fsm((enum bgp_state)s, (enum bgp_event)e);
+			const struct bgp_fsm_row *row =
+				bgp_fsm((enum bgp_state)s, (enum bgp_event)e);
 
 			if (row->action == BGP_DO_PROTOCOL_ERROR || row->action == BGP_DO_NOTIFY)
 				assert_int_equal(row->next, BGP_STATE_IDLE);
@@ -84,7 +84,8 @@ static void no_way_around(void **state)
 }
 
 /* The events that lead from one state to another by the same action, as one edge. */
-static void dot_edge(struct str *out, enum bgp_state from, enum bgp_state to, enum bgp_action action)
+static void dot_edge(struct str *out, enum bgp_state from, enum bgp_state to,
+		     enum bgp_action action)
 {
 	size_t start = out->len;
 	unsigned n = 0;
@@ -105,10 +106,11 @@ static struct str dot(void)
 {
 	struct str out = { 0 };
 
-	str_add(&out, "/* The state machine of one connection, written by tests/unit/bgp/fsm.c from\n"
-		      " * the table in bgp/fsm.c: test-bgp-fsm docs/fsm.dot. Events that do nothing are\n"
-		      " * left out. */\n"
-		      "digraph fsm {\n\tnode [shape=box];\n");
+	str_add(&out,
+		"/* The state machine of one connection, written by tests/unit/bgp/fsm.c from\n"
+		" * the table in bgp/fsm.c: test-bgp-fsm docs/fsm.dot. Events that do nothing are\n"
+		" * left out. */\n"
+		"digraph fsm {\n\tnode [shape=box];\n");
 	for (unsigned from = 0; from < BGP_STATE_MAX_; from++)
 		for (unsigned to = 0; to < BGP_STATE_MAX_; to++)
 			for (unsigned a = 0; a < BGP_ACTION_MAX_; a++)

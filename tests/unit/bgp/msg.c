@@ -18,10 +18,11 @@ static void headers(void **state)
 		{ "two of them", MARKER "0013 04" MARKER "0013 04", 19, 0, "", "" },
 		{ "marker wrong in the first byte", "fe", -1, 1, "", "16 bytes ff, not \"\\xfe\"" },
 		{ "another protocol", "474554202f20485454502f312e310d0a", -1, 1, "", "GET / HTTP" },
-		{ "marker wrong in the last byte", "ffffffffffffffffffffffffffffff00 0013 04", -1, 1, "",
-		  "not BGP" },
+		{ "marker wrong in the last byte", "ffffffffffffffffffffffffffffff00 0013 04", -1,
+		  1, "", "not BGP" },
 		{ "length 0", MARKER "0000 04", -1, 2, "0000", "KEEPALIVE of 0 bytes" },
-		{ "length 18", MARKER "0012 02", -1, 2, "0012", "UPDATE of 18 bytes, must be 23 to" },
+		{ "length 18", MARKER "0012 02", -1, 2, "0012",
+		  "UPDATE of 18 bytes, must be 23 to" },
 		{ "KEEPALIVE of 20", MARKER "0014 04 00", -1, 2, "0014", "must be 19 to 19" },
 		{ "OPEN of 28", MARKER "001c 01", -1, 2, "001c", "OPEN of 28" },
 		{ "UPDATE of 22", MARKER "0016 02", -1, 2, "0016", "UPDATE of 22" },
@@ -90,8 +91,8 @@ static void every_cut_wants_more(void **state)
 static void short_ones_are_written(void **state)
 {
 	struct bgp_notification n = bgp_notification(6, 2, "ab", 2);
-	struct bytes want = hex(MARKER "0013 04" MARKER "0017 03 06 02 6162" MARKER
-				       "0017 05 0002 00 01");
+	struct bytes want =
+		hex(MARKER "0013 04" MARKER "0017 03 06 02 6162" MARKER "0017 05 0002 00 01");
 	uint8_t buf[128];
 	struct wr w = wr_init(buf, sizeof(buf));
 
@@ -141,7 +142,9 @@ static void notification_text_is_bounded(void **state)
 {
 	for (unsigned code = 0; code < 10; code++)
 		for (size_t size = 1; size < 200; size += 7) {
-			struct bgp_notification n = { .code = (uint8_t)code, .subcode = 2, .len = 255 };
+			struct bgp_notification n = { .code = (uint8_t)code,
+						      .subcode = 2,
+						      .len = 255 };
 			char *text = malloc(size);
 
 			memset(n.data, (int)(size * 31), sizeof(n.data));

@@ -13,12 +13,14 @@ static const struct {
 	const char *words;
 } refusals[] = {
 	{ "no parameters", HEAD "00", -1, "" },
-	{ "all capabilities", HEAD "18 02 16 01 04 0001 00 01 02 00 41 04 0000fde9 40 06 0078 0001 01 80", -1,
+	{ "all capabilities",
+	  HEAD "18 02 16 01 04 0001 00 01 02 00 41 04 0000fde9 40 06 0078 0001 01 80", -1, "" },
+	{ "each in its own parameter", HEAD "10 02 06 01 04 0001 00 01 02 06 41 04 0000fde9", -1,
 	  "" },
-	{ "each in its own parameter", HEAD "10 02 06 01 04 0001 00 01 02 06 41 04 0000fde9", -1, "" },
 	{ "an unknown one", HEAD "06 02 04 c8 02 abcd", -1, "" },
 	{ "RFC 9072", HEAD "ff ff 0009 02 0006 01 04 0001 00 01", -1, "" },
-	{ "RFC 9072 with another first length", HEAD "01 ff 0009 02 0006 01 04 0001 00 01", -1, "" },
+	{ "RFC 9072 with another first length", HEAD "01 ff 0009 02 0006 01 04 0001 00 01", -1,
+	  "" },
 	{ "RFC 9072, empty", HEAD "ff ff 0000", -1, "" },
 	{ "hold time 0", "04 fde9 0000 0a000002 00", -1, "" },
 	{ "hold time 3", "04 fde9 0003 0a000002 00", -1, "" },
@@ -33,12 +35,14 @@ static const struct {
 	{ "parameter 1, authentication", HEAD "03 01 01 00", 4, "optional parameter 1, must be 2" },
 	{ "parameters longer than the message", HEAD "08", 0, "do not fill the message" },
 	{ "parameters shorter than the message", HEAD "00 00", 0, "do not fill the message" },
-	{ "a parameter over the end", HEAD "02 02 06", 0, "optional parameter 2 goes over the end" },
+	{ "a parameter over the end", HEAD "02 02 06", 0,
+	  "optional parameter 2 goes over the end" },
 	{ "a parameter's length missing", HEAD "01 02", 0, "goes over the end" },
 	{ "a capability over the end", HEAD "04 02 02 41 04", 0, "capability 65 (4-octet-as)" },
 	{ "AS4 of 2 bytes", HEAD "06 02 04 41 02 fde9", 0, "capability 65" },
 	{ "AS4 of 5 bytes", HEAD "09 02 07 41 05 0000fde900", 0, "capability 65" },
-	{ "multiprotocol of 3 bytes", HEAD "07 02 05 01 03 000100", 0, "capability 1 (multiprotocol)" },
+	{ "multiprotocol of 3 bytes", HEAD "07 02 05 01 03 000100", 0,
+	  "capability 1 (multiprotocol)" },
 	{ "graceful restart of 1 byte", HEAD "05 02 03 40 01 00", 0, "capability 64" },
 	{ "graceful restart, family cut", HEAD "08 02 06 40 04 0078 0001", 0, "capability 64" },
 	{ "RFC 9072, longer than the message", HEAD "ff ff 0009 02", 0, "do not fill" },
@@ -115,10 +119,11 @@ static struct bgp_open decode(const char *bytes)
 
 static void capabilities(void **state)
 {
-	struct bgp_open o = decode("04 5ba0 00f0 0a000002 32 02 30 "
-				   "01 04 0001 00 01 | 01 04 0002 00 01 | 01 04 0019 00 41 | 02 00 | "
-				   "41 04 00010000 | 40 0e c078 0001 01 80 0002 01 00 0019 41 80 | "
-				   "49 02 abcd | 02 00");
+	struct bgp_open o =
+		decode("04 5ba0 00f0 0a000002 32 02 30 "
+		       "01 04 0001 00 01 | 01 04 0002 00 01 | 01 04 0019 00 41 | 02 00 | "
+		       "41 04 00010000 | 40 0e c078 0001 01 80 0002 01 00 0019 41 80 | "
+		       "49 02 abcd | 02 00");
 
 	assert_int_equal(o.as2, 23456);
 	assert_int_equal(o.as, 65536);
@@ -143,8 +148,11 @@ static void what_is_written_reads_the_same(void **state)
 	static const asn_t as[] = { 1, 65001, 65535, 65536, 4200000000 };
 
 	for (unsigned i = 0; i < 64; i++) {
-		struct bgp_open in = { .version = 4, .as = as[i % ARRAY_SIZE(as)], .hold_s = 90,
-				       .id = 0x0a000001 + i }, out;
+		struct bgp_open in = { .version = 4,
+				       .as = as[i % ARRAY_SIZE(as)],
+				       .hold_s = 90,
+				       .id = 0x0a000001 + i },
+				out;
 		struct bgp_notification n;
 		char text[BGP_TEXT_MAX];
 		uint8_t buf[512];
@@ -165,7 +173,8 @@ static void what_is_written_reads_the_same(void **state)
 		}
 		bgp_open_encode(&w, &in);
 		assert_false(w.bad);
-		assert_int_equal(bgp_msg_next(buf, wr_len(&w), BGP_MSG_MAX, &m, &n, text), wr_len(&w));
+		assert_int_equal(bgp_msg_next(buf, wr_len(&w), BGP_MSG_MAX, &m, &n, text),
+				 wr_len(&w));
 		if (!bgp_open_decode(m.body, m.len, &out, &n, text))
 			fail_msg("%u: %s", i, text);
 		assert_int_equal(out.as, in.as);
@@ -193,10 +202,18 @@ static void the_right_peer(void **state)
 	} rows[] = {
 		{ "eBGP", 65001, 1, { 64512, 65001, 1 }, -1, "" },
 		{ "iBGP", 64512, 2, { 64512, 64512, 1 }, -1, "" },
-		{ "another AS", 65002, 1, { 64512, 65001, 1 }, 2,
+		{ "another AS",
+		  65002,
+		  1,
+		  { 64512, 65001, 1 },
+		  2,
 		  "the peer is in AS 65002, must be in AS 65001" },
 		{ "AS_TRANS is not the AS", 23456, 1, { 64512, 65536, 1 }, 2, "23456" },
-		{ "our ID on iBGP", 64512, 0x0a000001, { 64512, 64512, 0x0a000001 }, 3,
+		{ "our ID on iBGP",
+		  64512,
+		  0x0a000001,
+		  { 64512, 64512, 0x0a000001 },
+		  3,
 		  "our own router ID 10.0.0.1" },
 	};
 

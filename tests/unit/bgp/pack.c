@@ -1,4 +1,5 @@
-/* pack.c - packed UPDATEs: never above 4096, never a prefix lost; and what is written reads the same */
+/* pack.c - packed UPDATEs: never above 4096, never a prefix lost; and what is written reads the
+ * same */
 #include "bgp/attr_wire.h"
 #include "bgp/update.h"
 
@@ -28,8 +29,12 @@ static struct prefix random_prefix(enum bgp_af af)
 static struct bgp_wire random_wire(void)
 {
 	struct bgp_wire w = {
-		.ebgp = rnd(2), .as4 = rnd(2), .local_as = 64512, .remote_as = 65001,
-		.families = 3, .msg_max = BGP_MSG_MAX,
+		.ebgp = rnd(2),
+		.as4 = rnd(2),
+		.local_as = 64512,
+		.remote_as = 65001,
+		.families = 3,
+		.msg_max = BGP_MSG_MAX,
 	};
 
 	if (rnd(2))
@@ -96,7 +101,7 @@ static void fill_unknown(struct bgp_attrs_draft *d, struct parts *s)
 static void random_draft(struct bgp_attrs_draft *d, struct parts *s, const struct bgp_wire *wire,
 			 enum bgp_af af)
 {
-	*d = (struct bgp_attrs_draft){ .v = { .origin = (uint8_t)rnd(3) } };
+	*d = (struct bgp_attrs_draft) { .v = { .origin = (uint8_t)rnd(3) } };
 	d->v.present = 1ull << BGP_ATTR_ORIGIN | 1ull << BGP_ATTR_AS_PATH;
 	if (af == BGP_AF_IPV4_UNICAST)
 		addr_parse("10.0.0.1", &d->v.next_hop);
@@ -219,7 +224,8 @@ static void round_trip(struct bgp_attr_table *t, const struct bgp_wire *wire, en
 		}
 		/* full: the next prefix would not have fitted, whatever its size */
 		if (done + n < PREFIXES)
-			assert_true(len + BGP_NLRI_LEN_MAX + 34 > (size < BGP_MSG_MAX ? size : BGP_MSG_MAX));
+			assert_true(len + BGP_NLRI_LEN_MAX + 34 >
+				    (size < BGP_MSG_MAX ? size : BGP_MSG_MAX));
 		u = decode(t, wire, buf, len);
 		if (attrs) {
 			expect_prefixes(&u.announced[0], prefixes + done, n, add_path);
@@ -266,7 +272,8 @@ static void too_many_attributes_are_told(void **state)
 
 	for (unsigned af = 0; af < BGP_AF_MAX_; af++)
 		for (uint16_t len = 3900; len < 4200; len = (uint16_t)(len + 4)) {
-			struct bgp_attrs_draft d = { .part[BGP_PART_COMMUNITIES] = { communities, len } };
+			struct bgp_attrs_draft d = { .part[BGP_PART_COMMUNITIES] = { communities,
+										     len } };
 			struct prefix p = random_prefix((enum bgp_af)af);
 			struct bgp_attrs *a;
 			struct bgp_pack pack;
@@ -283,7 +290,7 @@ static void too_many_attributes_are_told(void **state)
 				assert_true(bgp_pack_end(&pack) <= BGP_MSG_MAX);
 				fits++;
 			} else {
-				not++;
+				not ++;
 			}
 			bgp_attrs_unref(t, a);
 		}
@@ -364,7 +371,8 @@ static void prepending(void **state)
 		{ "a sequence", "02 01 0000fde9", "02 02 0000fc00 0000fde9", 1 },
 		{ "thrice", "02 01 0000fde9", "02 04 0000fc00 0000fc00 0000fc00 0000fde9", 3 },
 		{ "a set in front", "01 01 0000fde9", "02 01 0000fc00 01 01 0000fde9", 1 },
-		{ "a confederation in front", "03 01 0000fde9", "02 01 0000fc00 03 01 0000fde9", 1 },
+		{ "a confederation in front", "03 01 0000fde9", "02 01 0000fc00 03 01 0000fde9",
+		  1 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -405,7 +413,8 @@ static void nlri_sizes(void **state)
 
 			assert_true(size <= BGP_NLRI_LEN_MAX);
 			assert_int_equal(bgp_nlri_put(buf, &p, add_path, 77), size);
-			assert_true(bgp_nlri_check(buf, size, (enum bgp_af)af, add_path, &r, &bad_at));
+			assert_true(
+				bgp_nlri_check(buf, size, (enum bgp_af)af, add_path, &r, &bad_at));
 			assert_int_equal(r.count, 1);
 			assert_true(bgp_nlri_next(&r, &n));
 			assert_true(prefix_eq(&n.prefix, &masked));

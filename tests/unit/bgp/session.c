@@ -47,8 +47,8 @@ static void wrong_messages(void **state)
 		{ "garbage in Established", BGP_STATE_ESTABLISHED, hex("ff00"), 1, 1, "not BGP" },
 		{ "UPDATE that cannot be read", BGP_STATE_ESTABLISHED, message(2, "ffff0000"), 3, 1,
 		  "go over the end of the message" },
-		{ "shutdown with a text", BGP_STATE_ESTABLISHED, message(3, "0602 04 6261636b"), -1, 0,
-		  "received Cease/Administrative Shutdown \"back\"" },
+		{ "shutdown with a text", BGP_STATE_ESTABLISHED, message(3, "0602 04 6261636b"), -1,
+		  0, "received Cease/Administrative Shutdown \"back\"" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -99,7 +99,8 @@ static void own_router_id_on_ibgp(void **state)
 
 static struct bytes whole_conversation(void)
 {
-	struct bytes all = good_open(), ka = keepalive(), upd = update(), many = message(2, "0000 0000");
+	struct bytes all = good_open(), ka = keepalive(), upd = update(),
+		     many = message(2, "0000 0000");
 
 	bytes_add(&all, &ka);
 	bytes_add(&all, &upd);
@@ -558,7 +559,7 @@ static void fill_bulk(struct world *w, unsigned messages)
 	}
 }
 
-/* However little is written at a time: messages stay whole, and a KEEPALIVE waits for one at most. */
+/* However little is written at a time: messages stay whole, a KEEPALIVE waits for one at most. */
 static void control_goes_first(void **state)
 {
 	struct bgp_session_config cfg = world_config();
@@ -589,7 +590,8 @@ static void control_goes_first(void **state)
 		m = last_message(&got);
 		assert_int_equal(got.n, 20 * update().n + 19);
 		/* where did the KEEPALIVE go? */
-		for (size_t at = 0; at < got.n; at += (size_t)(got.b[at + 16] << 8 | got.b[at + 17]))
+		for (size_t at = 0; at < got.n;
+		     at += (size_t)(got.b[at + 16] << 8 | got.b[at + 17]))
 			if (got.b[at + 18] == BGP_MSG_KEEPALIVE)
 				assert_in_range(at, before, before + update().n);
 		assert_int_equal(m.type, BGP_MSG_UPDATE);
@@ -729,8 +731,8 @@ static void newer_attempt_replaces_a_silent_one(void **state)
 	world_done(&w);
 }
 
-/* RFC 4271 6.8: both connections have come as far as OPEN. Which one lives depends on the IDs alone, not
- * on the order; the loser gets Cease/7. */
+/* RFC 4271 6.8: both connections have come as far as OPEN. Which one lives depends on the IDs
+ * alone, not on the order; the loser gets Cease/7. */
 static void collisions(void **state)
 {
 	static const struct {
@@ -750,7 +752,8 @@ static void collisions(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		for (unsigned order = 0; order < 2; order++) {
 			struct bgp_session_config cfg = world_config();
-			struct bytes open = peer_open(rows[i].their_as, rows[i].their_id, 90, false);
+			struct bytes open =
+				peer_open(rows[i].their_as, rows[i].their_id, 90, false);
 			struct bytes ka = keepalive();
 			struct addr local = addr_v4(1);
 			uint64_t out, in, winner, loser;
@@ -771,7 +774,8 @@ static void collisions(void **state)
 			assert_int_equal(world_state(&w), BGP_STATE_OPENCONFIRM);
 			world_feed(&w, order ? in : out, &open);
 			if (w.closed != loser)
-				fail_msg("%s, order %u: the wrong one was closed", rows[i].name, order);
+				fail_msg("%s, order %u: the wrong one was closed", rows[i].name,
+					 order);
 			expect_notification(&w, loser, 6, 7, rows[i].name);
 			world_feed(&w, winner, &ka);
 			assert_int_equal(world_state(&w), BGP_STATE_ESTABLISHED);

@@ -19,10 +19,10 @@ struct pipe {
 
 struct link {
 	bool used, open;
-	int64_t syn_at;	     /* when the SYN arrives; 0: has */
-	int64_t ack_at;	     /* when the dialler learns; 0: has */
+	int64_t syn_at; /* when the SYN arrives; 0: has */
+	int64_t ack_at; /* when the dialler learns; 0: has */
 	unsigned dialler;
-	uint64_t id[2];	     /* the end's name of it; 0: closed there */
+	uint64_t id[2]; /* the end's name of it; 0: closed there */
 	struct pipe to[2];
 };
 
@@ -161,8 +161,16 @@ static size_t p_bulk(void *arg, uint8_t *buf, size_t size)
 }
 
 static const struct bgp_session_ops pair_ops = {
-	.connect = p_connect, .close = p_close, .write = p_nothing, .state = p_state, .log = p_log,
-	.up = p_up, .down = p_down, .update = p_update, .refresh = p_refresh, .bulk = p_bulk,
+	.connect = p_connect,
+	.close = p_close,
+	.write = p_nothing,
+	.state = p_state,
+	.log = p_log,
+	.up = p_up,
+	.down = p_down,
+	.update = p_update,
+	.refresh = p_refresh,
+	.bulk = p_bulk,
 };
 
 static void flush_all(struct pair *p)
@@ -192,7 +200,8 @@ static void step_link(struct pair *p, struct link *l)
 	if (l->ack_at && p->now >= l->ack_at) {
 		l->ack_at = 0;
 		if (l->id[l->dialler])
-			bgp_session_connected(p->node[l->dialler].s, l->id[l->dialler], &local, p->now);
+			bgp_session_connected(p->node[l->dialler].s, l->id[l->dialler], &local,
+					      p->now);
 		else
 			push(p, &l->to[!l->dialler], NULL);
 	}
@@ -212,7 +221,8 @@ static void step_link(struct pair *p, struct link *l)
 				l->id[end] = 0;
 				bgp_session_closed(p->node[end].s, id, "closed by peer", p->now);
 			} else {
-				bgp_session_received(p->node[end].s, id, q->q[i].b.b, q->q[i].b.n, p->now);
+				bgp_session_received(p->node[end].s, id, q->q[i].b.b, q->q[i].b.n,
+						     p->now);
 			}
 		}
 	}
@@ -240,11 +250,15 @@ static void pair_init(struct pair *p, uint32_t seed, bool passive)
 	p->delay_max = 1 + rnd(p, 100);
 	for (unsigned i = 0; i < 2; i++) {
 		struct bgp_session_config cfg = {
-			.local_as = 64512, .remote_as = 64512, .router_id = 10 + rnd(p, 1000) * 2 + i,
-			.families = V4, .hold_s = 9, .passive = passive && i,
+			.local_as = 64512,
+			.remote_as = 64512,
+			.router_id = 10 + rnd(p, 1000) * 2 + i,
+			.families = V4,
+			.hold_s = 9,
+			.passive = passive && i,
 		};
 
-		p->node[i] = (struct node){ .pair = p, .index = i };
+		p->node[i] = (struct node) { .pair = p, .index = i };
 		p->node[i].s = bgp_session_new(p->shared, &cfg, &pair_ops, &p->node[i], seed + i);
 	}
 	for (unsigned i = 0; i < 2; i++) {

@@ -103,22 +103,34 @@ static size_t w_bulk(void *arg, uint8_t *buf, size_t size)
 }
 
 static const struct bgp_session_ops world_ops = {
-	.connect = w_connect, .close = w_close, .write = w_write, .state = w_state, .log = w_log,
-	.up = w_up, .down = w_down, .update = w_update, .refresh = w_refresh, .bulk = w_bulk,
+	.connect = w_connect,
+	.close = w_close,
+	.write = w_write,
+	.state = w_state,
+	.log = w_log,
+	.up = w_up,
+	.down = w_down,
+	.update = w_update,
+	.refresh = w_refresh,
+	.bulk = w_bulk,
 };
 
 /* AS 64512, 10.0.0.1 against AS 65001; passive unless told otherwise. */
 UNUSED static struct bgp_session_config world_config(void)
 {
-	return (struct bgp_session_config){
-		.local_as = 64512, .remote_as = 65001, .router_id = 0x0a000001, .families = V4,
-		.passive = true, .hold_s = 90,
+	return (struct bgp_session_config) {
+		.local_as = 64512,
+		.remote_as = 65001,
+		.router_id = 0x0a000001,
+		.families = V4,
+		.passive = true,
+		.hold_s = 90,
 	};
 }
 
 UNUSED static void world_init(struct world *w, const struct bgp_session_config *config)
 {
-	*w = (struct world){ .now = 1000000 };
+	*w = (struct world) { .now = 1000000 };
 	w->attrs = bgp_attr_table_new();
 	w->shared = bgp_shared_new(w->attrs);
 	w->s = bgp_session_new(w->shared, config, &world_ops, w, 7);
