@@ -1,34 +1,53 @@
-"""Add up a JUnit file: prints 'PASSED FAILED SKIPPED'. A missing or empty file is one failure."""
+"""Add up test results: prints 'PASSED FAILED SKIPPED'.
 
+    meson_sums.py BUILD/meson-logs/testlog.json    meson's log: a line a program; cmocka's sums are in its output
+    meson_sums.py FILE.xml                         a JUnit file (pytest)
+
+A missing, empty or unreadable file is one failure: silence must not count as success.
+"""
+
+import json
+import re
 import sys
 import xml.etree.ElementTree as ET
 
 
-def sums(path):
+def cmocka(text, word):
+    """The sum of cmocka's '[  WORD  ] N test(s)' lines."""
+    return sum(int(n) for n in re.findall(rf"^\[\s*{word}\s*\]\s+(\d+) test", text, re.M))
+
+
+def program(row):
+    """One program of meson's log; a program without cmocka's lines counts as one test."""
+    text = row.get("stdout", "") + row.get("stderr", "")
+    passed, skipped = cmocka(text, "PASSED"), cmocka(text, "SKIPPED")
+    if row["result"] == "OK":
+        return max(passed, 1), 0, skipped
+    if row["result"] == "SKIP":
+        return 0, 0, max(skipped, 1)
+    return passed, max(cmocka(text, "FAILED"), 1), skipped
+
+
+def junit(path):
+    for case in ET.parse(path).getroot().iter("testcase"):
+        failed = case.find("failure") is not None or case.find("error") is not None
+        skipped = case.find("skipped") is not None
+        yield int(not failed and not skipped), int(failed), int(skipped)
+
+
+def rows(path):
+    if path.endswith(".xml"):
+        return list(junit(path))
+    with open(path, encoding="utf-8") as f:
+        return [program(json.loads(line)) for line in f]
+
+
+def main(path):
     try:
-        root = ET.parse(path).getroot()
-    except (OSError, ET.ParseError):
-        return 0, 1, 0
-    passed = failed = skipped = 0
-    for case in root.iter("testcase"):
-        if case.find("failure") is not None or case.find("error") is not None:
-            failed += 1
-        elif case.find("skipped") is not None:
-            skipped += 1
-        else:
-            passed += 1
-    # A program that crashed before it told of any case has none of its own: count its suite.
-    for suite in root.iter("testsuite"):
-        told = len(list(suite.iter("testcase")))
-        errors = int(suite.get("errors", 0)) + int(suite.get("failures", 0))
-        if errors and not any(c.find("failure") is not None or c.find("error") is not None
-                              for c in suite.iter("testcase")):
-            failed += errors
-        elif not told and int(suite.get("tests", 0)):
-            failed += 1
-    if passed + failed + skipped == 0:
-        failed = 1
-    return passed, failed, skipped
+        found = rows(path)
+    except (OSError, ValueError, KeyError, ET.ParseError):
+        found = []
+    print(*(sum(column) for column in zip(*found)) if found else (0, 1, 0))
 
 
-print(*sums(sys.argv[1]))
+main(sys.argv[1])
