@@ -58,11 +58,31 @@ static void release(struct route_table *rt, struct value_list *list)
 	vec_done(list);
 }
 
+/* Routes of others under keys that we want go with their link as silently as ours. If one is still
+ * there, writing ours finds out. */
+static void doubt_others(struct route_table *rt, const struct link *l, enum delta_list list)
+{
+	uint32_t next, id = delta_next_on(&rt->delta, list, DELTA_NONE);
+
+	for (; id != DELTA_NONE; id = next) {
+		const struct route_value *have = delta_have_of(&rt->delta, id);
+
+		next = delta_next_on(&rt->delta, list, id);
+		if (have && route_value_uses(have, l))
+			delta_seen_id(&rt->delta, id, NULL);
+	}
+}
+
 /* They get judged again. lost: the link cannot carry routes now. */
 static void revise(struct route_table *rt, const struct link *l, bool lost)
 {
-	struct value_list list = gather(rt, l, NULL);
+	struct value_list list;
 
+	/* Route events from before the loss lie on the other socket; read after it they would make
+	 * us believe in what is gone. */
+	if (lost)
+		(void)route_drain_events(rt);
+	list = gather(rt, l, NULL);
 	vec_foreach (&list, it) {
 		struct route_value *v = *it, *before = v->resolved;
 
@@ -72,6 +92,10 @@ static void revise(struct route_table *rt, const struct link *l, bool lost)
 			touch(rt, v);
 	}
 	release(rt, &list);
+	if (!lost)
+		return;
+	doubt_others(rt, l, DELTA_SET);
+	doubt_others(rt, l, DELTA_HELD);
 }
 
 static void revise_source(struct route_table *rt, const struct addr *src)

@@ -390,6 +390,11 @@ uint8_t *delta_mark(const struct delta *d, uint32_t id)
 	return &at(d, id)->mark;
 }
 
+uint32_t delta_next_on(const struct delta *d, enum delta_list list, uint32_t id)
+{
+	return id == DELTA_NONE ? d->head[list] : at(d, id)->next;
+}
+
 uint32_t delta_next(const struct delta *d, uint32_t id)
 {
 	for (id = id == DELTA_NONE ? 0 : id + 1; id < d->n; id++)

@@ -679,6 +679,152 @@ static void test_gateway_route_without_a_default_route(void **state)
 	expect(show, "");
 }
 
+/* ---- random worlds: claims, another hand in the table, links that come and go ---- */
+
+enum { WORLD_KEYS = 24, WORLD_ROUNDS = 400 };
+
+static uint64_t rng;
+
+static unsigned draw(unsigned n)
+{
+	rng = rng * 6364136223846793005U + 1442695040888963407U;
+	return (unsigned)(rng >> 33) % n;
+}
+
+static const char *world_prefix(unsigned k)
+{
+	static char text[32];
+
+	if (k % 4 == 3)
+		snprintf(text, sizeof(text), "fd00:%u::/64", k);
+	else
+		snprintf(text, sizeof(text), "10.%u.0.0/24", k);
+	return text;
+}
+
+/* The claim number c for a key; 0 is none. Gateways do for both families where they can. */
+static void world_claim(unsigned k, unsigned c)
+{
+	bool v6 = k % 4 == 3;
+	const char *a = v6 ? "fe80::12" : "192.168.61.12", *b = v6 ? "fe80::13" : "192.168.62.12";
+	struct route_nh nh[2] = { via(a, c % 2 ? "eth0" : "eth1"), via(b, "late0") };
+
+	unwant(world_prefix(k));
+	switch (c) {
+	case 0:
+		break;
+	case 1:
+	case 2:
+		want(world_prefix(k), nh, 1);
+		break;
+	case 3:
+	case 4:
+		want(world_prefix(k), nh, 2);
+		break;
+	case 5:
+		want(world_prefix(k), &nh[1], 1);
+		break;
+	default:
+		want(world_prefix(k), NULL, 0);
+		break;
+	}
+}
+
+static void world_foreign(FILE *ip)
+{
+	const char *p = world_prefix(draw(WORLD_KEYS)), *link = draw(2) ? "eth0" : "eth1";
+
+	switch (draw(9)) {
+	case 0:
+	case 1:
+		fprintf(ip, "route del %s\n", p);
+		break;
+	case 2:
+		fprintf(ip, "route replace %s dev eth0 proto static%s\n", p,
+			strchr(p, ':') ? " metric 1024" : "");
+		break;
+	case 3:
+		fprintf(ip, "route replace blackhole %s proto 80%s\n", p,
+			strchr(p, ':') ? " metric 1024" : "");
+		break;
+	case 4:
+		fprintf(ip, "link set %s down\n", link);
+		break;
+	case 5:
+		fprintf(ip, "link set %s up\n", link);
+		break;
+	case 6:
+		fprintf(ip, "link del late0\n");
+		break;
+	case 7:
+		fprintf(ip, "link add late0 type veth peer name p-late0\n"
+			    "link set p-late0 up\nlink set late0 up\n");
+		break;
+	default:
+		fprintf(ip, "addr %s 192.168.61.11/24 dev eth0\n", draw(2) ? "del" : "add");
+		break;
+	}
+}
+
+static void world_round(unsigned claims[])
+{
+	FILE *ip = popen("ip -force -b - >/dev/null 2>&1", "w");
+	unsigned n = draw(6);
+
+	assert_non_null(ip);
+	for (unsigned i = 0; i < n; i++)
+		world_foreign(ip);
+	pclose(ip);
+	for (unsigned i = draw(6); i > 0; i--) {
+		unsigned k = draw(WORLD_KEYS);
+
+		world_claim(k, claims[k] = draw(7));
+	}
+	if (draw(2))
+		turn();
+}
+
+/* Everything usable, nobody else's routes: then all that is claimed must be there, and nothing more
+ * of ours. A table that starts now and sees for itself must find nothing to do. */
+static void world_judge(unsigned claims[], int round)
+{
+	sh("ip link add late0 type veth peer name p-late0 2>/dev/null; ip link set p-late0 up; "
+	   "ip link set late0 up; ip link set eth0 up; ip link set eth1 up; "
+	   "ip addr add 192.168.61.11/24 dev eth0 2>/dev/null; "
+	   "ip route flush proto static; ip -6 route flush proto static");
+	fx.now += 20000;
+	turn();
+	turn();
+	for (unsigned k = 0; k < WORLD_KEYS; k++) {
+		enum route_state st = state_of(world_prefix(k));
+
+		if (st != (claims[k] ? ROUTE_IN_KERNEL : ROUTE_ABSENT))
+			fail_msg("round %d, %s, claim %u: %s %s", round, world_prefix(k), claims[k],
+				 route_state_text(st),
+				 out_of("ip -d route show proto static; ip -br link"));
+	}
+	restart(NULL);
+	for (unsigned k = 0; k < WORLD_KEYS; k++)
+		world_claim(k, claims[k]);
+	route_table_ready(fx.rt);
+	turn();
+	assert_int_equal(route_counts(fx.rt).written, 0);
+	assert_int_equal(route_counts(fx.rt).removed, 0);
+}
+
+static void test_random_worlds_converge(void **state)
+{
+	unsigned claims[WORLD_KEYS] = { 0 };
+
+	rng = 20;
+	route_table_ready(fx.rt);
+	for (int i = 1; i <= WORLD_ROUNDS; i++) {
+		world_round(claims);
+		if (i % 8 == 0)
+			world_judge(claims, i);
+	}
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -708,6 +854,7 @@ int main(void)
 		T(test_ten_thousand),
 		T(test_budget_bounds_one_call),
 		T(test_gateway_route_without_a_default_route),
+		T(test_random_worlds_converge),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
