@@ -35,7 +35,7 @@ enum add_stage { ADD_ASSIGN, ADD_VETH, ADD_STORE, ADD_UNDO };
 struct add {
 	struct cni_job *job;
 	enum add_stage stage;
-	char *key; /* of the endpoint */
+	char *key, *siblings; /* of the endpoint; what those of the same pod begin with */
 	char ifname[WEP_IFNAME_MAX];
 	struct cni_assigned got;
 	char mac[18];
@@ -54,6 +54,7 @@ static void add_free(struct cni_job *j)
 
 	cni_assigned_done(&a->got);
 	free(a->key);
+	free(a->siblings);
 	free(a->stale_key);
 	free(a->stale_id);
 	free(a);
@@ -376,7 +377,8 @@ static bool look_at_sibling(void *arg, const struct store_kv *kv)
 	const struct cni_call *c = &a->job->call;
 	struct epobj w;
 
-	if (!strcmp(kv->key, a->key) || epobj_decode(&w, kv->value, NULL) < 0)
+	if (!strcmp(kv->key, a->key) || !epobj_is_sibling(a->siblings, kv->key) ||
+	    epobj_decode(&w, kv->value, NULL) < 0)
 		return true;
 	if (!strcmp(w.container_id, c->container_id)) {
 		cni_fail(
@@ -415,7 +417,6 @@ static void look_at_own(struct add *a)
 static int check_identity(struct add *a)
 {
 	struct cni_job *j = a->job;
-	CLEANUP(freep) char *siblings = epobj_key_siblings(&j->call, j->agent->cfg->node);
 	const char *node = NULL;
 
 	if (cni_job_find(j->server, "ADD", j->call.container_id, j->call.ifname, j))
@@ -434,7 +435,7 @@ static int check_identity(struct add *a)
 				"\"%s\"; leave "
 				"the key away, or point agent_socket to the right agent",
 				node, j->agent->cfg->node);
-	cache_each(j->agent->cache, siblings, look_at_sibling, a);
+	cache_each(j->agent->cache, a->siblings, look_at_sibling, a);
 	look_at_own(a);
 	return a->failed ? -1 : 0;
 }
@@ -463,6 +464,7 @@ void cni_op_add(struct cni_job *j)
 	j->op_free = add_free;
 	a->job = j;
 	a->key = epobj_key(&j->call, j->agent->cfg->node);
+	a->siblings = epobj_key_siblings(&j->call, j->agent->cfg->node);
 	epobj_host_ifname(j->agent->cfg->interface_prefix, &j->call, a->ifname);
 	if (cni_ready(j->agent, &a->why) < 0 || check_identity(a) < 0 || note_add(a) < 0) {
 		f = a->why;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/cache.h"
 #include "agent/cni_assign.h"
 #include "agent/cni_job.h"
 #include "agent/config.h"
@@ -100,11 +101,40 @@ static void release_handle(struct del *d, const char *handle)
 			   on_released, d);
 }
 
+struct other {
+	const struct cni_call *call;
+	const char *siblings;
+	bool found;
+};
+
+static bool look_at_sibling(void *arg, const struct store_kv *kv)
+{
+	struct other *o = arg;
+	struct epobj w;
+
+	if (!epobj_is_sibling(o->siblings, kv->key) || epobj_decode(&w, kv->value, NULL) < 0)
+		return true;
+	o->found = !strcmp(w.container_id, o->call->container_id) &&
+		   strcmp(w.endpoint, o->call->ifname) != 0;
+	epobj_done(&w);
+	return !o->found;
+}
+
+/* DEL of a second attachment, which ADD refused: the handle is that of the first, which lives. */
+static bool other_attachment_lives(const struct cni_job *j)
+{
+	CLEANUP(freep) char *siblings = epobj_key_siblings(&j->call, j->agent->cfg->node);
+	struct other o = { .call = &j->call, .siblings = siblings };
+
+	cache_each(j->agent->cache, siblings, look_at_sibling, &o);
+	return o.found;
+}
+
 static void release_addresses(struct del *d)
 {
 	CLEANUP(freep) char *handle = cni_call_handle(&d->job->call);
 
-	if (cni_call_ours(&d->job->call))
+	if (cni_call_ours(&d->job->call) && !other_attachment_lives(d->job))
 		release_handle(d, handle);
 	else
 		del_end(d);

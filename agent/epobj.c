@@ -87,6 +87,12 @@ char *epobj_key_siblings(const struct cni_call *c, const char *node)
 	return str_take(&s);
 }
 
+bool epobj_is_sibling(const char *siblings, const char *key)
+{
+	/* A dash after the dash is the first half of a doubled one: the part goes on. */
+	return str_starts(key, siblings) && key[strlen(siblings)] != '-';
+}
+
 /* ---- encode ---- */
 
 static json_t *encode_labels(const struct cni_call *c)

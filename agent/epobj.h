@@ -21,10 +21,12 @@ enum {
 void epobj_host_ifname(const char *prefix, const struct cni_call *c,
 		       char out[static WEP_IFNAME_MAX]);
 
-/* The key of this call's endpoint; and what the keys of all endpoints of the same workload on this
- * node begin with. Callers free. */
+/* The key of this call's endpoint. Caller frees. */
 char *epobj_key(const struct cni_call *c, const char *node);
+/* What the keys of all endpoints of the same workload on this node begin with, caller frees; those
+ * of web-0 begin so for web as well, epobj_is_sibling knows. */
 char *epobj_key_siblings(const struct cni_call *c, const char *node);
+bool epobj_is_sibling(const char *siblings, const char *key);
 
 /* What a new WorkloadEndpoint says. */
 struct epobj_new {

@@ -537,9 +537,30 @@ static void second_attachment_is_refused(void **state)
 	CLEANUP(freep) char *line = request("ADD", "c1", "pod1", "net1", "");
 
 	free(add(w, "c1", "pod1"));
+	CLEANUP(freep) char *del = request("DEL", "c1", "pod1", "net1", "");
+
 	expect_fail(ask(w, line), 7, "already has a margay interface, eth0");
 	assert_int_equal(count_taken(w), 1);
+	/* The runtime deletes what failed: the first attachment's address stays. */
+	expect_ok(ask(w, del));
+	assert_int_equal(count_taken(w), 1);
+	expect_ok(call(w, "CHECK", "c1", "pod1"));
 	assert_int_equal(notes(w, "cni-adding"), 0);
+}
+
+/* web and web-0 are two pods: a dash in a name is doubled in the key, which begins alike. */
+static void names_that_begin_alike(void **state)
+{
+	struct world *w = *state;
+
+	free(add(w, "c1", "web-0"));
+	free(add(w, "c2", "web"));
+	settle(w);
+	assert_int_equal(count_keys(w, KIND "workloadendpoints/"), 2);
+	expect_ok(call(w, "CHECK", "c1", "web-0"));
+	expect_ok(call(w, "DEL", "c2", "web"));
+	expect_ok(call(w, "CHECK", "c1", "web-0"));
+	assert_int_equal(count_taken(w), 1);
 }
 
 /* The plugin vanishes, or says what it must not, at every point of ADD. */
@@ -1094,6 +1115,7 @@ int main(void)
 		TEST(repeated_add_keeps_its_address),
 		TEST(new_sandbox_replaces_the_old),
 		TEST(second_attachment_is_refused),
+		TEST(names_that_begin_alike),
 		TEST(half_adds_leave_nothing),
 		TEST(plugin_gone_before_the_first_answer),
 		TEST(agent_killed_between_the_halves),

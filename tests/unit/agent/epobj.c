@@ -51,6 +51,11 @@ static void keys(void **state)
 
 	assert_string_equal(key, WEP_KEYS "default/edge--7-k8s-web--0-eth0");
 	assert_string_equal(siblings, WEP_KEYS "default/edge--7-k8s-web--0-");
+	assert_true(epobj_is_sibling(siblings, key));
+	c = call_of("default", "web", "id");
+	CLEANUP(freep) char *shorter = epobj_key_siblings(&c, "edge-7");
+	assert_true(str_starts(key, shorter));
+	assert_false(epobj_is_sibling(shorter, key));
 	c = call_of("default", "", "a-b");
 	CLEANUP(freep) char *plain = epobj_key(&c, "n");
 	assert_string_equal(plain, WEP_KEYS "default/n-cni-a--b-eth0");
