@@ -12,7 +12,10 @@
 #include <string.h>
 #include <yaml.h>
 
-enum { ANCHORS_MAX = 1000 };
+enum {
+	ANCHORS_MAX = 1000,
+	DIRECTIVES_MAX = 100, /* %TAG lines: libyaml compares each with all before it */
+};
 
 struct anchor {
 	char *name;
@@ -400,6 +403,23 @@ static int build_all(struct builder *b, struct yml_docs *docs)
 	}
 }
 
+static int check_directives(const char *file, const char *bytes, size_t len, struct err *e)
+{
+	const char *p = bytes, *end = bytes + len;
+	size_t line = 1, n = 0;
+
+	for (; p < end; p++, line++) {
+		n += *p == '%';
+		if (n > DIRECTIVES_MAX)
+			return err_set(e, -E2BIG, "%s:%zu: more than %d directives", file, line,
+				       DIRECTIVES_MAX);
+		p = memchr(p, '\n', (size_t)(end - p));
+		if (!p)
+			break;
+	}
+	return 0;
+}
+
 static int parse_yaml(const char *file, const void *bytes, size_t len, struct yml_docs *out,
 		      struct err *e)
 {
@@ -448,7 +468,9 @@ int yml_parse(const char *file, const void *bytes, size_t len, struct yml_docs *
 	if (len > YML_SIZE_MAX)
 		return err_set(e, -E2BIG, "%s: %zu bytes: more than the limit of %d", file, len,
 			       YML_SIZE_MAX);
-	rc = parse_yaml(file, bytes, len, out, e);
+	rc = check_directives(file, bytes, len, e);
+	if (rc == 0)
+		rc = parse_yaml(file, bytes, len, out, e);
 	/* Limits and duplicate keys stand: JSON refuses the same. */
 	if (rc == -EINVAL && parse_json(file, bytes, len, out)) {
 		if (e)

@@ -168,6 +168,11 @@ static void bounded(void **state)
 		str_add(&s, "--- 1\n");
 	assert_int_equal(parse_built(&s, &e), -E2BIG);
 
+	for (int i = 0; i < 1000; i++)
+		str_addf(&s, "%%TAG !a%d! tag:x,%d:\n", i, i);
+	assert_int_equal(parse_built(&s, &e), -E2BIG);
+	assert_string_equal(e.msg, "t.yaml:101: more than 100 directives");
+
 	for (int i = 0; i <= 1000; i++)
 		str_addf(&s, "- &a%d x\n", i);
 	assert_int_equal(parse_built(&s, &e), -E2BIG);
