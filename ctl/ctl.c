@@ -75,8 +75,13 @@ static char *find_datastore(const struct ctl *c, struct err *e, int *rc)
 	return found || *rc < 0 ? found : xstrdup(DATASTORE_DEFAULT);
 }
 
-int ctl_open(struct ctl *c, bool write, struct err *e)
+int ctl_open(struct ctl *c, enum ctl_access access, struct err *e)
 {
+	static const unsigned flags[] = {
+		[CTL_READ] = DS_READONLY,
+		[CTL_WRITE] = DS_DURABLE,
+		[CTL_MAKE] = DS_DURABLE | DS_CREATE,
+	};
 	CLEANUP(freep) char *spec = NULL;
 	int rc;
 
@@ -89,7 +94,7 @@ int ctl_open(struct ctl *c, bool write, struct err *e)
 		c->base = event_base_new();
 	if (!c->base)
 		return err_set(e, -ENOMEM, "no event loop");
-	return ds_open(&c->ds, c->base, spec, write ? DS_DURABLE | DS_CREATE : DS_READONLY, e);
+	return ds_open(&c->ds, c->base, spec, flags[access], e);
 }
 
 void ctl_close(struct ctl *c)

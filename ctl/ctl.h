@@ -35,9 +35,15 @@ enum {
 /* A line to stderr that begins with the program's name. Returns CTL_FAILED. */
 int ctl_error(const char *fmt, ...) PRINTF(1, 2);
 
+enum ctl_access {
+	CTL_READ,
+	CTL_WRITE, /* what is there is changed */
+	CTL_MAKE,  /* and an embedded datastore made when there is none */
+};
+
 /* Open the datastore: --datastore, MARGAY_DATASTORE, `datastore` of the agent's file, else the
- * embedded one. write: the command changes something. Opening twice is fine. */
-int ctl_open(struct ctl *c, bool write, struct err *e);
+ * embedded one. Opening twice is fine, and keeps the first access. */
+int ctl_open(struct ctl *c, enum ctl_access access, struct err *e);
 void ctl_close(struct ctl *c);
 
 /* One request, tried again for about two seconds while the store is unavailable. Negative errno and

@@ -168,7 +168,7 @@ int cmd_get(struct ctl *c, const struct args *a)
 {
 	struct got g = { 0 };
 	struct err e = { 0 };
-	int rc = ctl_open(c, false, &e);
+	int rc = ctl_open(c, CTL_READ, &e);
 
 	if (rc == 0)
 		rc = a->opt[GET_FILE] ? get_file(c, a, &g, &e) : get_words(c, a, &g, &e);

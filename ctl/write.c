@@ -26,6 +26,7 @@ struct verb {
 	const char *infinitive, *past; /* "apply", "applied" */
 	/* 0 done, 1 skipped, negative errno. */
 	int (*run)(struct ctl *c, struct object *o, struct err *e);
+	bool makes; /* objects that were not there */
 };
 
 /* "metadata.name: ..." of a rule is about this object. */
@@ -243,7 +244,8 @@ static int run_files(struct ctl *c, const struct args *a, const struct verb *v)
 
 	if (rc == CTL_OK && a->n_words)
 		rc = ctl_error("%s: unexpected; resources come from -f FILE", a->word[0]);
-	if (rc == CTL_OK && !offline && ctl_open(c, true, &e) < 0)
+	/* Configuration may be there before the first agent. */
+	if (rc == CTL_OK && !offline && ctl_open(c, v->makes ? CTL_MAKE : CTL_WRITE, &e) < 0)
 		rc = ctl_error("%s", e.msg);
 	if (rc == CTL_OK) {
 		run_all(c, v, &m.object, offline, &t);
@@ -255,7 +257,7 @@ static int run_files(struct ctl *c, const struct args *a, const struct verb *v)
 
 int cmd_apply(struct ctl *c, const struct args *a)
 {
-	return run_files(c, a, &(struct verb) { "apply", "applied", apply_one });
+	return run_files(c, a, &(struct verb) { "apply", "applied", apply_one, true });
 }
 
 int cmd_create(struct ctl *c, const struct args *a)
@@ -263,17 +265,18 @@ int cmd_create(struct ctl *c, const struct args *a)
 	bool skip = a->opt[FILE_SKIP_EXISTS];
 
 	return run_files(
-		c, a, &(struct verb) { "create", "created", skip ? create_or_skip : create_one });
+		c, a,
+		&(struct verb) { "create", "created", skip ? create_or_skip : create_one, true });
 }
 
 int cmd_replace(struct ctl *c, const struct args *a)
 {
-	return run_files(c, a, &(struct verb) { "replace", "replaced", update_one });
+	return run_files(c, a, &(struct verb) { "replace", "replaced", update_one, false });
 }
 
 int cmd_validate(struct ctl *c, const struct args *a)
 {
-	return run_files(c, a, &(struct verb) { "validate", "validated", check_one });
+	return run_files(c, a, &(struct verb) { "validate", "validated", check_one, false });
 }
 
 /* Objects with nothing but their names. */
@@ -296,7 +299,7 @@ static int named(const struct args *a, struct object_vec *out, struct err *e)
 int cmd_delete(struct ctl *c, const struct args *a)
 {
 	struct verb v = { "delete", "deleted",
-			  a->opt[DELETE_SKIP_MISSING] ? delete_or_skip : delete_one };
+			  a->opt[DELETE_SKIP_MISSING] ? delete_or_skip : delete_one, false };
 	struct manifests m = { 0 };
 	struct tally t = { 0 };
 	struct err e = { 0 };
@@ -307,7 +310,7 @@ int cmd_delete(struct ctl *c, const struct args *a)
 			      a->opt[DELETE_NAMESPACE], &m);
 	else if (named(a, &m.object, &e) < 0)
 		rc = ctl_error("%s", e.msg);
-	if (rc == CTL_OK && ctl_open(c, true, &e) < 0)
+	if (rc == CTL_OK && ctl_open(c, CTL_WRITE, &e) < 0)
 		rc = ctl_error("%s", e.msg);
 	if (rc == CTL_OK) {
 		run_all(c, &v, &m.object, false, &t);

@@ -141,6 +141,9 @@ static void a_pool_lives(void **state)
 {
 	static const struct step steps[] = {
 		{ "get pools", NULL, 1, "", "there is no database" },
+		{ "delete pool a", NULL, 1, "", "there is no database" },
+		{ "replace", POOL("a", "{cidr: 10.20.0.0/16}"), 1, "", "there is no database" },
+		{ "apply --skip-empty", "", 0, NULL, "" },
 		{ "delete pool a", NULL, 1, "", "IPPool a: does not exist" },
 		{ "get pools", NULL, 0, "NAME   CIDR   SELECTOR\n", "" },
 		{ "create", POOL("a", "{cidr: 10.20.0.0/16}") "---\n" POOL("b", "{cidr: 10.21.0.0/16}"), 0,
@@ -249,7 +252,7 @@ static char *stored(const char *key)
 	struct err e = { 0 };
 	char *value = NULL;
 
-	if (ctl_open(&c, false, &e) < 0)
+	if (ctl_open(&c, CTL_READ, &e) < 0)
 		fail_msg("%s", e.msg);
 	if (ctl_call(&c, store_get(key), "x", &res, &e) == 0) {
 		value = xstrdup(res.kv[0].value);
@@ -265,7 +268,7 @@ static size_t stored_under(const char *prefix)
 	struct store_res res;
 	size_t n = 0;
 
-	assert_int_equal(ctl_open(&c, false, NULL), 0);
+	assert_int_equal(ctl_open(&c, CTL_READ, NULL), 0);
 	assert_int_equal(ctl_call(&c, store_list(prefix), "x", &res, NULL), 0);
 	n = res.n;
 	store_res_done(&res);
@@ -306,7 +309,7 @@ static char *assign(const char *host, const char *handle)
 	struct err e = { 0 };
 	size_t n;
 
-	assert_int_equal(ctl_open(&c, true, &e), 0);
+	assert_int_equal(ctl_open(&c, CTL_WRITE, &e), 0);
 	assert_int_equal(ipam_facts_read(&c, &facts, &e), 0);
 	req.world = facts.world;
 	op = ipam_assign_op(&req);
@@ -382,7 +385,7 @@ static void broken_objects_do_not_hide_the_others(void **state)
 	};
 
 	play(before, 1);
-	assert_int_equal(ctl_open(&c, true, NULL), 0);
+	assert_int_equal(ctl_open(&c, CTL_WRITE, NULL), 0);
 	assert_int_equal(ctl_call(&c, store_create(KEY_RESOURCES "ipreservations/bad", "{\"kind\":"), "x",
 				  NULL, NULL), 0);
 	ctl_close(&c);
