@@ -314,7 +314,29 @@ static void count_path(struct bgp_rib *rib, uint16_t source, uint8_t flags, int 
 		rib->dead_paths += (uint32_t)sign;
 }
 
-void bgp_net_set_flags(const struct bgp_rib *rib, struct bgp_net *net, unsigned i, uint8_t flags)
+static bool is_chosen(uint8_t flags)
+{
+	return flags & (BGP_PATH_BEST | BGP_PATH_MULTI);
+}
+
+/* Path with these flags is about to go: whoever depends on the choice must look again. */
+static void touch(struct bgp_net *net, uint8_t flags)
+{
+	if (net->flags & BGP_NET_LIST && is_chosen(flags))
+		net->flags |= BGP_NET_TOUCHED;
+}
+
+bool bgp_net_untouch(struct bgp_net *net)
+{
+	bool touched = net->flags & BGP_NET_TOUCHED;
+
+	if (!(net->flags & BGP_NET_LIST))
+		return true;
+	net->flags &= (uint8_t)~BGP_NET_TOUCHED;
+	return touched;
+}
+
+bool bgp_net_set_flags(const struct bgp_rib *rib, struct bgp_net *net, unsigned i, uint8_t flags)
 {
 	bool list = net->flags & BGP_NET_LIST;
 	uint16_t source = list ? net->list->p[i].source : net->source;
@@ -322,7 +344,7 @@ void bgp_net_set_flags(const struct bgp_rib *rib, struct bgp_net *net, unsigned 
 	struct bgp_source *src;
 
 	if (old == flags)
-		return;
+		return false;
 	src = bgp_source_at(rib->sources, source);
 	count_flags(src, rib->af, old, -1);
 	count_flags(src, rib->af, flags, 1);
@@ -330,6 +352,7 @@ void bgp_net_set_flags(const struct bgp_rib *rib, struct bgp_net *net, unsigned 
 		net->list->p[i].flags = flags;
 	else
 		net->flags = (uint8_t)((net->flags & ~BGP_PATH_FLAGS_) | flags);
+	return ((old ^ flags) & (BGP_PATH_BEST | BGP_PATH_MULTI)) != 0;
 }
 
 bool bgp_net_best(const struct bgp_net *net, struct bgp_path *out)
@@ -372,14 +395,14 @@ static unsigned path_find(const struct bgp_rib *rib, const struct bgp_net *net,
 	return i;
 }
 
-static bool net_to_list(struct bgp_net *net)
+static void net_to_list(struct bgp_net *net)
 {
 	struct bgp_path_list *list;
 	struct bgp_path one;
 	unsigned n;
 
 	if (net->flags & BGP_NET_LIST)
-		return false;
+		return;
 	bgp_net_paths(net, &one, &n);
 	list = xmalloc(sizeof(*list) + 2 * sizeof(list->p[0]));
 	list->cap = 2;
@@ -388,7 +411,6 @@ static bool net_to_list(struct bgp_net *net)
 		list->p[0] = one;
 	net->list = list;
 	net->flags = (uint8_t)((net->flags & ~(BGP_PATH_FLAGS_ | BGP_NET_EMPTY)) | BGP_NET_LIST);
-	return true;
 }
 
 static void path_append(struct bgp_net *net, const struct bgp_path *path)
@@ -449,6 +471,7 @@ enum bgp_rib_change bgp_rib_announce(struct bgp_rib *rib, const struct prefix *p
 		return BGP_RIB_SAME;
 	bgp_attrs_ref(attrs);
 	count_path(rib, old.source, old.flags, -1);
+	touch(net, old.flags);
 	path_replace(net, i, &new);
 	count_path(rib, src->index, 0, 1);
 	bgp_attrs_unref(rib->attrs, old.attrs);
@@ -463,7 +486,7 @@ static void list_settle(struct bgp_net *net)
 
 	if (list->n > 1 || (list->n == 1 && list->p[0].id != 0))
 		return;
-	net->flags &= (uint8_t)~BGP_NET_LIST;
+	net->flags &= (uint8_t)~(BGP_NET_LIST | BGP_PATH_FLAGS_);
 	if (list->n == 1) {
 		net->attrs = list->p[0].attrs;
 		net->source = list->p[0].source;
@@ -483,6 +506,7 @@ static void path_remove(struct bgp_rib *rib, struct bgp_net *net, unsigned i)
 	struct bgp_path old = bgp_net_paths(net, &one, &n)[i];
 
 	count_path(rib, old.source, old.flags, -1);
+	touch(net, old.flags);
 	if (net->flags & BGP_NET_LIST) {
 		net->list->p[i] = net->list->p[--net->list->n];
 		list_settle(net);

@@ -75,7 +75,9 @@ struct bgp_path {
 };
 
 enum bgp_net_flag {
-	/* the low bits are the path flags of the only path */
+	/* Without LIST the low bits are the path flags of the only path; with it: a path that was the
+	 * best or shared its load has been replaced or removed since bgp_net_untouch. */
+	BGP_NET_TOUCHED = 1 << 0,
 	BGP_NET_LIST = 1 << 3, /* `list` instead of the path in place */
 	BGP_NET_EMPTY = 1 << 4,
 	BGP_NET_FREE = 1 << 5, /* not a prefix now */
@@ -162,8 +164,11 @@ struct prefix bgp_net_prefix(const struct bgp_rib *rib, const struct bgp_net *ne
 
 /* The paths of a net as an array: *one is room for the case that it is kept in place. */
 const struct bgp_path *bgp_net_paths(const struct bgp_net *net, struct bgp_path *one, unsigned *n);
-/* Set the flags of path i; keeps the sources' counts. */
-void bgp_net_set_flags(const struct bgp_rib *rib, struct bgp_net *net, unsigned i, uint8_t flags);
+/* Set the flags of path i; keeps the sources' counts. True when BEST or MULTI changed. */
+bool bgp_net_set_flags(const struct bgp_rib *rib, struct bgp_net *net, unsigned i, uint8_t flags);
+/* May the choice of a net be another one than when it was decided last, if no flag changes? Asking makes
+ * it untouched. A net without a list always may. */
+bool bgp_net_untouch(struct bgp_net *net);
 /* The path with BGP_PATH_BEST, copied; false when there is none. */
 bool bgp_net_best(const struct bgp_net *net, struct bgp_path *out);
 size_t bgp_rib_bytes(const struct bgp_rib *rib);

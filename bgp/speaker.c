@@ -247,7 +247,7 @@ bool bgp_speaker_run(struct bgp_speaker *sp, unsigned budget, int64_t now_ms)
 
 	bgp_speaker_enter(sp, now_ms);
 	/* attributes may have gone and their address may be another's now; policies may differ */
-	sp->memo.attrs = NULL;
+	sp->run++;
 	for (unsigned af = 0; af < BGP_AF_MAX_; af++)
 		more |= run_family(sp, (enum bgp_af)af, budget ? budget : 1);
 	free_swept(sp);

@@ -13,6 +13,9 @@
 #include "bgp/session.h"
 #include "bgp/speaker.h"
 
+/* Attribute sets remembered while deciding: prefixes with the same many paths come in a row. */
+enum { BGP_MEMO = 256 };
+
 struct bgp_peer {
 	struct bgp_peer_config config;
 	struct bgp_speaker *sp;
@@ -73,12 +76,15 @@ struct bgp_speaker {
 	uint32_t redo[BGP_AF_MAX_];
 	/* scratch of the decision */
 	VEC(struct bgp_candidate) cand;
-	struct {
-		const struct bgp_attrs *attrs;
+	/* what was found about attributes from a source, since the last change of a policy */
+	struct bgp_memo {
+		const struct bgp_attrs *attrs; /* borrowed, so good for one run only */
 		uint32_t serial;
+		uint32_t run;
 		enum bgp_reason reason;
 		uint32_t igp_cost;
-	} memo;
+	} memo[BGP_MEMO];
+	uint32_t run;
 	struct bgp_batch *batch; /* scratch of the output */
 	/* RFC 4724, restarted: until when peers are waited for; 0: not begun */
 	int64_t restart_until;
@@ -122,6 +128,7 @@ void bgp_peer_update(struct bgp_peer *p, const struct bgp_update *u);
 void bgp_speaker_net_release(struct bgp_speaker *sp, enum bgp_af af, uint32_t net);
 /* Decide up to `budget` nets; what is left of it. */
 unsigned bgp_speaker_decide(struct bgp_speaker *sp, enum bgp_af af, unsigned budget);
+/* The same for the nets that bgp_speaker_redo asked for. */
 unsigned bgp_speaker_redo_some(struct bgp_speaker *sp, enum bgp_af af, unsigned budget);
 /* Fill c[] with the usable paths of a net (c->tag: their number in it); how many. why, when not NULL,
  * takes a reason for each path of the net. */

@@ -96,24 +96,25 @@ static enum bgp_reason check_attrs(struct bgp_speaker *sp, const struct bgp_sour
 	return res.reachable ? BGP_REASON_OK : BGP_REASON_NEXT_HOP_UNREACHABLE;
 }
 
-/* Neighbouring prefixes mostly have the same attributes: the last answer is kept. */
 static enum bgp_reason check_path(struct bgp_speaker *sp, enum bgp_af af,
 				  const struct bgp_path *path, uint32_t *cost)
 {
 	const struct bgp_source *src = bgp_source_at(&sp->sources, path->source);
+	struct bgp_memo *m = &sp->memo[(path->attrs->hash ^ src->serial) % BGP_MEMO];
 
 	*cost = 0;
 	if (src->af[af].state == BGP_SOURCE_DEAD)
 		return BGP_REASON_SESSION_GONE;
 	if (src->index == 0)
 		return BGP_REASON_OK;
-	if (sp->memo.attrs != path->attrs || sp->memo.serial != src->serial) {
-		sp->memo.attrs = path->attrs;
-		sp->memo.serial = src->serial;
-		sp->memo.reason = check_attrs(sp, src, path->attrs, &sp->memo.igp_cost);
+	if (m->attrs != path->attrs || m->serial != src->serial || m->run != sp->run) {
+		m->attrs = path->attrs;
+		m->serial = src->serial;
+		m->run = sp->run;
+		m->reason = check_attrs(sp, src, path->attrs, &m->igp_cost);
 	}
-	*cost = sp->memo.igp_cost;
-	return sp->memo.reason;
+	*cost = m->igp_cost;
+	return m->reason;
 }
 
 unsigned bgp_speaker_candidates(struct bgp_speaker *sp, enum bgp_af af, const struct bgp_net *net,
@@ -166,15 +167,17 @@ static void want_hops(struct bgp_speaker *sp, enum bgp_af af, uint32_t index,
 	bgp_fib_want(&sp->fib, af, index, hop, n);
 }
 
-/* cand[0..usable) are decided; the first `multi` share the load. */
-static void set_flags(struct bgp_speaker *sp, enum bgp_af af, struct bgp_net *net, unsigned usable,
+/* cand[0..usable) are decided; the first `multi` share the load. True when the choice is another. */
+static bool set_flags(struct bgp_speaker *sp, enum bgp_af af, struct bgp_net *net, unsigned usable,
 		      unsigned multi)
 {
+	bool changed = bgp_net_untouch(net);
 	struct bgp_path one;
 	unsigned n;
 
 	bgp_net_paths(net, &one, &n);
 	if (usable < n) {
+		changed = true;
 		for (unsigned i = 0; i < n; i++)
 			bgp_net_set_flags(&sp->rib[af], net, i, 0);
 	}
@@ -183,11 +186,13 @@ static void set_flags(struct bgp_speaker *sp, enum bgp_af af, struct bgp_net *ne
 
 		flags |= i == 0 ? BGP_PATH_BEST : 0;
 		flags |= i < multi ? BGP_PATH_MULTI : 0;
-		bgp_net_set_flags(&sp->rib[af], net, sp->cand.p[i].tag, flags);
+		changed |= bgp_net_set_flags(&sp->rib[af], net, sp->cand.p[i].tag, flags);
 	}
+	return changed;
 }
 
-static void decide_net(struct bgp_speaker *sp, enum bgp_af af, uint32_t index)
+/* force: a policy may have changed, so the same choice may have other consequences. */
+static void decide_net(struct bgp_speaker *sp, enum bgp_af af, uint32_t index, bool force)
 {
 	struct bgp_net *net = bgp_rib_net(&sp->rib[af], index);
 	unsigned usable = bgp_speaker_candidates(sp, af, net, NULL), multi;
@@ -195,7 +200,8 @@ static void decide_net(struct bgp_speaker *sp, enum bgp_af af, uint32_t index)
 	unsigned max = sp->global.max_paths;
 
 	multi = bgp_decide(sp->cand.p, usable, max > BGP_MULTIPATH_MAX ? BGP_MULTIPATH_MAX : max);
-	set_flags(sp, af, net, usable, multi);
+	if (!set_flags(sp, af, net, usable, multi) && !force)
+		return;
 	want_hops(sp, af, index, net, multi);
 	bgp_adjout_update(&sp->adjout[af], index, bgp_net_best(net, &best) ? &best : NULL);
 	if (net->flags & BGP_NET_EMPTY)
@@ -219,7 +225,7 @@ unsigned bgp_speaker_decide(struct bgp_speaker *sp, enum bgp_af af, unsigned bud
 
 		if (net == BGP_NET_NONE)
 			break;
-		decide_net(sp, af, net);
+		decide_net(sp, af, net, false);
 	}
 	return budget;
 }
@@ -231,9 +237,8 @@ unsigned bgp_speaker_redo_some(struct bgp_speaker *sp, enum bgp_af af, unsigned 
 	for (; budget && sp->redo[af] < rib->n_nets; budget--) {
 		uint32_t net = sp->redo[af]++;
 
-		/* what is dirty is decided in its turn */
-		if (!(bgp_rib_net(rib, net)->flags & (BGP_NET_FREE | BGP_NET_DIRTY)))
-			decide_net(sp, af, net);
+		if (!(bgp_rib_net(rib, net)->flags & BGP_NET_FREE))
+			decide_net(sp, af, net, true);
 	}
 	if (sp->redo[af] >= rib->n_nets)
 		sp->redo[af] = BGP_NET_NONE;

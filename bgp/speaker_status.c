@@ -151,7 +151,7 @@ static bool tell_net(struct bgp_speaker *sp, enum bgp_af af, uint32_t index, bgp
 	why = xcalloc(n, sizeof(*why));
 	usable = bgp_speaker_candidates(sp, af, net, why);
 	bgp_decide(sp->cand.p, usable, max_paths(sp));
-	bgp_decide_sort(sp->cand.p, usable);
+	bgp_decide_explain(sp->cand.p, usable);
 	go_on = tell_usable(sp, af, &prefix, usable, fn, arg) &&
 		tell_unusable(sp, &prefix, p, n, why, fn, arg);
 	free(why);
@@ -188,7 +188,7 @@ static bool tell_family(struct bgp_speaker *sp, enum bgp_af af, bgp_path_fn *fn,
 void bgp_speaker_each_path(struct bgp_speaker *sp, const struct prefix *exact, bgp_path_fn *fn,
 			   void *arg)
 {
-	sp->memo.attrs = NULL;
+	sp->run++;
 	if (exact) {
 		enum bgp_af af = bgp_af_of((enum ip_family)exact->addr.family);
 		uint32_t net = af < BGP_AF_MAX_ ? bgp_rib_find(&sp->rib[af], exact) : BGP_NET_NONE;

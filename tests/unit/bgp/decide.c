@@ -171,6 +171,7 @@ static void each_step(void **state)
 			world_add(&w, turned ? &rows[i].worse : &rows[i].better);
 			world_add(&w, turned ? &rows[i].better : &rows[i].worse);
 			multi = bgp_decide(w.c, w.n, 16);
+			bgp_decide_explain(w.c, w.n);
 			if (w.c[0].tag != turned || w.c[1].lost_at != rows[i].step ||
 			    multi != rows[i].multi)
 				fail_msg("%s: winner %u, step %d, multi %u", rows[i].name,
@@ -210,6 +211,7 @@ static void the_limit_takes_the_first_in_order(void **state)
 					      .router_id = 100 - i });
 	}
 	assert_int_equal(bgp_decide(w.c, w.n, 4), 4);
+	bgp_decide_explain(w.c, w.n);
 	for (unsigned i = 0; i < 6; i++) {
 		assert_int_equal(w.c[i].tag, 5 - i);
 		assert_int_equal(w.c[i].multipath, i < 4);
@@ -267,8 +269,88 @@ static struct path random_path(struct make_rng *r, unsigned i)
 	return p;
 }
 
+/* Is a worse than b at this step? Written down anew, without a look at decide.c. */
+static bool worse(const struct bgp_candidate *a, const struct bgp_candidate *b, int step)
+{
+	const struct bgp_attr_values *x = &a->attrs->v, *y = &b->attrs->v;
+	uint32_t lp_a = bgp_attrs_has(a->attrs, BGP_ATTR_LOCAL_PREF) ? x->local_pref : 100;
+	uint32_t lp_b = bgp_attrs_has(b->attrs, BGP_ATTR_LOCAL_PREF) ? y->local_pref : 100;
+
+	switch (step) {
+	case 0:
+		return lp_a < lp_b;
+	case 1:
+		return a->attrs->path_len > b->attrs->path_len;
+	case 2:
+		return x->origin > y->origin;
+	case 3:
+		return a->attrs->first_as == b->attrs->first_as && x->med > y->med;
+	case 4:
+		return !a->source->ebgp && b->source->ebgp;
+	case 5:
+		return a->igp_cost > b->igp_cost;
+	case 6:
+		return (x->originator_id ? x->originator_id : a->source->router_id) >
+		       (y->originator_id ? y->originator_id : b->source->router_id);
+	case 7:
+		return a->attrs->len[BGP_PART_CLUSTER_LIST] > b->attrs->len[BGP_PART_CLUSTER_LIST];
+	default:
+		return addr_cmp(&a->source->addr, &b->source->addr) > 0;
+	}
+}
+
+/* RFC 4271 9.1.2.2 to the letter: at each step drop who is worse than somebody still in. Mutually
+ * worse is nobody, so all are compared with all. */
+static unsigned drop(const struct bgp_candidate **in, unsigned n, int step)
+{
+	const struct bgp_candidate *out[PATHS_MAX];
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		bool lost = false;
+
+		for (unsigned k = 0; k < n && !lost; k++)
+			lost = worse(in[i], in[k], step);
+		if (!lost)
+			out[kept++] = in[i];
+	}
+	memcpy(in, out, kept * sizeof(out[0]));
+	return kept;
+}
+
+static void check_by_steps(const struct world *w, unsigned multi, unsigned max)
+{
+	const struct bgp_candidate *in[PATHS_MAX], *left[PATHS_MAX];
+	unsigned n = w->n, hops = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		in[i] = &w->c[i];
+	for (int step = 0; step < 6; step++)
+		n = drop(in, n, step);
+	/* take the best by the other steps, again and again, and leave out next hops seen */
+	while (n && hops < max) {
+		unsigned k = n, seen = 0;
+
+		memcpy(left, in, sizeof(left));
+		for (int step = 6; step < 9; step++)
+			k = drop(left, k, step);
+		assert_int_equal(k, 1);
+		for (unsigned i = 0; i < n; i++) {
+			if (in[i] == left[0])
+				in[i] = in[--n];
+		}
+		for (unsigned i = 0; i < hops; i++)
+			seen += addr_eq(&w->c[i].attrs->v.next_hop, &left[0]->attrs->v.next_hop);
+		if (seen)
+			continue;
+		assert_ptr_equal(left[0], &w->c[hops]);
+		hops++;
+	}
+	assert_int_equal(multi, hops);
+}
+
 /* What came out, by the paths' peers: the same whatever went in first. */
-static void outcome(const struct world *w, unsigned multi, char *out, size_t size)
+static void outcome(struct world *w, unsigned multi, char *out, size_t size)
 {
 	size_t len = (size_t)snprintf(out, size, "%u;", multi);
 	char text[ADDR_STR_MAX];
@@ -276,6 +358,7 @@ static void outcome(const struct world *w, unsigned multi, char *out, size_t siz
 	for (unsigned m = 0; m < multi; m++)
 		len += (size_t)snprintf(out + len, size - len, "%s,",
 					addr_format(&w->c[m].source->addr, text));
+	bgp_decide_explain(w->c, w->n);
 	for (unsigned peer = 1; peer <= w->n; peer++) {
 		for (unsigned i = 0; i < w->n; i++) {
 			if (w->c[i].source->addr.b[3] == peer)
@@ -309,7 +392,7 @@ static void the_order_of_arrival_does_not_matter(void **state)
 
 	(void)state;
 	for (unsigned round = 0; round < 400; round++) {
-		unsigned n = 2 + make_random(&r, 4), count[PATHS_MAX] = { 0 };
+		unsigned n = 2 + make_random(&r, 4), count[PATHS_MAX] = { 0 }, multi;
 		struct bgp_candidate in[PATHS_MAX];
 		char first[512], now[512];
 		struct world w;
@@ -321,7 +404,9 @@ static void the_order_of_arrival_does_not_matter(void **state)
 			world_add(&w, &p);
 		}
 		memcpy(in, w.c, sizeof(in));
-		outcome(&w, bgp_decide(w.c, n, 3), first, sizeof(first));
+		multi = bgp_decide(w.c, n, 3);
+		check_by_steps(&w, multi, 3);
+		outcome(&w, multi, first, sizeof(first));
 		while (permute(in, n, count)) {
 			memcpy(w.c, in, sizeof(in));
 			outcome(&w, bgp_decide(w.c, n, 3), now, sizeof(now));
