@@ -48,8 +48,8 @@ static void lines_that_are_right(void **state)
 		{ "m get -ojson pools", "get", "pools", NULL, NULL, CTL_JSON },
 		{ "m get --output=wide pools", "get", "pools", NULL, NULL, CTL_WIDE },
 		{ "m --datastore sqlite:x get -f - ", "get", "", "-", "sqlite:x", CTL_TABLE },
-		{ "m apply --filename=a=b --datastore=etcd:http://x", "apply", "", "a=b", "etcd:http://x",
-		  CTL_TABLE },
+		{ "m apply --filename=a=b --datastore=etcd:http://x", "apply", "", "a=b",
+		  "etcd:http://x", CTL_TABLE },
 		{ "m apply -f=x", "apply", "", "x", NULL, CTL_TABLE },
 		{ "m delete pool -- -x", "delete", "pool -x", NULL, NULL, CTL_TABLE },
 	};
@@ -79,7 +79,8 @@ static void lines_that_are_wrong(void **state)
 	} rows[] = {
 		{ "m gett", "\"gett\": no such command; did you mean \"get\"?" },
 		{ "m frobnicate", "\"frobnicate\": no such command; see margayctl --help" },
-		{ "m get --filenam x", "--filenam: no such option of get; see margayctl get --help" },
+		{ "m get --filenam x",
+		  "--filenam: no such option of get; see margayctl get --help" },
 		{ "m get -f", "--filename: FILE is missing" },
 		{ "m get -o", "--output: FORMAT is missing" },
 		{ "m get -o xml", "--output: must be table, wide, yaml or json, is \"xml\"" },

@@ -132,10 +132,12 @@ static void play(const struct step *steps, size_t n)
 	}
 }
 
-#define POOL(name, spec) \
-	"apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: " name "}\nspec: " spec "\n"
-#define OBJECT(kind, name, spec) \
-	"apiVersion: projectcalico.org/v3\nkind: " kind "\nmetadata: {name: " name "}\nspec: " spec "\n"
+#define POOL(name, spec)                                                                          \
+	"apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: " name "}\nspec: " spec \
+	"\n"
+#define OBJECT(kind, name, spec)                                                   \
+	"apiVersion: projectcalico.org/v3\nkind: " kind "\nmetadata: {name: " name \
+	"}\nspec: " spec "\n"
 
 static void a_pool_lives(void **state)
 {
@@ -146,35 +148,44 @@ static void a_pool_lives(void **state)
 		{ "apply --skip-empty", "", 0, NULL, "" },
 		{ "delete pool a", NULL, 1, "", "IPPool a: does not exist" },
 		{ "get pools", NULL, 0, "NAME   CIDR   SELECTOR\n", "" },
-		{ "create", POOL("a", "{cidr: 10.20.0.0/16}") "---\n" POOL("b", "{cidr: 10.21.0.0/16}"), 0,
+		{ "create",
+		  POOL("a", "{cidr: 10.20.0.0/16}") "---\n" POOL("b", "{cidr: 10.21.0.0/16}"), 0,
 		  "Successfully created 2 'IPPool' resource(s)\n", "" },
 		{ "get pools", NULL, 0,
 		  "NAME   CIDR           SELECTOR\n"
 		  "a      10.20.0.0/16   all()\n"
-		  "b      10.21.0.0/16   all()\n", "" },
+		  "b      10.21.0.0/16   all()\n",
+		  "" },
 		{ "create", POOL("a", "{cidr: 10.20.0.0/16}"), 1, "",
 		  "IPPool a: exists already\nmargayctl: failed to create any 'IPPool' resources" },
-		{ "create --skip-exists", POOL("a", "{cidr: 10.20.0.0/16}"), 0, "Skipped 1 'IPPool'", "" },
+		{ "create --skip-exists", POOL("a", "{cidr: 10.20.0.0/16}"), 0,
+		  "Skipped 1 'IPPool'", "" },
 		{ "apply", POOL("a", "{cidr: 10.20.0.0/16, natOutgoing: yes}"), 0,
 		  "Successfully applied 1 'IPPool' resource(s)\n", "" },
 		{ "get pool a -o yaml", NULL, 0, "natOutgoing: true\n", "" },
 		{ "get pool a -o yaml", NULL, 0, "blockSize: 26\n", "" },
-		{ "get pool a --export -o json", NULL, 0, "\"metadata\": {\n    \"name\": \"a\"\n  },", "" },
+		{ "get pool a --export -o json", NULL, 0,
+		  "\"metadata\": {\n    \"name\": \"a\"\n  },", "" },
 		{ "get pools -o yaml", NULL, 0, "\nkind: IPPoolList\n", "" },
 		{ "get", POOL("b", "{cidr: 10.0.0.0/8}"), 0, "b      10.21.0.0/16", "" },
-		{ "get pool a nope b", NULL, 1, "b      10.21.0.0/16", "IPPool nope: does not exist" },
+		{ "get pool a nope b", NULL, 1, "b      10.21.0.0/16",
+		  "IPPool nope: does not exist" },
 		{ "replace", POOL("c", "{cidr: 10.22.0.0/16}"), 1, "", "IPPool c: does not exist" },
 		{ "replace", POOL("a", "{cidr: 10.22.0.0/16}"), 1, "",
 		  "IPPool a: spec.cidr: cannot be changed, is 10.20.0.0/16" },
 		{ "apply", POOL("c", "{cidr: 10.20.128.0/24}"), 1, "",
 		  "spec.cidr: IPPool c (10.20.128.0/24) overlaps IPPool a (10.20.0.0/16)" },
-		{ "apply", POOL("c", "{cidr: 10.20.0.0/16}") "---\n" POOL("d", "{cidr: 10.23.0.0/16}"), 1, "",
-		  "Partial success: applied 1 out of 2 'IPPool' resources" },
-		{ "apply", POOL("e", "{cidr: 10.24.0.0/16}") "---\n" POOL("f", "{cdir: 10.25.0.0/16}"), 1, "",
+		{ "apply",
+		  POOL("c", "{cidr: 10.20.0.0/16}") "---\n" POOL("d", "{cidr: 10.23.0.0/16}"), 1,
+		  "", "Partial success: applied 1 out of 2 'IPPool' resources" },
+		{ "apply",
+		  POOL("e", "{cidr: 10.24.0.0/16}") "---\n" POOL("f", "{cdir: 10.25.0.0/16}"), 1,
+		  "",
 		  "spec.cdir: unknown field; did you mean \"cidr\"?\n"
 		  "margayctl: 1 document(s) with mistakes: nothing was done" },
 		{ "get pool e", NULL, 1, "", "IPPool e: does not exist" },
-		{ "validate", POOL("e", "{cidr: 10.24.0.0/16}"), 0, "Successfully validated 1 'IPPool'", "" },
+		{ "validate", POOL("e", "{cidr: 10.24.0.0/16}"), 0,
+		  "Successfully validated 1 'IPPool'", "" },
 		{ "delete pool a b d", NULL, 0, "Successfully deleted 3 'IPPool' resource(s)", "" },
 		{ "delete pool a", NULL, 1, "", "IPPool a: does not exist" },
 		{ "delete -s pool a", NULL, 0, "Skipped 1 'IPPool'", "" },
@@ -187,21 +198,28 @@ static void a_pool_lives(void **state)
 static void kinds_and_namespaces(void **state)
 {
 	static const struct step steps[] = {
-		{ "apply", OBJECT("BGPPeer", "tor", "{peerIP: 10.0.0.1, asNumber: 65001}") "---\n"
-		  OBJECT("BGPConfiguration", "default", "{asNumber: 64999}"), 0,
-		  "Successfully applied 2 resource(s)\n", "" },
+		{ "apply",
+		  OBJECT("BGPPeer", "tor", "{peerIP: 10.0.0.1, asNumber: 65001}") "---\n" OBJECT(
+			  "BGPConfiguration", "default", "{asNumber: 64999}"),
+		  0, "Successfully applied 2 resource(s)\n", "" },
 		{ "get bgppeers", NULL, 0,
 		  "NAME   PEERIP     NODE       ASN\ntor    10.0.0.1   (global)   65001\n", "" },
-		{ "apply", OBJECT("Node", "edge-7", "{bgp: {ipv4Address: 10.0.0.7/24}}"), 0, NULL, "" },
+		{ "apply", OBJECT("Node", "edge-7", "{bgp: {ipv4Address: 10.0.0.7/24}}"), 0, NULL,
+		  "" },
 		{ "get nodes -o wide", NULL, 0,
-		  "NAME     ASN       IPV4          IPV6\nedge-7   (64999)   10.0.0.7/24   \n", "" },
-		{ "apply -n web", OBJECT("WorkloadEndpoint", "edge--7-k8s-p-eth0",
-		  "{node: edge-7, orchestrator: k8s, pod: p, endpoint: eth0, ipNetworks: [10.20.0.1/32]}"),
+		  "NAME     ASN       IPV4          IPV6\nedge-7   (64999)   10.0.0.7/24   \n",
+		  "" },
+		{ "apply -n web",
+		  OBJECT("WorkloadEndpoint", "edge--7-k8s-p-eth0",
+			 "{node: edge-7, orchestrator: k8s, pod: p, endpoint: eth0, ipNetworks: "
+			 "[10.20.0.1/32]}"),
 		  0, NULL, "" },
 		{ "get wep", NULL, 0, "WORKLOAD   NODE   NETWORKS   INTERFACE\n", "" },
-		{ "get wep -n web", NULL, 0, "web         p          edge-7   10.20.0.1/32   \n", "" },
+		{ "get wep -n web", NULL, 0, "web         p          edge-7   10.20.0.1/32   \n",
+		  "" },
 		{ "get wep -A -o yaml", NULL, 0,
-		  "projectcalico.org/namespace: web\n      projectcalico.org/orchestrator: k8s\n", "" },
+		  "projectcalico.org/namespace: web\n      projectcalico.org/orchestrator: k8s\n",
+		  "" },
 		{ "get profiles", NULL, 0, "projectcalico-default-allow\n", "" },
 		{ "delete profile projectcalico-default-allow", NULL, 1, "", "built in" },
 		{ "apply", OBJECT("ClusterInformation", "default", "{}"), 1, "",
@@ -280,7 +298,9 @@ static void what_ipam_reads_is_what_was_set(void **state)
 {
 	CLEANUP(freep) char *value = NULL;
 	static const struct step set[] = {
-		{ "apply", OBJECT("IPAMConfiguration", "default", "{strictAffinity: true, maxBlocksPerHost: 4}"),
+		{ "apply",
+		  OBJECT("IPAMConfiguration", "default",
+			 "{strictAffinity: true, maxBlocksPerHost: 4}"),
 		  0, NULL, "" },
 		{ "get ipamconfig", NULL, 0, "default   true", "" },
 	};
@@ -301,7 +321,9 @@ static void what_ipam_reads_is_what_was_set(void **state)
 static char *assign(const char *host, const char *handle)
 {
 	struct ctl c = { .run_dir = dir, .datastore = datastore };
-	struct ipam_assign req = { .host = host, .handle = handle, .use = IPAM_USE_WORKLOAD, .want_v4 = 1 };
+	struct ipam_assign req = {
+		.host = host, .handle = handle, .use = IPAM_USE_WORKLOAD, .want_v4 = 1
+	};
 	struct ipam_facts facts;
 	const struct ipam_addr *got;
 	char text[ADDR_STR_MAX];
@@ -330,8 +352,10 @@ static void pools_and_nodes_go_with_what_is_theirs(void **state)
 		{ "delete -s pool r", NULL, 0, NULL, NULL },
 		{ "apply", POOL("p", "{cidr: 10.40.0.0/24}"), 0, NULL, "" },
 		{ "apply", OBJECT("Node", "n1", "{}"), 0, NULL, "" },
-		{ "apply", OBJECT("BGPPeer", "of-n1", "{node: n1, peerIP: 10.0.0.1, asNumber: 1}"), 0, NULL, "" },
-		{ "apply", OBJECT("BGPConfiguration", "node.n1", "{listenPort: 1790}"), 0, NULL, "" },
+		{ "apply", OBJECT("BGPPeer", "of-n1", "{node: n1, peerIP: 10.0.0.1, asNumber: 1}"),
+		  0, NULL, "" },
+		{ "apply", OBJECT("BGPConfiguration", "node.n1", "{listenPort: 1790}"), 0, NULL,
+		  "" },
 	};
 	static const struct step node[] = {
 		{ "delete node n1", NULL, 0, "Successfully deleted 1 'Node'", "" },
@@ -341,7 +365,8 @@ static void pools_and_nodes_go_with_what_is_theirs(void **state)
 	};
 	static const struct step pool[] = {
 		{ "create", POOL("q", "{cidr: 10.40.0.0/16}"), 1, NULL, "overlaps" },
-		{ "delete pool p", NULL, 0, "Successfully deleted 1", "1 of its addresses are still in use" },
+		{ "delete pool p", NULL, 0, "Successfully deleted 1",
+		  "1 of its addresses are still in use" },
 		{ "create", POOL("q", "{cidr: 10.40.0.0/16, blockSize: 27}"), 1, NULL,
 		  "exists in this range: blockSize must be 26" },
 		{ "create", POOL("q", "{cidr: 10.40.0.0/16}"), 0, NULL, "" },
@@ -354,7 +379,8 @@ static void pools_and_nodes_go_with_what_is_theirs(void **state)
 	tunnel = assign("n1", "ipip-tunnel-addr-n1");
 	other = assign("n2", "net.b");
 	wep = xasprintf(OBJECT("WorkloadEndpoint", "n1-k8s-a-eth0",
-			       "{node: n1, orchestrator: k8s, pod: a, endpoint: eth0, ipNetworks: [%s/32]}"),
+			       "{node: n1, orchestrator: k8s, pod: a, endpoint: eth0, ipNetworks: "
+			       "[%s/32]}"),
 			mine);
 	assert_int_equal(margayctl("apply", wep, &out, &err), 0);
 	assert_int_equal(stored_under(IPAMKEY_BLOCKS), 2);
@@ -376,7 +402,8 @@ static void broken_objects_do_not_hide_the_others(void **state)
 	struct ctl c = { .run_dir = dir, .datastore = datastore };
 	static const struct step steps[] = {
 		{ "get ipreservations", NULL, 1, "good\n", "ipreservations/bad: line 1" },
-		{ "apply", OBJECT("IPReservation", "good", "{reservedCIDRs: [10.0.0.1]}"), 0, NULL, "" },
+		{ "apply", OBJECT("IPReservation", "good", "{reservedCIDRs: [10.0.0.1]}"), 0, NULL,
+		  "" },
 		{ "delete ipreservation bad", NULL, 0, NULL, "" },
 		{ "get ipreservations -o wide", NULL, 0, "good   10.0.0.1\n", "" },
 	};
@@ -386,8 +413,10 @@ static void broken_objects_do_not_hide_the_others(void **state)
 
 	play(before, 1);
 	assert_int_equal(ctl_open(&c, CTL_WRITE, NULL), 0);
-	assert_int_equal(ctl_call(&c, store_create(KEY_RESOURCES "ipreservations/bad", "{\"kind\":"), "x",
-				  NULL, NULL), 0);
+	assert_int_equal(ctl_call(&c,
+				  store_create(KEY_RESOURCES "ipreservations/bad", "{\"kind\":"),
+				  "x", NULL, NULL),
+			 0);
 	ctl_close(&c);
 	play(steps, ARRAY_SIZE(steps));
 }

@@ -233,15 +233,18 @@ static void wrong(void **state)
 		  "tls.verfy: unknown field; did you mean \"verify\"?" },
 		{ "unknown in a list", "{\"ports\":[{\"name\":\"x\"},{\"nam\":\"x\"}]}",
 		  "ports[1].nam: unknown field; did you mean \"name\"?" },
-		{ "string: number", "{\"text\":26}", "text: must be a string, is 26: put it in quotes" },
+		{ "string: number", "{\"text\":26}",
+		  "text: must be a string, is 26: put it in quotes" },
 		{ "string: boolean", "{\"text\":true}",
 		  "text: must be a string, is true: put it in quotes" },
 		{ "string: list", "{\"text\":[]}", "text: must be a string, is a list" },
-		{ "bool: string", "{\"flag\":\"true\"}", "flag: must be true or false, is \"true\"" },
+		{ "bool: string", "{\"flag\":\"true\"}",
+		  "flag: must be true or false, is \"true\"" },
 		{ "bool: number", "{\"flag\":1}", "flag: must be true or false, is 1" },
 		{ "int: string", "{\"count\":\"26\"}",
 		  "count: must be a whole number from 0 to 32, is \"26\"" },
-		{ "int: real", "{\"count\":1.5}", "count: must be a whole number from 0 to 32, is 1.5" },
+		{ "int: real", "{\"count\":1.5}",
+		  "count: must be a whole number from 0 to 32, is 1.5" },
 		{ "int: above", "{\"count\":34}", "from 0 to 32, is 34" },
 		{ "int: below", "{\"count\":-2}", "from 0 to 32, is -2" },
 		{ "int: huge", "{\"count\":9223372036854775807}", "is 9223372036854775807" },
@@ -250,17 +253,20 @@ static void wrong(void **state)
 		  "mode: \"always\" is unknown; did you mean \"Always\"?" },
 		{ "enum: far", "{\"mode\":\"xxxxxxxxxxxx\"}",
 		  "mode: must be one of Never, Always, CrossSubnet, is \"xxxxxxxxxxxx\"" },
-		{ "enum: number", "{\"mode\":1}", "mode: must be one of Never, Always, CrossSubnet, is 1" },
+		{ "enum: number", "{\"mode\":1}",
+		  "mode: must be one of Never, Always, CrossSubnet, is 1" },
 		{ "set: no list", "{\"uses\":\"Never\"}", "uses: must be a list, is a string" },
 		{ "set: word", "{\"uses\":[\"Never\",\"Nevr\"]}",
 		  "uses[1]: \"Nevr\" is unknown; did you mean \"Never\"?" },
 		{ "set: number", "{\"uses\":[7]}",
 		  "uses[0]: must be any of Never, Always, CrossSubnet, is 7" },
-		{ "address", "{\"peer\":\"10.0.0\"}", "peer: must be an IP address, is \"10.0.0\"" },
+		{ "address", "{\"peer\":\"10.0.0\"}",
+		  "peer: must be an IP address, is \"10.0.0\"" },
 		{ "address: number", "{\"peer\":10}", "peer: must be an IP address, is 10" },
 		{ "cidr: host bits", "{\"cidr\":\"10.0.1.5/16\"}",
 		  "cidr: 10.0.1.5/16 has host bits set: 10.0.0.0/16 would be right" },
-		{ "cidr: host bits, IPv6", "{\"cidr\":\"fd00::1/64\"}", "fd00::/64 would be right" },
+		{ "cidr: host bits, IPv6", "{\"cidr\":\"fd00::1/64\"}",
+		  "fd00::/64 would be right" },
 		{ "cidr: address", "{\"cidr\":\"10.0.0.1\"}",
 		  "cidr: must be an address range such as 10.20.0.0/24, is \"10.0.0.1\"" },
 		{ "cidr: length", "{\"cidr\":\"10.0.0.0/33\"}", "cidr: must be an address range" },
@@ -269,16 +275,20 @@ static void wrong(void **state)
 		{ "AS 0", "{\"asNumber\":0}", "asNumber: must be an AS number" },
 		{ "AS: text", "{\"asNumber\":\"x\"}", "asNumber: must be an AS number" },
 		{ "AS: above", "{\"asNumber\":4294967296}", "asNumber: must be an AS number" },
-		{ "AS: half above", "{\"asNumber\":\"65536.1\"}", "asNumber: must be an AS number" },
-		{ "duration: number", "{\"every\":90}", "every: must be a duration such as \"90s\"" },
+		{ "AS: half above", "{\"asNumber\":\"65536.1\"}",
+		  "asNumber: must be an AS number" },
+		{ "duration: number", "{\"every\":90}",
+		  "every: must be a duration such as \"90s\"" },
 		{ "duration: no unit", "{\"every\":\"90\"}", "every: must be a duration" },
 		{ "duration: range", "{\"every\":\"2h\"}", "from 1s to 1h0m0s, is \"2h\"" },
 		{ "strings", "{\"strings\":[\"a\",1]}",
 		  "strings[1]: must be a string, is 1: put it in quotes" },
-		{ "strings: no list", "{\"strings\":\"a\"}", "strings: must be a list, is a string" },
+		{ "strings: no list", "{\"strings\":\"a\"}",
+		  "strings: must be a list, is a string" },
 		{ "addresses", "{\"addrs\":[\"10.0.0.1\"]}",
 		  "addrs[0]: must be an IPv6 address, is \"10.0.0.1\"" },
-		{ "cidrs", "{\"cidrs\":[\"10.0.0.0/8\",\"10.1.1.1/8\"]}", "cidrs[1]: 10.1.1.1/8 has host" },
+		{ "cidrs", "{\"cidrs\":[\"10.0.0.0/8\",\"10.1.1.1/8\"]}",
+		  "cidrs[1]: 10.1.1.1/8 has host" },
 		{ "cidrs: empty", "{\"cidrs\":[]}", "cidrs: must not be empty" },
 		{ "map: list", "{\"map\":[]}", "map: must be an object, is a list" },
 		{ "map: value", "{\"map\":{\"a\":true}}",
@@ -292,7 +302,8 @@ static void wrong(void **state)
 		{ "objects: empty name", "{\"ports\":[{\"name\":\"\"}]}",
 		  "ports[0].name: must be a string that is not empty, is \"\"" },
 		{ "a long value is cut",
-		  "{\"flag\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}",
+		  "{\"flag\":"
+		  "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}",
 		  "aaa..." },
 	};
 
@@ -314,9 +325,10 @@ static void lenient_reads_what_a_newer_writer_wrote(void **state)
 	struct err e = { 0 };
 	struct all a;
 
-	assert_int_equal(decode("{\"newField\":1,\"ports\":[{\"name\":\"x\",\"new\":2}],\"text\":null}",
-				FIELDS_LENIENT, &a, &e),
-			 0);
+	assert_int_equal(
+		decode("{\"newField\":1,\"ports\":[{\"name\":\"x\",\"new\":2}],\"text\":null}",
+		       FIELDS_LENIENT, &a, &e),
+		0);
 	assert_string_equal(a.s, "all()");
 	fields_done(&all_fields, &a);
 	assert_int_equal(decode("{\"flag\":7}", FIELDS_LENIENT, &a, &e), -EINVAL);
@@ -361,8 +373,10 @@ static void layers(void **state)
 static void filled_for_other_readers(void **state)
 {
 	static const struct field rows[] = {
-		FIELD_ENUM(struct all, e, "mode", .words = modes, .def = "Always", .flags = FIELD_FILL),
-		FIELD_SET(struct all, set, "uses", .words = modes, .def = "Never", .flags = FIELD_FILL),
+		FIELD_ENUM(struct all, e, "mode", .words = modes, .def = "Always",
+			   .flags = FIELD_FILL),
+		FIELD_SET(struct all, set, "uses", .words = modes, .def = "Never",
+			  .flags = FIELD_FILL),
 		FIELD_STRING(struct all, s, "quiet", .def = "x"),
 		FIELD_ASN(struct all, asn, "as"),
 		FIELD_CIDRS(struct all, cidrs, "cidrs"),
@@ -390,11 +404,20 @@ static void as_numbers(void **state)
 		bool ok;
 		uint32_t asn;
 	} rows[] = {
-		{ "64512", true, 64512 },     { "0.64512", true, 64512 }, { "1.0", true, 65536 },
-		{ "65535.65535", true, UINT32_MAX }, { "4294967295", true, UINT32_MAX },
-		{ "4294967296", false, 0 },   { "", false, 0 },		  { ".", false, 0 },
-		{ "1.", false, 0 },	      { ".1", false, 0 },	  { "1.2.3", false, 0 },
-		{ "-1", false, 0 },	      { "1.65536", false, 0 },	  { " 1", false, 0 },
+		{ "64512", true, 64512 },
+		{ "0.64512", true, 64512 },
+		{ "1.0", true, 65536 },
+		{ "65535.65535", true, UINT32_MAX },
+		{ "4294967295", true, UINT32_MAX },
+		{ "4294967296", false, 0 },
+		{ "", false, 0 },
+		{ ".", false, 0 },
+		{ "1.", false, 0 },
+		{ ".1", false, 0 },
+		{ "1.2.3", false, 0 },
+		{ "-1", false, 0 },
+		{ "1.65536", false, 0 },
+		{ " 1", false, 0 },
 		{ "00000000000000001.1", false, 0 },
 	};
 
@@ -447,7 +470,7 @@ static void durations(void **state)
 		if (rows[i].printed)
 			assert_string_equal(duration_format(ms, buf), rows[i].printed);
 	}
-	assert_true(duration_parse("90", 1000, &(int64_t){ 0 }));
+	assert_true(duration_parse("90", 1000, &(int64_t) { 0 }));
 }
 
 static void the_manual_names_every_field(void **state)
@@ -458,7 +481,8 @@ static void the_manual_names_every_field(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(all_rows); i++)
 		assert_non_null(strstr(str_text(&s), all_rows[i].name));
 	assert_non_null(strstr(str_text(&s), "tls.verify\ttrue\tWhether to verify."));
-	assert_non_null(strstr(str_text(&s), "ports[].number\t80\tIts number. Must be a whole number"));
+	assert_non_null(
+		strstr(str_text(&s), "ports[].number\t80\tIts number. Must be a whole number"));
 	str_done(&s);
 }
 

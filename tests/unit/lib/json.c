@@ -29,7 +29,8 @@ static void refused(void **state)
 	} rows[] = {
 		{ "nothing", "", 0, "line 1" },
 		{ "white space only", " \n ", 0, "line 2" },
-		{ "duplicate key", "{\"a\":1,\n \"a\":2}", 0, "line 2, column 4: duplicate object key" },
+		{ "duplicate key", "{\"a\":1,\n \"a\":2}", 0,
+		  "line 2, column 4: duplicate object key" },
 		{ "duplicate key by escape", "{\"a\":1,\"\\u0061\":2}", 0, "duplicate" },
 		{ "two values", "{} {}", 0, "end of file expected" },
 		{ "a bare scalar", "1", 0, "'[' or '{'" },
@@ -40,7 +41,8 @@ static void refused(void **state)
 		{ "overlong UTF-8", "{\"a\":\"\xc0\x80\"}", 0, "line 1" },
 		{ "surrogate alone", "{\"a\":\"\\ud800\"}", 0, "line 1" },
 		{ "integer above 64 bits", "[9223372036854775808]", 0, "too big integer" },
-		{ "integer below 64 bits", "[-9223372036854775809]", 0, "too big negative integer" },
+		{ "integer below 64 bits", "[-9223372036854775809]", 0,
+		  "too big negative integer" },
 		{ "real without end", "[1e999]", 0, "real number overflow" },
 		{ "NaN", "[NaN]", 0, "invalid token" },
 		{ "leading zero", "[01]", 0, "line 1" },
@@ -142,7 +144,8 @@ static void text_round_trips(void **state)
 		"[]",
 		"{\"z\":1,\"a\":{\"m\":[true,false,null]}}",
 		"[9223372036854775807,-9223372036854775808,1785578400000000042]",
-		"[0.1,1.5,10.25]", "[0.30000000000000004]",
+		"[0.1,1.5,10.25]",
+		"[0.30000000000000004]",
 		"{\"\":\"\\\"\\\\\\n\\t\xc3\xa4\"}",
 	};
 

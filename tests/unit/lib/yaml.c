@@ -40,7 +40,8 @@ static void meanings(void **state)
 		{ "nulls", "[null, ~, ]", "[null,null]" },
 		{ "nothing behind a key", "a:\n", "{\"a\":null}" },
 		{ "integers", "[26, -1, +7, 0, 0x1a, 0o32]", "[26,-1,7,0,26,26]" },
-		{ "exact at 64 bits", "[1785578400000000042, 9223372036854775807, -9223372036854775808]",
+		{ "exact at 64 bits",
+		  "[1785578400000000042, 9223372036854775807, -9223372036854775808]",
 		  "[1785578400000000042,9223372036854775807,-9223372036854775808]" },
 		{ "reals", "[1.5, .5, 1e3, -2.5E-1]", "[1.5,0.5,1000.0,-0.25]" },
 		{ "addresses are strings", "[10.0.0.1, 10.0.0.0/16, fd00::1, 1:2, 64512.1.2]",
@@ -49,16 +50,21 @@ static void meanings(void **state)
 		  "[\"1_000\",\"0x\",\"1e\",\"-\",\".\",\"e3\",\"0b1\",\"12h\"]" },
 		{ "dates are strings", "2026-08-01: 2026-08-01T10:00:00Z",
 		  "{\"2026-08-01\":\"2026-08-01T10:00:00Z\"}" },
-		{ "block text", "a: |\n  x\n  y\nb: >-\n  x\n  y\n", "{\"a\":\"x\\ny\\n\",\"b\":\"x y\"}" },
+		{ "block text", "a: |\n  x\n  y\nb: >-\n  x\n  y\n",
+		  "{\"a\":\"x\\ny\\n\",\"b\":\"x y\"}" },
 		{ "aliases", "a: &x {p: 1}\nb: *x\nc: *x\n",
 		  "{\"a\":{\"p\":1},\"b\":{\"p\":1},\"c\":{\"p\":1}}" },
 		{ "the latest anchor counts", "[&x 1, &x 2, *x]", "[1,2,2]" },
-		{ "JSON", "{\"a\": [true, null, 1.5, \"\\u00e4\"]}", "{\"a\":[true,null,1.5,\"\xc3\xa4\"]}" },
+		{ "JSON", "{\"a\": [true, null, 1.5, \"\\u00e4\"]}",
+		  "{\"a\":[true,null,1.5,\"\xc3\xa4\"]}" },
 		{ "JSON with surrogates, which YAML has not", "{\"a\": \"\\ud83d\\ude00\"}",
 		  "{\"a\":\"\xf0\x9f\x98\x80\"}" },
 		{ "JSON with tabs", "{\n\t\"a\":\t1\n}\n", "{\"a\":1}" },
 		{ "quoted <<", "\"<<\": 1", "{\"<<\":1}" },
-		{ "byte order mark", "\xef\xbb\xbf" "a: 1", "{\"a\":1}" },
+		{ "byte order mark",
+		  "\xef\xbb\xbf"
+		  "a: 1",
+		  "{\"a\":1}" },
 		{ "comments, directives", "%YAML 1.1\n# x\n---\na: 1 # y\n...\n", "{\"a\":1}" },
 		{ "selector", "s: all()\nt: has(x) && !has(y)\n",
 		  "{\"s\":\"all()\",\"t\":\"has(x) && !has(y)\"}" },
@@ -80,17 +86,22 @@ static void refused(void **state)
 		const char *words;
 	} rows[] = {
 		{ "duplicate key", "a: 1\nb: 2\na: 3\n", 0, "t.yaml:3: key \"a\" is there twice" },
-		{ "duplicate key in JSON", "{\"a\":1,\"a\":2}", 0, "t.yaml:1: key \"a\" is there twice" },
-		{ "leading zeros", "a:\n  mode: 0777\n", 0, "t.yaml:2: 0777: a number with leading" },
-		{ "too large", "a: 9223372036854775808", 0, "t.yaml:1: 9223372036854775808: does not fit" },
+		{ "duplicate key in JSON", "{\"a\":1,\"a\":2}", 0,
+		  "t.yaml:1: key \"a\" is there twice" },
+		{ "leading zeros", "a:\n  mode: 0777\n", 0,
+		  "t.yaml:2: 0777: a number with leading" },
+		{ "too large", "a: 9223372036854775808", 0,
+		  "t.yaml:1: 9223372036854775808: does not fit" },
 		{ "too small", "a: -9223372036854775809", 0, "does not fit into 64 bits" },
-		{ "huge", "a: 99999999999999999999999999999999999999999999999999", 0, "does not fit" },
+		{ "huge", "a: 99999999999999999999999999999999999999999999999999", 0,
+		  "does not fit" },
 		{ "huge hexadecimal", "a: 0xfffffffffffffffff", 0, "does not fit" },
 		{ "real too large", "a: 1e999", 0, "too large for a number" },
 		{ "infinity", "a: .inf", 0, "JSON has no such number" },
 		{ "unknown alias", "a: 1\nb: *x\n", 0, "t.yaml:2: *x: no anchor" },
 		{ "alias inside of its anchor", "a: &x\n  b: *x\n", 0, "t.yaml:2: *x: no anchor" },
-		{ "anchor of another document", "a: &x 1\n---\nb: *x\n", 0, "t.yaml:3: *x: no anchor" },
+		{ "anchor of another document", "a: &x 1\n---\nb: *x\n", 0,
+		  "t.yaml:3: *x: no anchor" },
 		{ "merge key", "a: &x {p: 1}\nb:\n  <<: *x\n", 0, "t.yaml:3: merge keys" },
 		{ "tag", "a: !!python/object x", 0, "tags are not understood" },
 		{ "tag on an object", "!foo {a: 1}", 0, "tags are not understood" },
@@ -104,7 +115,10 @@ static void refused(void **state)
 		{ "NUL by escape in a key", "\"x\\0y\": 1", 0, "a text holds a NUL" },
 		{ "control character", "a: \x01", 0, "control characters" },
 		{ "invalid UTF-8", "a: \xff\xfe", 0, "UTF-8" },
-		{ "UTF-16", "\xff\xfe" "a\0:\0 \0001\0", 10, "UTF-8" },
+		{ "UTF-16",
+		  "\xff\xfe"
+		  "a\0:\0 \0001\0",
+		  10, "UTF-8" },
 		{ "half a surrogate", "a: \"\\ud800\"", 0, "t.yaml:1: " },
 		{ "two roots", "a: 1\n- b\n", 0, "t.yaml:2: " },
 	};
@@ -257,15 +271,19 @@ static void emitted(void **state)
 		  "  cidr: 10.0.0.0/16\n" },
 		{ "{\"a\":[{\"x\":1,\"y\":[2,{\"z\":3}]},[4,[5]],[]]}",
 		  "a:\n- x: 1\n  \"y\":\n  - 2\n  - z: 3\n- - 4\n  - - 5\n- []\n" },
-		{ "[\"\",\"yes\",\"No\",\"26\",\"1e3\",\"0777\",\"~\",\"null\",\"y\",\"1:30\",\"2026-08-01\"]",
-		  "- \"\"\n- \"yes\"\n- \"No\"\n- \"26\"\n- \"1e3\"\n- \"0777\"\n- \"~\"\n- \"null\"\n"
+		{ "[\"\",\"yes\",\"No\",\"26\",\"1e3\",\"0777\",\"~\",\"null\",\"y\",\"1:30\","
+		  "\"2026-08-01\"]",
+		  "- \"\"\n- \"yes\"\n- \"No\"\n- \"26\"\n- \"1e3\"\n- \"0777\"\n- \"~\"\n- "
+		  "\"null\"\n"
 		  "- \"y\"\n- \"1:30\"\n- \"2026-08-01\"\n" },
-		{ "[\"all()\",\"a: b\",\"a #b\",\"a#b\",\"a:b\",\"-\",\"x \",\"fd00::/64\",\"!x\",\"a:\"]",
+		{ "[\"all()\",\"a: b\",\"a #b\",\"a#b\",\"a:b\",\"-\",\"x "
+		  "\",\"fd00::/64\",\"!x\",\"a:\"]",
 		  "- all()\n- \"a: b\"\n- \"a #b\"\n- a#b\n- a:b\n- \"-\"\n- \"x \"\n- fd00::/64\n"
 		  "- \"!x\"\n- \"a:\"\n" },
 		{ "[\"a\\nb\\t\\u0001\\u007f\\u0085\\u2028\\ufeff\xc3\xa4\\\"\\\\\"]",
 		  "- \"a\\nb\\t\\u0001\\u007f\\u0085\\u2028\\ufeff\xc3\xa4\\\"\\\\\"\n" },
-		{ "[1.5,1785578400000000042,true,null]", "- 1.5\n- 1785578400000000042\n- true\n- null\n" },
+		{ "[1.5,1785578400000000042,true,null]",
+		  "- 1.5\n- 1785578400000000042\n- true\n- null\n" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -289,14 +307,54 @@ static void emitted(void **state)
 static void every_string_round_trips(void **state)
 {
 	static const char *const parts[] = {
-		"",  " ", "-", ":",  "#",  "0",	 "1", "e", ".",	 "x", "\n", "\t", "'", "\"", "[", "{",
-		"]", "}", ",", "\\", "|",  ">",	 "%", "@", "`",	 "~", "<<", "=", "!", "&",	"*", "?",
-		"null", "true", "on", "\xc2\x85", "\xe2\x80\xa8", "\xc3\xa4", "\xf0\x9f\x98\x80", "\r", "+", "_",
+		"",
+		" ",
+		"-",
+		":",
+		"#",
+		"0",
+		"1",
+		"e",
+		".",
+		"x",
+		"\n",
+		"\t",
+		"'",
+		"\"",
+		"[",
+		"{",
+		"]",
+		"}",
+		",",
+		"\\",
+		"|",
+		">",
+		"%",
+		"@",
+		"`",
+		"~",
+		"<<",
+		"=",
+		"!",
+		"&",
+		"*",
+		"?",
+		"null",
+		"true",
+		"on",
+		"\xc2\x85",
+		"\xe2\x80\xa8",
+		"\xc3\xa4",
+		"\xf0\x9f\x98\x80",
+		"\r",
+		"+",
+		"_",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts) * ARRAY_SIZE(parts); i++) {
-		CLEANUP(freep) char *text = xasprintf("%s%s", parts[i / ARRAY_SIZE(parts)],
-						      parts[i % ARRAY_SIZE(parts)]);
+		CLEANUP(freep)
+		char *text = xasprintf("%s%s", parts[i / ARRAY_SIZE(parts)],
+				       parts[i % ARRAY_SIZE(parts)]);
 		CLEANUP(js_freep) json_t *v = json_object();
 		CLEANUP(freep) char *yaml = NULL;
 		struct yml_docs docs = { 0 };

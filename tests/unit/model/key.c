@@ -43,10 +43,22 @@ static void both_ways(void **state)
 static void no_key_of_ours(void **state)
 {
 	static const char *const rows[] = {
-		"", "/", "/calico/", R, R "ippools", R "ippools/", R "ippools/a/b", R "IPPools/a",
-		R "nothing/a", R "workloadendpoints/a", R "workloadendpoints/a/", R "workloadendpoints//a",
-		R "workloadendpoints/a/b/c", "/calico/ipam/v2/config",
-		R "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/x",
+		"",
+		"/",
+		"/calico/",
+		R,
+		R "ippools",
+		R "ippools/",
+		R "ippools/a/b",
+		R "IPPools/a",
+		R "nothing/a",
+		R "workloadendpoints/a",
+		R "workloadendpoints/a/",
+		R "workloadendpoints//a",
+		R "workloadendpoints/a/b/c",
+		"/calico/ipam/v2/config",
+		R "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		  "/x",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -64,10 +76,10 @@ static void names_of_objects(void **state)
 		const char *name;
 		bool ok;
 	} rows[] = {
-		{ "a", true },	   { "web-0", true },	{ "a.b.c", true },  { "0", true },
-		{ "", false },	   { "A", false },	{ "a_b", false },   { "-a", false },
-		{ "a-", false },   { ".a", false },	{ "a.", false },    { "a..b", false },
-		{ "a.-b", false }, { "a-.b", false },	{ "a b", false },   { "a/b", false },
+		{ "a", true },	   { "web-0", true },	  { "a.b.c", true }, { "0", true },
+		{ "", false },	   { "A", false },	  { "a_b", false },  { "-a", false },
+		{ "a-", false },   { ".a", false },	  { "a.", false },   { "a..b", false },
+		{ "a.-b", false }, { "a-.b", false },	  { "a b", false },  { "a/b", false },
 		{ "a\nb", false }, { "\xc3\xa4", false },
 	};
 	char name[NAME_LEN_MAX + 2];

@@ -171,27 +171,35 @@ static const struct {
 	{ "pool: IPv6 block", "IPPool", "a", "{\"cidr\":\"fd00::/64\",\"blockSize\":122}", NULL },
 	{ "pool: as large as a block", "IPPool", "a", "{\"cidr\":\"10.0.0.0/26\"}", NULL },
 	{ "pool: smaller than a block", "IPPool", "a", "{\"cidr\":\"10.0.0.0/27\"}",
-	  "spec.blockSize: the pool 10.0.0.0/27 is smaller than one block of /26: blockSize must be at "
+	  "spec.blockSize: the pool 10.0.0.0/27 is smaller than one block of /26: blockSize must "
+	  "be at "
 	  "least 27" },
 	{ "pool: small but disabled", "IPPool", "a", "{\"cidr\":\"10.0.0.0/27\",\"disabled\":true}",
 	  NULL },
-	{ "pool: IPv4 block too small", "IPPool", "a", "{\"cidr\":\"10.0.0.0/16\",\"blockSize\":33}",
+	{ "pool: IPv4 block too small", "IPPool", "a",
+	  "{\"cidr\":\"10.0.0.0/16\",\"blockSize\":33}",
 	  "spec.blockSize: must be from 20 to 32 for IPv4, is 33" },
 	{ "pool: IPv6 block too large", "IPPool", "a", "{\"cidr\":\"fd00::/64\",\"blockSize\":64}",
 	  "spec.blockSize: must be from 116 to 128 for IPv6, is 64" },
 	{ "pool: host bits", "IPPool", "a", "{\"cidr\":\"10.0.1.5/16\"}",
 	  "spec.cidr: 10.0.1.5/16 has host bits set: 10.0.0.0/16 would be right" },
-	{ "pool: link-local", "IPPool", "a", "{\"cidr\":\"169.254.0.0/20\"}", "spec.cidr: overlaps 169" },
-	{ "pool: link-local, IPv6", "IPPool", "a", "{\"cidr\":\"fe80::/64\"}", "spec.cidr: overlaps fe80" },
-	{ "pool: around link-local", "IPPool", "a", "{\"cidr\":\"128.0.0.0/1\"}", "spec.cidr: overlaps" },
+	{ "pool: link-local", "IPPool", "a", "{\"cidr\":\"169.254.0.0/20\"}",
+	  "spec.cidr: overlaps 169" },
+	{ "pool: link-local, IPv6", "IPPool", "a", "{\"cidr\":\"fe80::/64\"}",
+	  "spec.cidr: overlaps fe80" },
+	{ "pool: around link-local", "IPPool", "a", "{\"cidr\":\"128.0.0.0/1\"}",
+	  "spec.cidr: overlaps" },
 	{ "pool: both tunnels", "IPPool", "a",
 	  "{\"cidr\":\"10.0.0.0/16\",\"ipipMode\":\"Always\",\"vxlanMode\":\"CrossSubnet\"}",
 	  "spec.vxlanMode: ipipMode is Always: only one" },
-	{ "pool: IPv6 in IP-in-IP", "IPPool", "a", "{\"cidr\":\"fd00::/64\",\"ipipMode\":\"Always\"}",
+	{ "pool: IPv6 in IP-in-IP", "IPPool", "a",
+	  "{\"cidr\":\"fd00::/64\",\"ipipMode\":\"Always\"}",
 	  "spec.ipipMode: IP-in-IP carries IPv4 only" },
-	{ "pool: global()", "IPPool", "a", "{\"cidr\":\"10.0.0.0/16\",\"nodeSelector\":\"global()\"}",
+	{ "pool: global()", "IPPool", "a",
+	  "{\"cidr\":\"10.0.0.0/16\",\"nodeSelector\":\"global()\"}",
 	  "spec.nodeSelector: global() is" },
-	{ "pool: no selector", "IPPool", "a", "{\"cidr\":\"10.0.0.0/16\",\"nodeSelector\":\"has(\"}",
+	{ "pool: no selector", "IPPool", "a",
+	  "{\"cidr\":\"10.0.0.0/16\",\"nodeSelector\":\"has(\"}",
 	  "spec.nodeSelector: selector ends at column 5" },
 	{ "pool: the word in a value", "IPPool", "a",
 	  "{\"cidr\":\"10.0.0.0/16\",\"nodeSelector\":\"x == 'global()'\"}", NULL },
@@ -202,7 +210,8 @@ static const struct {
 	  "{\"cidr\":\"10.0.0.0/16\",\"namespaceSelector\":\"all()\"}",
 	  "spec.namespaceSelector: tunnels have no namespace: set allowedUses to [Workload]" },
 	{ "pool: namespaces", "IPPool", "a",
-	  "{\"cidr\":\"10.0.0.0/16\",\"namespaceSelector\":\"all()\",\"allowedUses\":[\"Workload\"]}",
+	  "{\"cidr\":\"10.0.0.0/"
+	  "16\",\"namespaceSelector\":\"all()\",\"allowedUses\":[\"Workload\"]}",
 	  NULL },
 	{ "pool: no use", "IPPool", "a", "{\"cidr\":\"10.0.0.0/16\",\"allowedUses\":[]}",
 	  "spec.allowedUses: must not be empty" },
@@ -212,7 +221,8 @@ static const struct {
 	  "{\"cidr\":\"10.0.0.0/16\",\"allowedUses\":[\"LoadBalancer\",\"Workload\"]}",
 	  "spec.allowedUses: LoadBalancer must be alone" },
 	{ "pool: load balancer by node", "IPPool", "a",
-	  "{\"cidr\":\"10.0.0.0/16\",\"allowedUses\":[\"LoadBalancer\"],\"nodeSelector\":\"has(x)\"}",
+	  "{\"cidr\":\"10.0.0.0/"
+	  "16\",\"allowedUses\":[\"LoadBalancer\"],\"nodeSelector\":\"has(x)\"}",
 	  "spec.nodeSelector: must be all()" },
 	{ "pool: load balancer in a tunnel", "IPPool", "a",
 	  "{\"cidr\":\"10.0.0.0/16\",\"allowedUses\":[\"LoadBalancer\"],\"vxlanMode\":\"Always\"}",
@@ -223,20 +233,24 @@ static const struct {
 
 	{ "reservation", "IPReservation", "a",
 	  "{\"reservedCIDRs\":[\"10.0.0.1\",\"10.0.0.0/28\",\"fd00::/64\"]}", NULL },
-	{ "reservation: no address", "IPReservation", "a", "{\"reservedCIDRs\":[\"10.0.0.1\",\"x\"]}",
+	{ "reservation: no address", "IPReservation", "a",
+	  "{\"reservedCIDRs\":[\"10.0.0.1\",\"x\"]}",
 	  "spec.reservedCIDRs[1]: must be an address or a range" },
 	{ "reservation: host bits", "IPReservation", "a", "{\"reservedCIDRs\":[\"10.0.0.1/28\"]}",
 	  "spec.reservedCIDRs[0]: 10.0.0.1/28 has host bits set: 10.0.0.0/28 would be right" },
 
 	{ "bgp: for a node", "BGPConfiguration", "node.edge-7", "{\"listenPort\":1790}", NULL },
-	{ "bgp: another name", "BGPConfiguration", "mine", "{}", "metadata.name: must be \"default\"" },
+	{ "bgp: another name", "BGPConfiguration", "mine", "{}",
+	  "metadata.name: must be \"default\"" },
 	{ "bgp: name of no node", "BGPConfiguration", "node.", "{}", "metadata.name: must be" },
 	{ "bgp: AS number of a node", "BGPConfiguration", "node.a", "{\"asNumber\":1}",
 	  "spec.asNumber: can be set only in the object \"default\"" },
-	{ "bgp: AS number in halves", "BGPConfiguration", "default", "{\"asNumber\":\"1.1\"}", NULL },
+	{ "bgp: AS number in halves", "BGPConfiguration", "default", "{\"asNumber\":\"1.1\"}",
+	  NULL },
 	{ "bgp: password without mesh", "BGPConfiguration", "default",
 	  "{\"nodeToNodeMeshEnabled\":false,\"nodeMeshPassword\":{\"secretKeyRef\":{\"name\":\"a\","
-	  "\"key\":\"b\"}}}", "spec.nodeMeshPassword: the mesh is off" },
+	  "\"key\":\"b\"}}}",
+	  "spec.nodeMeshPassword: the mesh is off" },
 	{ "bgp: password", "BGPConfiguration", "default",
 	  "{\"nodeMeshPassword\":{\"secretKeyRef\":{\"name\":\"a\",\"key\":\"b\"}}}", NULL },
 	{ "bgp: password without key", "BGPConfiguration", "default",
@@ -249,28 +263,31 @@ static const struct {
 	  "spec.nodeMeshMaxRestartTime: the mesh is off" },
 	{ "bgp: communities", "BGPConfiguration", "default",
 	  "{\"communities\":[{\"name\":\"x\",\"value\":\"64512:7\"}],\"prefixAdvertisements\":[{"
-	  "\"cidr\":\"10.0.0.0/8\",\"communities\":[\"x\",\"1:2:3\"]}]}", NULL },
+	  "\"cidr\":\"10.0.0.0/8\",\"communities\":[\"x\",\"1:2:3\"]}]}",
+	  NULL },
 	{ "bgp: communities for nothing", "BGPConfiguration", "default",
-	  "{\"communities\":[{\"name\":\"x\",\"value\":\"64512:7\"}]}", "spec.communities: nothing uses" },
+	  "{\"communities\":[{\"name\":\"x\",\"value\":\"64512:7\"}]}",
+	  "spec.communities: nothing uses" },
 	{ "bgp: no community", "BGPConfiguration", "default",
 	  "{\"communities\":[{\"name\":\"x\",\"value\":\"65536:7\"}]}",
 	  "spec.communities[0].value: must be a community such as 64512:7" },
 	{ "bgp: unknown community", "BGPConfiguration", "default",
 	  "{\"prefixAdvertisements\":[{\"cidr\":\"10.0.0.0/8\",\"communities\":[\"y\"]}]}",
 	  "spec.prefixAdvertisements[0].communities[0]: \"y\" is neither" },
-	{ "bgp: everything ignored", "BGPConfiguration", "default", "{\"ignoredInterfaces\":[\"a\",\"*\"]}",
-	  "spec.ignoredInterfaces[1]: \"*\"" },
+	{ "bgp: everything ignored", "BGPConfiguration", "default",
+	  "{\"ignoredInterfaces\":[\"a\",\"*\"]}", "spec.ignoredInterfaces[1]: \"*\"" },
 	{ "bgp: severity", "BGPConfiguration", "default", "{\"logSeverityScreen\":\"Loud\"}",
 	  "spec.logSeverityScreen: must be one of Trace" },
 
 	{ "peer: port", "BGPPeer", "a", "{\"peerIP\":\"10.0.0.1:1790\",\"asNumber\":1}", NULL },
-	{ "peer: IPv6 and port", "BGPPeer", "a", "{\"peerIP\":\"[fd00::1]:1790\",\"asNumber\":1}", NULL },
+	{ "peer: IPv6 and port", "BGPPeer", "a", "{\"peerIP\":\"[fd00::1]:1790\",\"asNumber\":1}",
+	  NULL },
 	{ "peer: port 0", "BGPPeer", "a", "{\"peerIP\":\"10.0.0.1:0\",\"asNumber\":1}",
 	  "spec.peerIP: must be an address, IPV4:PORT or [IPV6]:PORT" },
 	{ "peer: bracket left open", "BGPPeer", "a", "{\"peerIP\":\"[fd00::1\",\"asNumber\":1}",
 	  "spec.peerIP: must be an address" },
-	{ "peer: IPv4 in brackets", "BGPPeer", "a", "{\"peerIP\":\"[10.0.0.1]:179\",\"asNumber\":1}",
-	  "spec.peerIP: must be an address" },
+	{ "peer: IPv4 in brackets", "BGPPeer", "a",
+	  "{\"peerIP\":\"[10.0.0.1]:179\",\"asNumber\":1}", "spec.peerIP: must be an address" },
 	{ "peer: node and selector", "BGPPeer", "a",
 	  "{\"peerIP\":\"10.0.0.1\",\"asNumber\":1,\"node\":\"a\",\"nodeSelector\":\"all()\"}",
 	  "spec.nodeSelector: node is given, too" },
@@ -280,25 +297,28 @@ static const struct {
 	  "spec.peerSelector: only one of" },
 	{ "peer: selector with AS", "BGPPeer", "a", "{\"asNumber\":1,\"peerSelector\":\"all()\"}",
 	  "spec.asNumber: with peerSelector" },
-	{ "peer: selector", "BGPPeer", "a", "{\"peerSelector\":\"has(rr)\",\"nodeSelector\":\"all()\"}",
-	  NULL },
+	{ "peer: selector", "BGPPeer", "a",
+	  "{\"peerSelector\":\"has(rr)\",\"nodeSelector\":\"all()\"}", NULL },
 	{ "peer: no AS", "BGPPeer", "a", "{\"peerIP\":\"10.0.0.1\"}", "spec.asNumber: is missing" },
 	{ "peer: pods without AS", "BGPPeer", "a", "{\"localWorkloadSelector\":\"all()\"}",
 	  "spec.asNumber: is missing" },
 	{ "peer: both next hop forms", "BGPPeer", "a",
-	  "{\"peerIP\":\"10.0.0.1\",\"asNumber\":1,\"nextHopMode\":\"Auto\",\"keepOriginalNextHop\":true}",
+	  "{\"peerIP\":\"10.0.0.1\",\"asNumber\":1,\"nextHopMode\":\"Auto\","
+	  "\"keepOriginalNextHop\":true}",
 	  "spec.keepOriginalNextHop: nextHopMode is given" },
 	{ "peer: gateway of another family", "BGPPeer", "a",
 	  "{\"peerIP\":\"10.0.0.1\",\"asNumber\":1,\"reachableBy\":\"fd00::1\"}",
 	  "spec.reachableBy: must be IPv4" },
 	{ "peer: gateway without address", "BGPPeer", "a",
-	  "{\"peerSelector\":\"all()\",\"reachableBy\":\"10.0.0.1\"}", "spec.reachableBy: only together" },
+	  "{\"peerSelector\":\"all()\",\"reachableBy\":\"10.0.0.1\"}",
+	  "spec.reachableBy: only together" },
 
 	{ "node: BGP", "Node", "a", "{\"bgp\":{\"ipv4Address\":\"10.0.0.7/24\"}}", NULL },
 	{ "node: address alone", "Node", "a", "{\"bgp\":{\"ipv4Address\":\"10.0.0.7\"}}", NULL },
 	{ "node: empty BGP", "Node", "a", "{\"bgp\":{}}", "spec.bgp: is empty" },
 	{ "node: IPv6 as IPv4", "Node", "a", "{\"bgp\":{\"ipv4Address\":\"fd00::1/64\"}}",
-	  "spec.bgp.ipv4Address: must be an IPv4 address range such as 10.20.0.7/24 or an address" },
+	  "spec.bgp.ipv4Address: must be an IPv4 address range such as 10.20.0.7/24 or an "
+	  "address" },
 	{ "node: cluster id", "Node", "a", "{\"bgp\":{\"routeReflectorClusterID\":\"x\"}}",
 	  "spec.bgp.routeReflectorClusterID: must be an IPv4 address" },
 	{ "node: hardware address", "Node", "a", "{\"vxlanTunnelMACAddr\":\"66:55:44:33:22\"}",
@@ -308,21 +328,28 @@ static const struct {
 	  "{\"orchestrator\":\"k8s\",\"node\":\"edge-7\",\"pod\":\"web-0\",\"endpoint\":\"eth0\"}",
 	  "metadata.name: must be \"edge--7-k8s-web--0-eth0\", which the spec says, is \"web\"" },
 	{ "endpoint: range", "WorkloadEndpoint", "n-k8s-p-eth0",
-	  "{\"orchestrator\":\"k8s\",\"node\":\"n\",\"pod\":\"p\",\"endpoint\":\"eth0\",\"ipNetworks\":["
-	  "\"10.0.0.0/24\"]}", "spec.ipNetworks[0]: must be a /32, is a /24" },
+	  "{\"orchestrator\":\"k8s\",\"node\":\"n\",\"pod\":\"p\",\"endpoint\":\"eth0\","
+	  "\"ipNetworks\":["
+	  "\"10.0.0.0/24\"]}",
+	  "spec.ipNetworks[0]: must be a /32, is a /24" },
 	{ "endpoint: no pod", "WorkloadEndpoint", "n-k8s-p-eth0",
-	  "{\"orchestrator\":\"k8s\",\"node\":\"n\",\"endpoint\":\"eth0\"}", "spec.pod: is missing" },
+	  "{\"orchestrator\":\"k8s\",\"node\":\"n\",\"endpoint\":\"eth0\"}",
+	  "spec.pod: is missing" },
 	{ "endpoint: interface name", "WorkloadEndpoint", "n-k8s-p-eth0",
 	  "{\"orchestrator\":\"k8s\",\"node\":\"n\",\"pod\":\"p\",\"endpoint\":\"eth0\","
-	  "\"interfaceName\":\"cali0123456789ab\"}", "spec.interfaceName: must be an interface name" },
+	  "\"interfaceName\":\"cali0123456789ab\"}",
+	  "spec.interfaceName: must be an interface name" },
 
 	{ "profile: rules", "Profile", "a", "{\"ingress\":[{\"action\":\"Allow\"}]}", NULL },
 	{ "profile: no list", "Profile", "a", "{\"egress\":{}}", "spec.egress: must be a list" },
-	{ "profile: no rule", "Profile", "a", "{\"ingress\":[1]}", "spec.ingress[0]: must be an object" },
-	{ "profile: the built-in one", "Profile", "projectcalico-default-allow", "{}", "metadata.name:" },
+	{ "profile: no rule", "Profile", "a", "{\"ingress\":[1]}",
+	  "spec.ingress[0]: must be an object" },
+	{ "profile: the built-in one", "Profile", "projectcalico-default-allow", "{}",
+	  "metadata.name:" },
 
 	{ "felix: what it knows", "FelixConfiguration", "default", "{\"healthPort\":1}", NULL },
-	{ "felix: what Calico knows", "FelixConfiguration", "default", "{\"bpfEnabled\":true}", NULL },
+	{ "felix: what Calico knows", "FelixConfiguration", "default", "{\"bpfEnabled\":true}",
+	  NULL },
 	{ "felix: what only a newer one knows", "FelixConfiguration", "default",
 	  "{\"quantumTunnelMode\":\"x\"}", NULL },
 	{ "felix: a slip", "FelixConfiguration", "default", "{\"helthPort\":1}",
@@ -341,7 +368,8 @@ static const struct {
 static void each_rule(void **state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
-		struct object o = make(kind_find(rules[i].kind), rules[i].object, parse(rules[i].spec));
+		struct object o =
+			make(kind_find(rules[i].kind), rules[i].object, parse(rules[i].spec));
 		struct err e = { 0 };
 		int rc = object_check(&o, &e);
 
@@ -390,9 +418,11 @@ static void pools_that_may_not_be_used(void **state)
 	struct object o = make(kind_find("IPPool"), "a", parse("{\"cidr\":\"10.0.0.0/16\"}"));
 	struct ippool p;
 
-	js_set_str(json_object_get(o.json, "metadata"), "deletionTimestamp", "2026-08-01T10:00:00Z");
+	js_set_str(json_object_get(o.json, "metadata"), "deletionTimestamp",
+		   "2026-08-01T10:00:00Z");
 	js_set(o.json, "status",
-	       parse("{\"conditions\":[{\"type\":\"x\",\"status\":\"False\"},{\"type\":\"Allocatable\","
+	       parse("{\"conditions\":[{\"type\":\"x\",\"status\":\"False\"},{\"type\":"
+		     "\"Allocatable\","
 		     "\"status\":\"False\"}]}"));
 	assert_int_equal(ippool_decode(&o, &p, NULL), 0);
 	assert_true(p.deleting && p.not_allocatable);
@@ -413,14 +443,16 @@ static void pools_beside_each_other(void **state)
 	struct ippool same = pool("a", "{\"cidr\":\"10.0.0.0/16\",\"natOutgoing\":true}");
 	struct ippool moved = pool("a", "{\"cidr\":\"10.3.0.0/16\"}");
 	struct ippool cut = pool("a", "{\"cidr\":\"10.0.0.0/16\",\"blockSize\":27}");
-	struct ippool lb = pool("a", "{\"cidr\":\"10.0.0.0/16\",\"allowedUses\":[\"LoadBalancer\"]}");
+	struct ippool lb =
+		pool("a", "{\"cidr\":\"10.0.0.0/16\",\"allowedUses\":[\"LoadBalancer\"]}");
 	struct ippool *all[] = { &inside, &around, &apart, &same, &moved, &cut, &lb };
 	struct prefix blocks[2];
 	struct err e = { 0 };
 
 	assert_int_equal(ippool_check_overlap(&inside, some, 3, &e), -EEXIST);
-	assert_string_equal(e.msg, "spec.cidr: IPPool d (10.1.2.0/24) overlaps IPPool b (10.1.0.0/16): "
-				   "ranges of pools must be apart");
+	assert_string_equal(e.msg,
+			    "spec.cidr: IPPool d (10.1.2.0/24) overlaps IPPool b (10.1.0.0/16): "
+			    "ranges of pools must be apart");
 	assert_int_equal(ippool_check_overlap(&around, some, 3, &e), -EEXIST);
 	assert_int_equal(ippool_check_overlap(&apart, some, 3, &e), 0);
 	assert_int_equal(ippool_check_overlap(&same, some, 3, &e), 0);
@@ -437,7 +469,8 @@ static void pools_beside_each_other(void **state)
 	prefix_parse("10.9.0.0/24", &blocks[1]); /* outside of the pool */
 	assert_int_equal(ippool_check_blocks(&some[0], blocks, 2, &e), 0);
 	assert_int_equal(ippool_check_blocks(&cut, blocks, 2, &e), -EEXIST);
-	assert_non_null(strstr(e.msg, "the block 10.0.4.0/26 exists in this range: blockSize must be 26"));
+	assert_non_null(
+		strstr(e.msg, "the block 10.0.4.0/26 exists in this range: blockSize must be 26"));
 
 	for (size_t i = 0; i < ARRAY_SIZE(some); i++)
 		ippool_done(&some[i]);
@@ -447,8 +480,9 @@ static void pools_beside_each_other(void **state)
 
 static void reservations(void **state)
 {
-	struct object o = make(kind_find("IPReservation"), "a",
-			       parse("{\"reservedCIDRs\":[\"10.0.0.1\",\"nonsense\",\"10.0.1.9/28\"]}"));
+	struct object o =
+		make(kind_find("IPReservation"), "a",
+		     parse("{\"reservedCIDRs\":[\"10.0.0.1\",\"nonsense\",\"10.0.1.9/28\"]}"));
 	struct field_cidrs ranges = { 0 };
 
 	assert_int_equal(ipreservation_ranges(&o, &ranges, NULL), 0);
@@ -461,13 +495,15 @@ static void reservations(void **state)
 
 static void a_node_over_the_cluster(void **state)
 {
-	struct object cluster = make(kind_find("BGPConfiguration"), "default",
-				     parse("{\"asNumber\":65000,\"listenPort\":1790,\"communities\":[{"
-					   "\"name\":\"x\",\"value\":\"1:1\"}],\"prefixAdvertisements\":[{"
-					   "\"cidr\":\"10.0.0.0/8\",\"communities\":[\"x\"]}]}"));
-	struct object node = make(kind_find("BGPConfiguration"), "node.a",
-				  parse("{\"asNumber\":7,\"listenPort\":1791,\"prefixAdvertisements\":[{"
-					"\"cidr\":\"10.9.0.0/16\",\"communities\":[\"2:2\"]}]}"));
+	struct object cluster =
+		make(kind_find("BGPConfiguration"), "default",
+		     parse("{\"asNumber\":65000,\"listenPort\":1790,\"communities\":[{"
+			   "\"name\":\"x\",\"value\":\"1:1\"}],\"prefixAdvertisements\":[{"
+			   "\"cidr\":\"10.0.0.0/8\",\"communities\":[\"x\"]}]}"));
+	struct object node =
+		make(kind_find("BGPConfiguration"), "node.a",
+		     parse("{\"asNumber\":7,\"listenPort\":1791,\"prefixAdvertisements\":[{"
+			   "\"cidr\":\"10.9.0.0/16\",\"communities\":[\"2:2\"]}]}"));
 	struct bgpconfig c;
 
 	assert_int_equal(bgpconfig_decode(NULL, NULL, &c, NULL), 0);
@@ -493,8 +529,9 @@ static void peers_and_nodes_decode(void **state)
 	struct object peer = make(kind_find("BGPPeer"), "tor",
 				  parse("{\"peerIP\":\"[fd00::1]:1790\",\"asNumber\":\"1.1\","
 					"\"keepaliveTime\":\"10s\",\"filters\":[\"a\",\"b\"]}"));
-	struct object node = make(kind_find("Node"), "edge-7",
-				  parse("{\"bgp\":{\"ipv4Address\":\"10.0.0.7/24\",\"asNumber\":65001}}"));
+	struct object node =
+		make(kind_find("Node"), "edge-7",
+		     parse("{\"bgp\":{\"ipv4Address\":\"10.0.0.7/24\",\"asNumber\":65001}}"));
 	struct bgppeer p;
 	struct node n;
 
@@ -518,9 +555,11 @@ static void peers_and_nodes_decode(void **state)
 
 static void felix_layers(void **state)
 {
-	struct object cluster = make(kind_find("FelixConfiguration"), "default",
-				     parse("{\"healthPort\":1,\"interfacePrefix\":\"x\",\"bpfEnabled\":7}"));
-	struct object node = make(kind_find("FelixConfiguration"), "node.a", parse("{\"healthPort\":2}"));
+	struct object cluster =
+		make(kind_find("FelixConfiguration"), "default",
+		     parse("{\"healthPort\":1,\"interfacePrefix\":\"x\",\"bpfEnabled\":7}"));
+	struct object node =
+		make(kind_find("FelixConfiguration"), "node.a", parse("{\"healthPort\":2}"));
 	const struct object *const layers[] = { &cluster, &node };
 	struct felixconfig c;
 
@@ -561,11 +600,13 @@ static void columns(void **state)
 	} rows[] = {
 		{ "IPPool", "web", "{\"cidr\":\"10.0.0.0/16\",\"natOutgoing\":true}",
 		  "web|10.0.0.0/16|true|Never|Never|false|false|all()|Automatic" },
-		{ "BGPPeer", "a", "{\"peerIP\":\"10.0.0.1\",\"asNumber\":1}", "a|10.0.0.1|(global)|1" },
+		{ "BGPPeer", "a", "{\"peerIP\":\"10.0.0.1\",\"asNumber\":1}",
+		  "a|10.0.0.1|(global)|1" },
 		{ "BGPPeer", "a", "{\"peerSelector\":\"all()\",\"nodeSelector\":\"has(x)\"}",
 		  "a||has(x)|-" },
 		{ "BGPConfiguration", "default", "{\"asNumber\":1}", "default||-|1" },
-		{ "Node", "a", "{\"bgp\":{\"ipv4Address\":\"10.0.0.7/24\"}}", "a|(64512)|10.0.0.7/24|" },
+		{ "Node", "a", "{\"bgp\":{\"ipv4Address\":\"10.0.0.7/24\"}}",
+		  "a|(64512)|10.0.0.7/24|" },
 		{ "Node", "a", "{\"bgp\":{\"asNumber\":7}}", "a|7||" },
 		{ "WorkloadEndpoint", "n-k8s-p-eth0",
 		  "{\"orchestrator\":\"k8s\",\"node\":\"n\",\"pod\":\"p\",\"endpoint\":\"eth0\","
@@ -574,8 +615,10 @@ static void columns(void **state)
 		  "\"externalIP\":\"1.1.1.1\"}]}",
 		  "n-k8s-p-eth0|p|n|10.0.0.1/32,fd00::1/128|cali1|kns.default|1.1.1.1->10.0.0.1" },
 		{ "Profile", "a", "{\"labelsToApply\":{\"a\":\"b\",\"c\":\"d\"}}", "a|a=b,c=d" },
-		{ "IPReservation", "a", "{\"reservedCIDRs\":[\"10.0.0.1\\u001b[31m\"]}", "a|10.0.0.1?[31m" },
-		{ "IPAMConfiguration", "default", "{\"strictAffinity\":true}", "default|true|true|0" },
+		{ "IPReservation", "a", "{\"reservedCIDRs\":[\"10.0.0.1\\u001b[31m\"]}",
+		  "a|10.0.0.1?[31m" },
+		{ "IPAMConfiguration", "default", "{\"strictAffinity\":true}",
+		  "default|true|true|0" },
 	};
 	static const struct column_ctx ctx = { .as_number = 64512 };
 

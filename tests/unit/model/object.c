@@ -15,7 +15,7 @@ static int read_manifest(const char *text, struct object_vec *out, struct err *e
 	struct yml_docs docs = { 0 };
 	int rc = yml_parse("m.yaml", text, strlen(text), &docs, e);
 
-	vec_foreach(&docs, doc)
+	vec_foreach (&docs, doc)
 		if (rc == 0)
 			rc = objects_from_doc(doc, out, e);
 	yml_docs_done(&docs);
@@ -46,17 +46,23 @@ static const char *const stored[][2] = {
 	  "\"natOutgoing\":true,\"blockSize\":26,\"nodeSelector\":\"all()\",\"allowedUses\":["
 	  "\"Workload\",\"Tunnel\"],\"futureSpec\":1785578400000000042}}" },
 	{ R "nodes/edge-7",
-	  "{\"kind\":\"Node\",\"apiVersion\":\"projectcalico.org/v3\",\"metadata\":{\"name\":\"edge-7\","
+	  "{\"kind\":\"Node\",\"apiVersion\":\"projectcalico.org/"
+	  "v3\",\"metadata\":{\"name\":\"edge-7\","
 	  "\"labels\":{\"kubernetes.io/os\":\"linux\"}},\"spec\":{\"bgp\":{\"ipv4Address\":"
-	  "\"10.0.0.7/24\",\"ipv4IPIPTunnelAddr\":\"10.20.0.64\"},\"orchRefs\":[{\"nodeName\":\"edge-7\","
+	  "\"10.0.0.7/"
+	  "24\",\"ipv4IPIPTunnelAddr\":\"10.20.0.64\"},\"orchRefs\":[{\"nodeName\":\"edge-7\","
 	  "\"orchestrator\":\"k8s\"}],\"addresses\":[{\"address\":\"10.0.0.7/24\",\"type\":"
 	  "\"CalicoNodeIP\"}]},\"status\":{\"podCIDRs\":[\"10.244.0.0/24\"],\"future\":true}}" },
 	{ R "workloadendpoints/default/edge--7-k8s-web--0-eth0",
-	  "{\"kind\":\"WorkloadEndpoint\",\"apiVersion\":\"projectcalico.org/v3\",\"metadata\":{\"name\":"
-	  "\"edge--7-k8s-web--0-eth0\",\"namespace\":\"default\",\"labels\":{\"app\":\"web\"}},\"spec\":{"
-	  "\"orchestrator\":\"k8s\",\"node\":\"edge-7\",\"containerID\":\"9f31aa\",\"pod\":\"web-0\","
+	  "{\"kind\":\"WorkloadEndpoint\",\"apiVersion\":\"projectcalico.org/"
+	  "v3\",\"metadata\":{\"name\":"
+	  "\"edge--7-k8s-web--0-eth0\",\"namespace\":\"default\",\"labels\":{\"app\":\"web\"}},"
+	  "\"spec\":{"
+	  "\"orchestrator\":\"k8s\",\"node\":\"edge-7\",\"containerID\":\"9f31aa\",\"pod\":\"web-"
+	  "0\","
 	  "\"endpoint\":\"eth0\",\"ipNetworks\":[\"10.20.0.67/32\"],\"profiles\":[\"kns.default\"],"
-	  "\"interfaceName\":\"cali0123456789a\",\"ports\":[{\"name\":\"http\",\"protocol\":\"TCP\","
+	  "\"interfaceName\":\"cali0123456789a\",\"ports\":[{\"name\":\"http\",\"protocol\":"
+	  "\"TCP\","
 	  "\"port\":80,\"hostPort\":0,\"hostIP\":\"\"}]}}" },
 };
 
@@ -95,13 +101,16 @@ static void stored_refused(void **state)
 		const char *name, *key, *value, *words;
 		int rc;
 	} rows[] = {
-		{ "foreign key", "/calico/ipam/v2/config", "{}", "not the key of a resource", -ENOENT },
+		{ "foreign key", "/calico/ipam/v2/config", "{}", "not the key of a resource",
+		  -ENOENT },
 		{ "broken", R "ippools/a", "{", "ippools/a: line 1", -EINVAL },
 		{ "empty", R "ippools/a", "", "line 1", -EINVAL },
 		{ "list", R "ippools/a", "[]", "must be an object", -EINVAL },
 		{ "no kind", R "ippools/a", "{}", "kind: is missing", -EINVAL },
-		{ "kind of another type", R "ippools/a", "{\"kind\":7}", "kind: must be a string", -EINVAL },
-		{ "another kind", R "ippools/a", "{\"kind\":\"Node\"}", "kind: must be IPPool", -EINVAL },
+		{ "kind of another type", R "ippools/a", "{\"kind\":7}", "kind: must be a string",
+		  -EINVAL },
+		{ "another kind", R "ippools/a", "{\"kind\":\"Node\"}", "kind: must be IPPool",
+		  -EINVAL },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -146,7 +155,8 @@ static void manifest_becomes_an_object(void **state)
 	text = object_encode(&o);
 	assert_string_equal(
 		text,
-		"{\"apiVersion\":\"projectcalico.org/v3\",\"kind\":\"IPPool\",\"metadata\":{\"name\":"
+		"{\"apiVersion\":\"projectcalico.org/"
+		"v3\",\"kind\":\"IPPool\",\"metadata\":{\"name\":"
 		"\"web\",\"uid\":\"ffffffff-ffff-4fff-bfff-ffffffffffff\",\"creationTimestamp\":"
 		"\"2026-08-01T10:00:00Z\"},\"spec\":{\"cidr\":\"10.0.0.0/16\",\"blockSize\":26,"
 		"\"ipipMode\":\"Never\",\"vxlanMode\":\"Never\",\"nodeSelector\":\"all()\","
@@ -166,9 +176,12 @@ static void lists_expand(void **state)
 		"  spec: {cidr: 10.0.0.0/16}\n"
 		"- apiVersion: projectcalico.org/v3\n  kind: IPPool\n  metadata: {name: b}\n"
 		"  spec: {cidr: 10.1.0.0/16}\n",
-		"{\"kind\":\"List\",\"items\":[{\"apiVersion\":\"projectcalico.org/v3\",\"kind\":\"IPPool\","
-		"\"metadata\":{\"name\":\"a\"},\"spec\":{\"cidr\":\"10.0.0.0/16\"}},{\"apiVersion\":"
-		"\"projectcalico.org/v3\",\"kind\":\"IPPool\",\"metadata\":{\"name\":\"b\"},\"spec\":{"
+		"{\"kind\":\"List\",\"items\":[{\"apiVersion\":\"projectcalico.org/"
+		"v3\",\"kind\":\"IPPool\","
+		"\"metadata\":{\"name\":\"a\"},\"spec\":{\"cidr\":\"10.0.0.0/"
+		"16\"}},{\"apiVersion\":"
+		"\"projectcalico.org/"
+		"v3\",\"kind\":\"IPPool\",\"metadata\":{\"name\":\"b\"},\"spec\":{"
 		"\"cidr\":\"10.1.0.0/16\"}}]}",
 	};
 
@@ -191,7 +204,9 @@ static void manifest_refused(void **state)
 	static const struct {
 		const char *name, *text, *words;
 	} rows[] = {
-		{ "a word", "hello\n", "m.yaml:1: kind: is missing: a resource is an object with apiVersion, kind, metadata and "
+		{ "a word", "hello\n",
+		  "m.yaml:1: kind: is missing: a resource is an object with apiVersion, kind, "
+		  "metadata and "
 		  "spec, this is a string" },
 		{ "no kind", "apiVersion: projectcalico.org/v3\nmetadata: {name: a}\n",
 		  "m.yaml:1: kind: is missing" },
@@ -201,7 +216,8 @@ static void manifest_refused(void **state)
 		  "m.yaml:1: metadata: is missing" },
 		{ "another API", "apiVersion: v1\nkind: IPPool\nmetadata: {name: a}\n",
 		  "m.yaml:1: apiVersion: must be projectcalico.org/v3, is \"v1\"" },
-		{ "unknown kind", "apiVersion: projectcalico.org/v3\nkind: IPool\nmetadata: {name: a}\n",
+		{ "unknown kind",
+		  "apiVersion: projectcalico.org/v3\nkind: IPool\nmetadata: {name: a}\n",
 		  "m.yaml:2: kind: \"IPool\": no such kind of resource; did you mean IPPool?" },
 		{ "alias as kind",
 		  "apiVersion: projectcalico.org/v3\nkind: ippool\nmetadata: {name: a}\n",
@@ -217,7 +233,8 @@ static void manifest_refused(void **state)
 		{ "metadata of another type",
 		  "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: web\n",
 		  "m.yaml:3: metadata: must be an object, is a string" },
-		{ "spec of another type", HEAD "spec: []\n", "m.yaml:5: spec: must be an object, is a list" },
+		{ "spec of another type", HEAD "spec: []\n",
+		  "m.yaml:5: spec: must be an object, is a list" },
 		{ "no spec", HEAD, "spec.cidr: is missing" },
 		{ "name with capitals",
 		  "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata:\n  name: Web\n",
@@ -227,20 +244,26 @@ static void manifest_refused(void **state)
 		{ "namespace where none belongs", HEAD "  namespace: default\n",
 		  "m.yaml:5: metadata.namespace: kind IPPool has no namespaces: leave it out" },
 		{ "label that is a boolean", HEAD "  labels:\n    app: on\n",
-		  "m.yaml:6: metadata.labels.app: must be a string, is a boolean: put it in quotes" },
+		  "m.yaml:6: metadata.labels.app: must be a string, is a boolean: put it in "
+		  "quotes" },
 		{ "resourceVersion", HEAD "  resourceVersion: abc\n",
 		  "m.yaml:5: metadata.resourceVersion: must be the number that get printed" },
-		{ "status of a kind without", "apiVersion: projectcalico.org/v3\nkind: BGPPeer\n"
+		{ "status of a kind without",
+		  "apiVersion: projectcalico.org/v3\nkind: BGPPeer\n"
 		  "metadata: {name: a}\nspec: {peerIP: 10.0.0.1, asNumber: 1}\nstatus: {}\n",
 		  "m.yaml:5: status: unknown field; kind BGPPeer has none" },
-		{ "second in a list", "kind: List\nitems:\n- apiVersion: projectcalico.org/v3\n"
+		{ "second in a list",
+		  "kind: List\nitems:\n- apiVersion: projectcalico.org/v3\n"
 		  "  kind: IPPool\n  metadata: {name: a}\n  spec: {cidr: 10.0.0.0/16}\n"
 		  "- apiVersion: projectcalico.org/v3\n  kind: IPPool\n  metadata: {name: b}\n"
 		  "  spec:\n    cidr: 10.1.0.1/16\n",
-		  "m.yaml:11: items[1].spec.cidr: 10.1.0.1/16 has host bits set: 10.1.0.0/16 would be" },
+		  "m.yaml:11: items[1].spec.cidr: 10.1.0.1/16 has host bits set: 10.1.0.0/16 would "
+		  "be" },
 		{ "list without items", "kind: List\n", "m.yaml:1: items: is missing" },
-		{ "list of words", "- a\n", "m.yaml:1: [0].kind: is missing: a resource is an object" },
-		{ "cluster information of another name", "apiVersion: projectcalico.org/v3\n"
+		{ "list of words", "- a\n",
+		  "m.yaml:1: [0].kind: is missing: a resource is an object" },
+		{ "cluster information of another name",
+		  "apiVersion: projectcalico.org/v3\n"
 		  "kind: ClusterInformation\nmetadata: {name: mine}\n",
 		  "metadata.name: the only ClusterInformation is \"default\", this is \"mine\"" },
 	};
@@ -314,14 +337,10 @@ static void the_golden_yaml(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(stored_round_trip),
-		cmocka_unit_test(stored_refused),
-		cmocka_unit_test(stored_cut_anywhere),
-		cmocka_unit_test(manifest_becomes_an_object),
-		cmocka_unit_test(lists_expand),
-		cmocka_unit_test(manifest_refused),
-		cmocka_unit_test(identity_is_kept),
-		cmocka_unit_test(the_golden_yaml),
+		cmocka_unit_test(stored_round_trip),   cmocka_unit_test(stored_refused),
+		cmocka_unit_test(stored_cut_anywhere), cmocka_unit_test(manifest_becomes_an_object),
+		cmocka_unit_test(lists_expand),	       cmocka_unit_test(manifest_refused),
+		cmocka_unit_test(identity_is_kept),    cmocka_unit_test(the_golden_yaml),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,8 @@ static void names(void **state)
 		{ "edge-7", "k8s", "web-0", NULL, NULL, "eth0", "edge--7-k8s-web--0-eth0" },
 		{ "n", "k8s", "p", "ignored", "ignored", "eth0", "n-k8s-p-eth0" },
 		{ "a--b", "k8s", "p", NULL, NULL, "eth0", "a----b-k8s-p-eth0" },
-		{ "n.example.com", "cni", NULL, "9f31aa", NULL, "eth1", "n.example.com-cni-9f31aa-eth1" },
+		{ "n.example.com", "cni", NULL, "9f31aa", NULL, "eth1",
+		  "n.example.com-cni-9f31aa-eth1" },
 		{ "n-1", "libnetwork", NULL, NULL, NULL, "ep-2",
 		  "n--1-libnetwork-libnetwork-ep--2" },
 		{ "n", "open-stack", NULL, NULL, "vm-1", "tap0", "n-open--stack-vm--1-tap0" },
@@ -28,11 +29,15 @@ static void names(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		char *text[6] = { xstrdup(rows[i].orch), xstrdup(rows[i].node), xstrdup(rows[i].pod),
-				  xstrdup(rows[i].container), xstrdup(rows[i].workload),
-				  xstrdup(rows[i].endpoint) };
-		struct wep w = { .orchestrator = text[0], .node = text[1], .pod = text[2],
-				 .container_id = text[3], .workload = text[4], .endpoint = text[5] };
+		char *text[6] = { xstrdup(rows[i].orch),     xstrdup(rows[i].node),
+				  xstrdup(rows[i].pod),	     xstrdup(rows[i].container),
+				  xstrdup(rows[i].workload), xstrdup(rows[i].endpoint) };
+		struct wep w = { .orchestrator = text[0],
+				 .node = text[1],
+				 .pod = text[2],
+				 .container_id = text[3],
+				 .workload = text[4],
+				 .endpoint = text[5] };
 		struct err e = { 0 };
 		CLEANUP(freep) char *name = wep_name(&w, &e);
 
