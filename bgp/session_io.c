@@ -55,7 +55,7 @@ bool bgp_conn_control(struct bgp_session *s, struct bgp_conn *c, const uint8_t *
 
 	if (c->control.n - c->control.off + n > BGP_CONTROL_MAX)
 		return false;
-	if (c->control.n + n > c->control.cap) {
+	if (c->control.off && c->control.n + n > c->control.cap) {
 		memmove(c->control.p, c->control.p + c->control.off, c->control.n - c->control.off);
 		c->control.n -= c->control.off;
 		c->control.off = 0;
