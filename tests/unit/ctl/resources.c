@@ -1,7 +1,8 @@
 /* resources.c - stories of commands against an embedded datastore, as a person types them
  *
- * SHAPE  Each step is a command line, the manifest that it reads, its exit status, and words that its
- *        two outputs must hold. Commands run inside of this process, stdout and stderr in files. */
+ * SHAPE  Each step is a command line, the manifest that it reads, its exit status, and words that
+ *        its two outputs must hold. Commands run inside of this process, stdout and stderr in
+ * files. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -370,7 +370,8 @@ static void every_string_round_trips(void **state)
 	}
 }
 
-/* Found by fuzzing: a key may not be longer than 1024 characters when it is written the plain way. */
+/* Found by fuzzing: a key may not be longer than 1024 characters when it is written the plain way.
+ * */
 static void long_keys_round_trip(void **state)
 {
 	for (size_t n = 990; n < 1030; n += 3) {

@@ -91,7 +91,8 @@ static void prefixes(void **state)
 
 	assert_string_equal(node, "edge--7-");
 	assert_string_equal(pod, "edge--7-k8s-web--0-");
-	/* The prefix of node "edge" finds no endpoint of "edge-7"'s by itself: the caller must see. */
+	/* The prefix of node "edge" finds no endpoint of "edge-7"'s by itself: the caller must see.
+	 * */
 	assert_true(str_starts("edge--7-k8s-web--0-eth0", node));
 }
 
