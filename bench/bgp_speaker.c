@@ -2,8 +2,8 @@
  *
  * WHY    What the tables cost, without sockets and kernel: the number to compare with BIRD's
  *        3.0 M routes/s and 97 bytes of peak memory a route (which include its sockets).
- * SHAPE  The peers of a speaker are played here: bytes go in and come out as the agent would move them.
- *        With several senders each announces the same prefixes, one UPDATE of each in turn.
+ * SHAPE  The peers of a speaker are played here: bytes go in and come out as the agent would move
+ *        them. With several senders each announces the same prefixes, one UPDATE of each in turn.
  *        The incoming UPDATEs are made before the clock starts, and their memory is not counted.
  * RUN    bench-bgp-speaker [routes [routes per UPDATE [senders]]]; build: -Dbuildtype=release */
 #include <stdio.h>
@@ -325,7 +325,8 @@ int main(int argc, char **argv)
 	t = seconds();
 	feed_all(&o, down);
 	t = seconds() - t;
-	printf("withdraw: %.3f s of CPU, %.2f M routes/s\n", t, (double)(routes * senders) / t / 1e6);
+	printf("withdraw: %.3f s of CPU, %.2f M routes/s\n", t,
+	       (double)(routes * senders) / t / 1e6);
 	if (bgp_speaker_prefix_count(o.sp, BGP_AF_IPV4_UNICAST))
 		return 1;
 	bgp_speaker_free(o.sp);

@@ -1,12 +1,13 @@
-/* adjout.h - what is told to peers: exports computed once per group of equal peers, sent when asked.
+/* adjout.h - what is told to peers: exports computed once per group of equal peers, sent when
+ * asked.
  *
- * WHY    In a cluster nearly all peers get the same routes. Peers with equal targets form a group; a
- *        best path's export is computed once for each group, however many peers it has.
+ * WHY    In a cluster nearly all peers get the same routes. Peers with equal targets form a group;
+ *        a best path's export is computed once for each group, however many peers it has.
  * SHAPE  A group keeps, by net index, the attributes that its peers shall have now (NULL: none) and
- *        one bit per peer: has it been told? Changes go into the group's log; each peer has a cursor
- *        into it. A newer change of a net takes the older one out of the log, so a slow peer gets the
- *        latest state and the log never holds a net twice. A peer that joins walks all nets once (its
- *        dump) beside the log.
+ *        one bit per peer: has it been told? Changes go into the group's log; each peer has a
+ *        cursor into it. A newer change of a net takes the older one out of the log, so a slow peer
+ *        gets the latest state and the log never holds a net twice. A peer that joins walks all
+ *        nets once (its dump) beside the log.
  *
  *		log:	[net 7][  -  ][net 2][net 9][net 7']
  *				  ^peer A		^peer B (has told all)
@@ -96,9 +97,9 @@ struct bgp_batch {
 	uint32_t hash[2 * BGP_BATCH_MAX]; /* attrs -> set + 1 */
 };
 
-/* Take what m has not been told, as much as surely fits into size bytes in messages of msg_max. False:
- * there is nothing; m is asleep until `wake`. After true the caller formats all of it, and then calls
- * bgp_adjout_taken: until then the nets in it stay. */
+/* Take what m has not been told, as much as surely fits into size bytes in messages of msg_max.
+ * False: there is nothing; m is asleep until `wake`. After true the caller formats all of it, and
+ * then calls bgp_adjout_taken: until then the nets in it stay. */
 bool bgp_adjout_pull(struct bgp_adjout *ao, struct bgp_member *m, struct bgp_batch *b, size_t size,
 		     uint32_t msg_max);
 void bgp_adjout_taken(struct bgp_adjout *ao, struct bgp_member *m, const struct bgp_batch *b);

@@ -6,7 +6,7 @@
 /* By net index, as the RIB's chunks. */
 struct bgp_group_chunk {
 	struct bgp_attrs *out[BGP_NETS_PER_CHUNK]; /* to tell; NULL: nothing */
-	uint32_t pos[BGP_NETS_PER_CHUNK];	   /* its place in the log, low bits; 0: not in it */
+	uint32_t pos[BGP_NETS_PER_CHUNK];	   /* its place in the log, low bits; 0: none */
 	uint16_t from[BGP_NETS_PER_CHUNK];	   /* peer_id of the best path's source */
 	uint8_t *told;				   /* a bit per member: stride bytes a net */
 };

@@ -1,9 +1,9 @@
 /* adjout_log.c - a group's log of changed nets: one entry per net, a cursor per member
  *
- * INVARIANTS  base <= every cursor <= head; pos[net] is the place of the net's one entry that is not
- *        overtaken, 0 when it has none; live counts those entries. Entry numbers begin at 1.
- * COST   push O(1) amortised: when the ring is full and mostly overtaken entries, it is packed rather
- *        than grown, so it holds at most twice as many entries as there are nets. */
+ * INVARIANTS  base <= every cursor <= head; pos[net] is the place of the net's one entry that is
+ *        not overtaken, 0 when it has none; live counts those entries. Entry numbers begin at 1.
+ * COST   push O(1) amortised: when the ring is full and mostly overtaken entries, it is packed
+ *        rather than grown, so it holds at most twice as many entries as there are nets. */
 #include "bgp/adjout_group.h"
 
 #include <assert.h>
@@ -52,8 +52,8 @@ static void entry_move(struct bgp_group *g, uint32_t e, uint32_t *ring, uint32_t
 	bgp_group_chunk(g, net)->pos[net % BGP_NETS_PER_CHUNK] = (uint32_t)to;
 }
 
-/* Copy what is not overtaken into a ring of `cap`, in order; cursors follow. Numbers stay above base,
- * and pos[] keeps only their low bits, so none of those may be 0. */
+/* Copy what is not overtaken into a ring of `cap`, in order; cursors follow. Numbers stay above
+ * base, and pos[] keeps only their low bits, so none of those may be 0. */
 static void rebuild(struct bgp_group *g, uint32_t cap)
 {
 	uint32_t *ring = xreallocarray(NULL, cap, sizeof(*ring));

@@ -1,9 +1,9 @@
 /* adjout_pull.c - take what one peer has not been told: withdrawals, and prefixes by attribute set
  *
- * SHAPE  First the log from the peer's cursor, then, when that is exhausted, the dump. What is taken
- *        counts as told: the caller formats all of it. Therefore the size of the messages is reckoned
- *        here, from above: a set's attributes are at most `frame` bytes in each message, and a new
- *        message begins where a prefix might not fit any more.
+ * SHAPE  First the log from the peer's cursor, then, when that is exhausted, the dump. What is
+ *        taken counts as told: the caller formats all of it. Therefore the size of the messages is
+ *        reckoned here, from above: a set's attributes are at most `frame` bytes in each message,
+ *        and a new message begins where a prefix might not fit any more.
  * COST   a few nanoseconds a prefix; sets are found by a small hash of the attributes' address */
 #include "bgp/adjout_group.h"
 
@@ -12,8 +12,8 @@
 #include "bgp/nlri.h"
 
 enum {
-	/* Header, both length fields, the head of MP_REACH with two next hops, and every attribute of
-	 * fixed size with its head. */
+	/* Header, both length fields, the head of MP_REACH with two next hops, and every attribute
+	 * of fixed size with its head. */
 	FRAME_MAX = 23 + 48 + 64,
 	PART_HEAD = 4,
 	/* AS4_PATH beside AS_PATH, towards an old speaker. */

@@ -1,21 +1,20 @@
 /* decide.c - which of n paths to one prefix is best
  *
- * SHAPE  By elimination, as RFC 4271 9.1.2.2 words it: each step removes the candidates that are worse
- *        than the best of those still in. That makes the result independent of the order of arrival
- *        even for MED, which a chain of pairwise comparisons is not: MED only compares paths of the
- *        same neighbour AS. (For any order, grouping by neighbour AS first gives the same winner.)
- *        The order is BIRD's, which nodes that we share a mesh with run:
+ * SHAPE  By elimination, as RFC 4271 9.1.2.2 words it: each step removes the candidates that are
+ *        worse than the best of those still in. That makes the result independent of the order of
+ *        arrival even for MED, which a chain of pairwise comparisons is not: MED only compares
+ *        paths of the same neighbour AS. (For any order, grouping by neighbour AS first gives the
+ *        same winner.) The order is BIRD's, which nodes that we share a mesh with run:
  *
- *		 1 made here		 6 eBGP over iBGP	10 shortest cluster list
- *		 2 highest LOCAL_PREF	 7 lowest IGP cost	11 lowest peer address
- *		 3 shortest AS_PATH	   -- load is shared --	12 lowest path id
- *		 4 lowest ORIGIN	 8 (ties broken by)
- *		 5 lowest MED		 9 lowest router ID
+ *		1 made here		5 lowest MED		 8 lowest router ID
+ *		2 highest LOCAL_PREF	6 eBGP over iBGP	 9 shortest CLUSTER_LIST
+ *		3 shortest AS_PATH	7 lowest IGP cost	10 lowest peer address
+ *		4 lowest ORIGIN		  (here load is shared)	11 lowest path id
  *
  *        There is no step for age: the answer is the same on every node and after every restart.
  *
- *        The steps are the list `steps`. Between 1 and 4, and from 6 on, eliminating step by step is
- *        the same as comparing lexicographically, so bgp_decide packs the first of them into one
+ *        The steps are the list `steps`. Between 1 and 4, and from 6 on, eliminating step by step
+ *        is the same as comparing lexicographically, so bgp_decide packs the first of them into one
  *        number for each candidate (rank) and looks for the least: with 50 paths to each of a
  *        hundred thousand prefixes, that is where the time goes. Which step it was is found out
  *        afterwards, when somebody asks.
@@ -245,8 +244,8 @@ static unsigned find_hop(const struct bgp_candidate *c, unsigned n, const struct
 	return i;
 }
 
-/* c[0..n) are equal through the IGP cost. The first `max` of them by the remaining steps, each with a
- * next hop of its own, come to the front, sorted; how many. */
+/* c[0..n) are equal through the IGP cost. The first `max` of them by the remaining steps, each with
+ * a next hop of its own, come to the front, sorted; how many. */
 static unsigned choose(struct bgp_candidate *c, unsigned n, unsigned max)
 {
 	unsigned in = 1;

@@ -36,11 +36,11 @@ struct bgp_candidate {
 	uint64_t rank;	       /* scratch */
 };
 
-/* Decide among c[0..n), all usable. Reorders c: the best comes first, then those that share the load,
- * then the rest. Returns how many share it, the best included: at most max_paths, with different next
- * hops, 1 for a path made here, 0 for n = 0. The same set of paths gives the same result whatever its
- * order. */
+/* Decide among c[0..n), all usable. Reorders c: the best comes first, then those that share the
+ * load, then the rest. Returns how many share it, the best included: at most max_paths, with
+ * different next hops, 1 for a path made here, 0 for n = 0. The same set of paths gives the same
+ * result whatever its order. */
 unsigned bgp_decide(struct bgp_candidate *c, unsigned n, unsigned max_paths);
-/* After bgp_decide, for persons: set lost_at, and put c in an order that is the same whatever it was
- * before: the best, those that share its load, then who lost late before who lost early. */
+/* After bgp_decide, for persons: set lost_at, and put c in an order that is the same whatever it
+ * was before: the best, those that share its load, then who lost late before who lost early. */
 void bgp_decide_explain(struct bgp_candidate *c, unsigned n);

@@ -1,7 +1,7 @@
 /* fib.c - sets of next hops, and the queue of prefixes whose set changed
  *
- * INVARIANTS  a set is referenced by each net whose `hops` it is and by each queue entry whose `told`
- *        it is; it goes with the last one. */
+ * INVARIANTS  a set is referenced by each net whose `hops` it is and by each queue entry whose
+ *        `told` it is; it goes with the last one. */
 #include "bgp/fib.h"
 
 #include <assert.h>

@@ -1,7 +1,8 @@
 /* fib.h - sets of next hops, and the queue of prefixes whose set changed.
  *
- * WHY    Many prefixes share few sets of next hops. A set has a number, a net keeps the number of the
- *        set that it should have (bgp_net.hops), and "did forwarding change?" compares two numbers.
+ * WHY    Many prefixes share few sets of next hops. A set has a number, a net keeps the number of
+ *        the set that it should have (bgp_net.hops), and "did forwarding change?" compares two
+ *        numbers.
  * SHAPE  A net waits in the queue at most once. The queue remembers the set that the owner was told
  *        last, so a change that was taken back before it was told is never told. */
 #pragma once
@@ -35,7 +36,8 @@ enum bgp_fib_step {
 	BGP_FIB_CHANGE,	 /* *out is to be told */
 	BGP_FIB_SETTLED, /* the net left the queue with what was told last */
 };
-/* Take the next entry. *net is its index, BGP_NET_TELL is cleared: it may be free for removal now. */
+/* Take the next entry. *net is its index, BGP_NET_TELL is cleared: it may be free for removal now.
+ * */
 enum bgp_fib_step bgp_fib_next(struct bgp_fib *fib, struct bgp_fib_change *out, enum bgp_af *af,
 			       uint32_t *net);
 void bgp_fib_retell(struct bgp_fib *fib);

@@ -1,6 +1,7 @@
 /* filter.c - which paths may be used, which may be told to whom and in what form, which may forward
  *
- * SPEC   RFC 4271 5.1, 9.1.2; 1997; 4456 8, 10; 5065 is not spoken. Calico: BGP export filter order.
+ * SPEC   RFC 4271 5.1, 9.1.2; 1997; 4456 8, 10; 5065 is not spoken. Calico: BGP export filter
+ *        order.
  * TESTS  tests/unit/bgp/filter.c: the matrix of sources and targets, each rule */
 #include "bgp/filter.h"
 
@@ -92,8 +93,8 @@ static bool is_own_addr(const struct bgp_policy *pol, const struct addr *a)
 	       (pol->local_v6.family && addr_eq(a, &pol->local_v6));
 }
 
-/* RFC 4271 9.1.2: a path with our own AS in it is a loop, unless the peer is allowed to show it. An AS
- * that this session alone uses (localASNumber) counts as ours too. */
+/* RFC 4271 9.1.2: a path with our own AS in it is a loop, unless the peer is allowed to show it. An
+ * AS that this session alone uses (localASNumber) counts as ours too. */
 static bool has_own_as(const struct bgp_policy *pol, const struct bgp_source *src,
 		       const struct bgp_attrs *a)
 {
@@ -206,7 +207,8 @@ static const struct {
 	{ always, BGP_REASON_OUTSIDE_POOLS },
 };
 
-/* Does the next hop become our own address? AUTO: to eBGP always, to iBGP for what was made here. */
+/* Does the next hop become our own address? AUTO: always to eBGP; to iBGP for what was made
+ * here. */
 static bool wants_self(const struct bgp_target *to, const struct bgp_source *src,
 		       const struct bgp_attrs *a)
 {

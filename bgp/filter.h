@@ -1,9 +1,10 @@
-/* filter.h - which paths may be used, which may be told to whom and in what form, which may forward.
+/* filter.h - which paths may be used, which may be told to whom and in what form, which may
+ * forward.
  *
- * WHY    Calico's rules, in Calico's order (DIFFERS: marks where not). Each answer is a named reason,
- *        so that "why is this prefix not at that peer?" has one.
- * SHAPE  Three lists of rules; in each the first rule that applies decides. All are pure functions of
- *        the policy, the path and the prefix. */
+ * WHY    Calico's rules, in Calico's order (DIFFERS: marks where not). Each answer is a named
+ *        reason, so that "why is this prefix not at that peer?" has one.
+ * SHAPE  Three lists of rules; in each the first rule that applies decides. All are pure functions
+ *        of the policy, the path and the prefix. */
 #pragma once
 
 #include "bgp/rib.h"
@@ -77,8 +78,8 @@ struct bgp_target {
 enum bgp_reason bgp_export_check(const struct bgp_policy *pol, const struct bgp_target *target,
 				 const struct prefix *p, const struct bgp_source *src,
 				 const struct bgp_attrs *attrs);
-/* In what form: attributes for the wire, with a reference; NULL when they cannot be made (a path that
- * would grow too long). */
+/* In what form: attributes for the wire, with a reference; NULL when they cannot be made (a path
+ * that would grow too long). */
 struct bgp_attrs *bgp_export_attrs(struct bgp_attr_table *t, const struct bgp_policy *pol,
 				   const struct bgp_target *target, const struct bgp_source *src,
 				   const struct bgp_attrs *attrs);

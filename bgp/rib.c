@@ -1,8 +1,8 @@
 /* rib.c - the prefixes of one family and the paths to each
  *
- * SHAPE  slots[] (open addressing, linear probing) -> net index -> net, in chunks that never move, so
- *        growing copies only slots[]. Eight bits of the hash stand beside each index: a probe touches
- *        a net only when they match.
+ * SHAPE  slots[] (open addressing, linear probing) -> net index -> net, in chunks that never move,
+ *        so growing copies only slots[]. Eight bits of the hash stand beside each index: a probe
+ *        touches a net only when they match.
  *
  *		slots: [tag|index] ...   chunks: [net net net ...1024] [...]
  *		net:   one path in place (attrs, source, flags)
@@ -371,7 +371,8 @@ bool bgp_net_best(const struct bgp_net *net, struct bgp_path *out)
 	return false;
 }
 
-/* Is this path, in the eyes of an announcement by src with this id, the one to take the place of? */
+/* Is this path, in the eyes of an announcement by src with this id, the one to take the place of?
+ * */
 static bool path_is(const struct bgp_rib *rib, const struct bgp_path *path,
 		    const struct bgp_source *src, uint32_t id)
 {

@@ -1,10 +1,10 @@
 /* rib.h - the prefixes of one family, the paths to each, and where they came from.
  *
- * SHAPE  A prefix is a struct bgp_net, named by a small index that stays the same while the prefix is
- *        there: export groups keep their own arrays by it. Paths come from sources; source 0 is this
- *        node, each other one is the life of one session. When a session ends, its source is marked
- *        dead (its paths are unusable from that moment) and a sweep takes the paths away in slices;
- *        the peer's next session has a source of its own, so the two never mix.
+ * SHAPE  A prefix is a struct bgp_net, named by a small index that stays the same while the prefix
+ *        is there: export groups keep their own arrays by it. Paths come from sources; source 0 is
+ *        this node, each other one is the life of one session. When a session ends, its source is
+ *        marked dead (its paths are unusable from that moment) and a sweep takes the paths away in
+ *        slices; the peer's next session has a source of its own, so the two never mix.
  *        A net whose paths changed waits in the dirty queue, once, until somebody decides it.
  * MEMORY one IPv4 prefix with one path: 24 bytes, and 8 in the index */
 #pragma once
@@ -75,8 +75,8 @@ struct bgp_path {
 };
 
 enum bgp_net_flag {
-	/* Without LIST the low bits are the path flags of the only path; with it: a path that was the
-	 * best or shared its load has been replaced or removed since bgp_net_untouch. */
+	/* Without LIST the low bits are the path flags of the only path; with it: a path that was
+	 * the best or shared its load has been replaced or removed since bgp_net_untouch. */
 	BGP_NET_TOUCHED = 1 << 0,
 	BGP_NET_LIST = 1 << 3, /* `list` instead of the path in place */
 	BGP_NET_EMPTY = 1 << 4,
@@ -166,8 +166,8 @@ struct prefix bgp_net_prefix(const struct bgp_rib *rib, const struct bgp_net *ne
 const struct bgp_path *bgp_net_paths(const struct bgp_net *net, struct bgp_path *one, unsigned *n);
 /* Set the flags of path i; keeps the sources' counts. True when BEST or MULTI changed. */
 bool bgp_net_set_flags(const struct bgp_rib *rib, struct bgp_net *net, unsigned i, uint8_t flags);
-/* May the choice of a net be another one than when it was decided last, if no flag changes? Asking makes
- * it untouched. A net without a list always may. */
+/* May the choice of a net be another one than when it was decided last, if no flag changes? Asking
+ * makes it untouched. A net without a list always may. */
 bool bgp_net_untouch(struct bgp_net *net);
 /* The path with BGP_PATH_BEST, copied; false when there is none. */
 bool bgp_net_best(const struct bgp_net *net, struct bgp_path *out);

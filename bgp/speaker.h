@@ -1,17 +1,19 @@
-/* speaker.h - a whole BGP speaker without a socket, a clock or a log: peers, sessions, RIB, exports.
+/* speaker.h - a whole BGP speaker without a socket, a clock or a log: peers, sessions, RIB,
+ * exports.
  *
- * WHY    The agent owns sockets and time and the kernel's routes; a simulation owns fifty speakers on
- *        virtual time. Both drive this same interface.
+ * WHY    The agent owns sockets and time and the kernel's routes; a simulation owns fifty speakers
+ *        on virtual time. Both drive this same interface.
  * SHAPE  Inputs are calls, each with now_ms. What should happen in the world comes out as effects:
  *        after any input, call bgp_speaker_next_effect until it says no. Bytes to send are pulled
  *        (bgp_speaker_output) so that nothing is copied twice and a slow peer grows no queue.
  *        Decision and export are deferred: bgp_speaker_run does a bounded slice of that work.
  * LIMITS every remote-growable thing has one; see bgp/limits.h.
  *
- * A connection is named by an id that the speaker gives (CONNECT effect: its highest bit is set) or the
- * owner gives (bgp_speaker_accept: not 0, and its highest bit is not set); ids are never reused while
- * either side knows them. After a CLOSE without linger the speaker has forgotten the id; after one
- * with linger the owner writes what output still has and then calls bgp_speaker_closed. */
+ * A connection is named by an id that the speaker gives (CONNECT effect: its highest bit is set) or
+ * the owner gives (bgp_speaker_accept: not 0, and its highest bit is not set); ids are never reused
+ * while either side knows them. After a CLOSE without linger the speaker has forgotten the id;
+ * after one with linger the owner writes what output still has and then calls bgp_speaker_closed.
+ * */
 #pragma once
 
 #include "bgp/attr.h"
@@ -28,8 +30,8 @@ struct bgp_global {
 	struct addr local_v6;
 	uint32_t cluster_id;	 /* this node is a route reflector with it; 0: it is not */
 	uint16_t max_paths;	 /* ECMP limit, 1..64; Calico's BIRD: 16 */
-	bool restarting;	 /* at bgp_speaker_new: forwarding was kept over a restart; OPENs say
-				  * so (RFC 4724 R and F) until bgp_speaker_converged */
+	bool restarting;	 /* for bgp_speaker_new: forwarding was kept over a restart; OPENs
+				  * say so (RFC 4724 R and F) until bgp_speaker_converged */
 };
 
 enum bgp_peer_kind {
@@ -61,7 +63,7 @@ struct bgp_peer_config {
 	bool keep_original_next_hop; /* Calico's old field: keep on eBGP */
 	uint16_t hold_s;	 /* proposed: 0 (never expires) or 3..65535; Calico: 240 */
 	uint16_t keepalive_s;	 /* 0: a third of what is negotiated */
-	uint32_t connect_retry_ms; /* first retry; doubles with jitter up to 16 times that; 0: 200 ms */
+	uint32_t connect_retry_ms; /* first retry, doubles to 16 times that; 0: 200 ms */
 	uint8_t allowed_local_as; /* how often our own AS may stand in a path from this peer */
 	uint8_t ttl_security;	 /* RFC 5082: hops away; 0: off */
 	uint16_t gr_restart_s;	 /* RFC 4724 restart time that we offer; 0: no graceful restart */
@@ -71,11 +73,12 @@ struct bgp_peer_config {
 
 struct bgp_speaker *bgp_speaker_new(const struct bgp_global *global, uint32_t random_seed);
 void bgp_speaker_free(struct bgp_speaker *sp);
-void bgp_speaker_set_global(struct bgp_speaker *sp, const struct bgp_global *global, int64_t now_ms);
+void bgp_speaker_set_global(struct bgp_speaker *sp, const struct bgp_global *global,
+			    int64_t now_ms);
 
 /* Declare the whole set of sessions; what is equal stays untouched, what changed in a way that the
- * session can take (name, timers of the next negotiation) does not reset it. What is no longer there
- * is closed with Cease/3. */
+ * session can take (name, timers of the next negotiation) does not reset it. What is no longer
+ * there is closed with Cease/3. */
 void bgp_speaker_set_peers(struct bgp_speaker *sp, const struct bgp_peer_config *peers, size_t n,
 			   int64_t now_ms);
 
@@ -85,7 +88,7 @@ void bgp_speaker_set_peers(struct bgp_speaker *sp, const struct bgp_peer_config 
 struct bgp_pool {
 	struct prefix cidr;
 	bool disable_export; /* disableBGPExport */
-	bool vxlan;	     /* routes inside go to the kernel by another way: not to the FIB from BGP */
+	bool vxlan;	     /* routes inside reach the kernel by another way, not from BGP */
 };
 void bgp_speaker_set_pools(struct bgp_speaker *sp, const struct bgp_pool *pools, size_t n,
 			   int64_t now_ms);
@@ -94,7 +97,8 @@ void bgp_speaker_set_pools(struct bgp_speaker *sp, const struct bgp_pool *pools,
  * not. The whole set; the difference to the last one is announced and withdrawn. */
 void bgp_speaker_set_blocks(struct bgp_speaker *sp, const struct prefix *blocks, size_t n,
 			    int64_t now_ms);
-/* Other routes made here that may be announced under the export rules (a borrowed address's /32). */
+/* Other routes made here that may be announced under the export rules (a borrowed address's /32).
+ * */
 void bgp_speaker_set_local_routes(struct bgp_speaker *sp, const struct prefix *routes, size_t n,
 				  int64_t now_ms);
 
@@ -111,8 +115,8 @@ void bgp_speaker_next_hops_changed(struct bgp_speaker *sp, int64_t now_ms);
 
 /* ---- connections ---- */
 
-/* Somebody connected to us. True: `conn` belongs to a session now. False: nobody expects that address
- * (or its session cannot take one more): the caller closes it. */
+/* Somebody connected to us. True: `conn` belongs to a session now. False: nobody expects that
+ * address (or its session cannot take one more): the caller closes it. */
 bool bgp_speaker_accept(struct bgp_speaker *sp, uint64_t conn, const struct addr *remote,
 			uint16_t remote_port, const struct addr *local, int64_t now_ms);
 /* The answer to a CONNECT effect. local: our end's address. */
@@ -140,10 +144,10 @@ int64_t bgp_speaker_deadline(const struct bgp_speaker *sp);
 /* Decide and queue exports for up to `budget` prefixes; true when more is waiting. */
 bool bgp_speaker_run(struct bgp_speaker *sp, unsigned budget, int64_t now_ms);
 /* After a start with global.restarting: has every peer that we wait for said all it knows (its
- * End-of-RIB), or used up its time (120 s), or said that it has just restarted itself? Until then the
- * owner keeps forwarding entries of its earlier life. Counts from the first bgp_speaker_set_peers, which
- * should therefore be the complete set; true only when bgp_speaker_next_fib_change has told everything.
- * Always true without `restarting`. */
+ * End-of-RIB), or used up its time (120 s), or said that it has just restarted itself? Until then
+ * the owner keeps forwarding entries of its earlier life. Counts from the first
+ * bgp_speaker_set_peers, which should therefore be the complete set; true only when
+ * bgp_speaker_next_fib_change has told everything. Always true without `restarting`. */
 bool bgp_speaker_converged(const struct bgp_speaker *sp);
 /* Stop. restart: close without a NOTIFICATION so that peers keep our routes if they do graceful
  * restart; otherwise Cease/2 with the text. */
@@ -153,7 +157,7 @@ void bgp_speaker_stop(struct bgp_speaker *sp, bool restart, const char *text, in
 
 enum bgp_effect_type {
 	BGP_EFFECT_CONNECT, /* open a TCP connection as peer says, call it `conn` */
-	BGP_EFFECT_CLOSE,   /* close conn: after writing what bgp_speaker_output still has if `linger` */
+	BGP_EFFECT_CLOSE,   /* close conn; linger: after what bgp_speaker_output still has */
 	BGP_EFFECT_WRITE,   /* conn has output */
 	BGP_EFFECT_STATE,   /* peer went from one state to another; text says why */
 	BGP_EFFECT_LOG,	    /* for the log: already limited in rate and cut in length */
@@ -217,9 +221,10 @@ struct bgp_path_info {
 	const struct bgp_peer_config *peer; /* NULL: made here */
 	const struct bgp_attrs *attrs;	    /* borrowed */
 	bool best, multipath, usable, stale;
-	const char *why;		    /* decision step that told it from the best, or why unusable */
+	const char *why;		    /* the step at which it lost, or why unusable */
 };
-/* Walk all paths, ordered by prefix, best first. fn returns false to stop. exact: only this prefix. */
+/* Walk all paths, ordered by prefix, best first. fn returns false to stop. exact: only this prefix.
+ * */
 typedef bool bgp_path_fn(void *arg, const struct bgp_path_info *path);
 void bgp_speaker_each_path(struct bgp_speaker *sp, const struct prefix *exact, bgp_path_fn *fn,
 			   void *arg);

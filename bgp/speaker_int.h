@@ -1,8 +1,9 @@
 /* speaker_int.h - the inside of a speaker, for speaker_*.c
  *
- * READING ORDER  speaker.c (whole, identity, run), speaker_peers.c (configuration), speaker_session.c
- * (a session comes and goes), speaker_routes.c (UPDATEs in, decisions), speaker_output.c (UPDATEs
- * out), speaker_conn.c (sockets), speaker_effect.c (effects, log), speaker_status.c (questions). */
+ * READING ORDER  speaker.c (whole, identity, run), speaker_peers.c (configuration),
+ * speaker_session.c (a session comes and goes), speaker_routes.c (UPDATEs in, decisions),
+ * speaker_output.c (UPDATEs out), speaker_conn.c (sockets), speaker_effect.c (effects, log),
+ * speaker_status.c (questions). */
 #pragma once
 
 #include "bgp/adjout.h"
@@ -28,7 +29,7 @@ struct bgp_peer {
 	struct bgp_member member[BGP_AF_MAX_];
 	int64_t settle_at;	/* no End-of-RIB is to be expected after this */
 	uint32_t end_of_rib;	/* families whose End-of-RIB came in this session */
-	uint32_t gr_families;	/* what the peer said: keeps forwarding in; 0: no graceful restart */
+	uint32_t gr_families;	/* keeps forwarding in, as it said; 0: no graceful restart */
 	uint32_t gr_forwarding; /* and did keep it this time */
 	uint16_t gr_time_s;
 	bool gr_restarting; /* it said R: do not wait for it */
@@ -130,8 +131,8 @@ void bgp_speaker_net_release(struct bgp_speaker *sp, enum bgp_af af, uint32_t ne
 unsigned bgp_speaker_decide(struct bgp_speaker *sp, enum bgp_af af, unsigned budget);
 /* The same for the nets that bgp_speaker_redo asked for. */
 unsigned bgp_speaker_redo_some(struct bgp_speaker *sp, enum bgp_af af, unsigned budget);
-/* Fill c[] with the usable paths of a net (c->tag: their number in it); how many. why, when not NULL,
- * takes a reason for each path of the net. */
+/* Fill c[] with the usable paths of a net (c->tag: their number in it); how many. why, when not
+ * NULL, takes a reason for each path of the net. */
 unsigned bgp_speaker_candidates(struct bgp_speaker *sp, enum bgp_af af, const struct bgp_net *net,
 				enum bgp_reason *why);
 

@@ -93,8 +93,8 @@ static void write_batch(struct out *o, const struct bgp_batch *b)
 		o->len += bgp_pack_end_of_rib(o->af, o->buf + o->len, o->size - o->len);
 }
 
-/* An End-of-RIB says "that was all". While decisions wait, or after our own restart peers have not yet
- * told us what we tell others, it is not. */
+/* An End-of-RIB says "that was all". While decisions wait, or after our own restart peers have not
+ * yet told us what we tell others, it is not. */
 bool bgp_speaker_holds_end_of_rib(const struct bgp_speaker *sp, enum bgp_af af)
 {
 	return sp->rib[af].dirty_count > 0 || !sp->converged;

@@ -1,7 +1,7 @@
 /* speaker_routes.c - UPDATEs into the tables, and from dirty prefixes to best paths
  *
- * SHAPE  An UPDATE only changes paths and makes nets dirty. bgp_speaker_decide takes dirty nets, and
- *        for each: usable paths -> decide -> flags, next hops for the FIB, export per group. */
+ * SHAPE  An UPDATE only changes paths and makes nets dirty. bgp_speaker_decide takes dirty nets,
+ *        and for each: usable paths -> decide -> flags, next hops for the FIB, export per group. */
 #include "bgp/speaker_int.h"
 
 #include <stdio.h>
@@ -35,7 +35,8 @@ static void over_limit(struct bgp_peer *p, enum bgp_af af)
 	data[2] = info->safi;
 	put_u32(data + 3, prefix_limit(p));
 	n = bgp_notification(BGP_ERR_CEASE, BGP_CEASE_MAX_PREFIXES, data, sizeof(data));
-	snprintf(why, sizeof(why), "more than %u %s prefixes: raise the peer's prefix limit, or have it announce less",
+	snprintf(why, sizeof(why),
+		 "more than %u %s prefixes: raise the peer's prefix limit or have it announce less",
 		 prefix_limit(p), info->name);
 	bgp_session_fail(p->session, &n, why, p->sp->now);
 }
@@ -167,7 +168,8 @@ static void want_hops(struct bgp_speaker *sp, enum bgp_af af, uint32_t index,
 	bgp_fib_want(&sp->fib, af, index, hop, n);
 }
 
-/* cand[0..usable) are decided; the first `multi` share the load. True when the choice is another. */
+/* cand[0..usable) are decided; the first `multi` share the load. True when the choice is another.
+ * */
 static bool set_flags(struct bgp_speaker *sp, enum bgp_af af, struct bgp_net *net, unsigned usable,
 		      unsigned multi)
 {
@@ -280,7 +282,8 @@ static struct bgp_rib *rib_of(struct bgp_speaker *sp, const struct prefix *p)
 	return &sp->rib[bgp_af_of((enum ip_family)p->addr.family)];
 }
 
-/* Announce what is new in now[], withdraw what is no longer; other[]: announced for another cause. */
+/* Announce what is new in now[], withdraw what is no longer; other[]: announced for another cause.
+ * */
 static bool tell_difference(struct bgp_speaker *sp, const struct prefix *old, size_t n_old,
 			    const struct prefix *now, size_t n_now, const struct prefix *other,
 			    size_t n_other)

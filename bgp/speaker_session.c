@@ -110,7 +110,8 @@ static struct addr self_addr(const struct bgp_peer *p, enum bgp_af af, const str
 	return af == BGP_AF_IPV4_UNICAST ? p->sp->global.local_v4 : p->sp->global.local_v6;
 }
 
-struct bgp_target bgp_peer_target(const struct bgp_peer *p, enum bgp_af af, const struct addr *local)
+struct bgp_target bgp_peer_target(const struct bgp_peer *p, enum bgp_af af,
+				  const struct addr *local)
 {
 	struct bgp_target t;
 	bool ebgp = bgp_peer_is_ebgp(p);

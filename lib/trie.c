@@ -1,8 +1,8 @@
 /* trie.c - longest-prefix match: prefix -> pointer, both families in one table
  *
- * SHAPE  A binary trie with path compression. Every node stands for a prefix; below child[b] lie the
- *        prefixes inside it whose next bit is b. A node either has a value or is a fork with two
- *        children, so n prefixes make at most 2n - 1 nodes:
+ * SHAPE  A binary trie with path compression. Every node stands for a prefix; below child[b] lie
+ *        the prefixes inside it whose next bit is b. A node either has a value or is a fork with
+ *        two children, so n prefixes make at most 2n - 1 nodes:
  *
  *		10.0.0.0/8 -> A
  *		   `1'-> 10.128.0.0/9   fork, no value
@@ -101,7 +101,8 @@ void trie_done(struct trie *t)
 	trie_init(t);
 }
 
-/* The node that `new` must replace as child of its parent, when the two only share `common` bits. */
+/* The node that `new` must replace as child of its parent, when the two only share `common` bits.
+ * */
 static void node_fork(struct trie_node **at, const struct prefix *p, unsigned common,
 		      struct trie_node *new)
 {

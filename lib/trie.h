@@ -26,13 +26,13 @@ void *trie_add(struct trie *t, const struct prefix *p, void *value);
 void *trie_find(const struct trie *t, const struct prefix *p);
 /* Remove exactly p; its value, or NULL when it is not there. */
 void *trie_del(struct trie *t, const struct prefix *p);
-/* The value of the longest prefix that covers p (p itself included), NULL when none does. match, when
- * not NULL, is set to that prefix. */
+/* The value of the longest prefix that covers p (p itself included), NULL when none does. match,
+ * when not NULL, is set to that prefix. */
 void *trie_lpm(const struct trie *t, const struct prefix *p, struct prefix *match);
 /* The same for the shortest covering prefix. */
 void *trie_top(const struct trie *t, const struct prefix *p, struct prefix *match);
 
-/* Call fn for every prefix inside `under` (NULL: all) in the order of prefix_cmp; fn returns false to
- * stop. The trie must not change meanwhile. False when it was stopped. */
+/* Call fn for every prefix inside `under` (NULL: all) in the order of prefix_cmp; fn returns false
+ * to stop. The trie must not change meanwhile. False when it was stopped. */
 typedef bool trie_fn(void *arg, const struct prefix *p, void *value);
 bool trie_walk(const struct trie *t, const struct prefix *under, trie_fn *fn, void *arg);

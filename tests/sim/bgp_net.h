@@ -1,7 +1,7 @@
 /* bgp_net.h - many BGP speakers and a bad network between them, on virtual time.
  *
- * Connections are pairs of byte queues: what is written arrives later, in pieces cut anywhere, or not
- * at all when the link between two nodes is down. Everything is decided by one random seed. */
+ * Connections are pairs of byte queues: what is written arrives later, in pieces cut anywhere, or
+ * not at all when the link between two nodes is down. Everything is decided by one random seed. */
 #pragma once
 
 #include "bgp/speaker.h"

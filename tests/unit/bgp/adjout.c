@@ -1,5 +1,5 @@
-/* adjout.c - update groups against a plain table per peer: every member ends with what it shall have,
- * is told nothing twice, and hears a withdrawal only of what it was told */
+/* adjout.c - update groups against a plain table per peer: every member ends with what it shall
+ * have, is told nothing twice, and hears a withdrawal only of what it was told */
 #include "bgp/adjout.h"
 
 #include "make.h"
@@ -55,7 +55,8 @@ static void net_release(struct world *w, uint32_t net)
 	unsigned n;
 
 	bgp_net_paths(bgp_rib_net(&w->rib, net), &one, &n);
-	if (n || (bgp_rib_net(&w->rib, net)->flags & BGP_NET_DIRTY) || bgp_adjout_holds(&w->ao, net))
+	if (n || (bgp_rib_net(&w->rib, net)->flags & BGP_NET_DIRTY) ||
+	    bgp_adjout_holds(&w->ao, net))
 		return;
 	bgp_rib_net_free(&w->rib, net);
 }
