@@ -107,6 +107,8 @@ static void queue_del(struct batch *b, uint32_t id)
 			rt->grace_ms = grace;
 		return;
 	}
+	if (have->body.type == ROUTE_UNKNOWN)
+		s.type = (enum route_type)0;
 	route_msg_put_delete(&rt->out, delta_key(&rt->delta, id), &s);
 	b->id[b->n++] = id;
 }
@@ -157,7 +159,16 @@ static void after_del(struct batch *b, uint32_t id, int code)
 		hold_failed(rt, id, code, b->text);
 		return;
 	}
-	rt->counts.removed += code == 0;
+	if (code == 0) {
+		const struct route_value *have = delta_have_of(&rt->delta, id);
+		const struct route_key *key = delta_key(&rt->delta, id);
+
+		rt->counts.removed++;
+		/* Metric 0 of IPv4 means any: without knowing more it may have hit another of ours.
+		 */
+		if (have->body.type == ROUTE_UNKNOWN && !key->metric)
+			rt->resync = true;
+	}
 	delta_seen_id(&rt->delta, id, NULL);
 }
 

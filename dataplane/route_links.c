@@ -6,14 +6,34 @@
  *        one which names the link. */
 #include "dataplane/route_table.h"
 
-/* The kernel has dropped, or may have dropped, what lies under the keys that want v. */
-static void doubt(struct route_table *rt, struct route_value *v)
+/* What the kernel had under a key may be gone, whole or in part. certain: it is. */
+static void doubt_key(struct route_table *rt, uint32_t id, bool certain)
 {
+	const struct route_value *have = delta_have_of(&rt->delta, id);
+	struct route_value *unknown;
+
+	if (!have)
+		return;
+	if (certain || have->body.foreign) {
+		delta_seen_id(&rt->delta, id, NULL);
+		return;
+	}
+	unknown = route_value_unknown(rt, have->body.protocol);
+	delta_seen_id(&rt->delta, id, unknown);
+	route_value_unref(rt, unknown);
+}
+
+/* The same for all keys that want v: a route of one hop goes with its link, one of many lives on
+ * with the others. */
+static void doubt(struct route_table *rt, struct route_value *v, bool link_lost)
+{
+	const struct route_value *before = v->resolved; /* changes on the way; only compared */
+	bool certain = link_lost && before && before->body.n_nh == 1;
 	uint32_t next;
 
 	for (uint32_t id = v->first; id != DELTA_NONE; id = next) {
 		next = delta_next_alike(&rt->delta, id);
-		delta_seen_id(&rt->delta, id, NULL);
+		doubt_key(rt, id, certain && delta_have_of(&rt->delta, id) == before);
 	}
 }
 
@@ -69,7 +89,7 @@ static void doubt_others(struct route_table *rt, const struct link *l, enum delt
 
 		next = delta_next_on(&rt->delta, list, id);
 		if (have && route_value_uses(have, l))
-			delta_seen_id(&rt->delta, id, NULL);
+			doubt_key(rt, id, have->body.n_nh == 1);
 	}
 }
 
@@ -87,7 +107,7 @@ static void revise(struct route_table *rt, const struct link *l, bool lost)
 		struct route_value *v = *it, *before = v->resolved;
 
 		if (lost)
-			doubt(rt, v);
+			doubt(rt, v, true);
 		if (lost || v->waiting || route_value_resolve(rt, v) != before)
 			touch(rt, v);
 	}
@@ -103,7 +123,7 @@ static void revise_source(struct route_table *rt, const struct addr *src)
 	struct value_list list = gather(rt, NULL, src);
 
 	vec_foreach (&list, v)
-		doubt(rt, *v);
+		doubt(rt, *v, false);
 	release(rt, &list);
 }
 
@@ -166,7 +186,6 @@ void route_on_link(void *arg, enum link_event ev, const struct link *l, const st
 		revise(rt, l, true);
 		break;
 	case LINK_ADDR_NEW:
-		revise_source(rt, &addr->addr);
 		/* "Network is unreachable" may be over. */
 		delta_release(&rt->delta, NOTE_FAILED);
 		break;

@@ -141,9 +141,19 @@ static void gone_route(struct route_table *rt, const struct route_msg *r)
 	uint32_t id = delta_find(&rt->delta, &r->key);
 	const struct route_value *have = id == DELTA_NONE ? NULL : delta_have_of(&rt->delta, id);
 
+	struct route_value *rest;
+
 	/* With several routes under one key (append) the other one may be ours. */
-	if (have && (have->body.protocol == r->protocol || have->body.foreign))
+	if (!have || (have->body.protocol != r->protocol && !have->body.foreign))
+		return;
+	if (r->n_nh >= have->body.n_nh) {
 		delta_seen_id(&rt->delta, id, NULL);
+		return;
+	}
+	/* IPv6 tells of one hop that went, and is silent on those that stay. */
+	rest = route_value_unknown(rt, r->protocol);
+	delta_seen_id(&rt->delta, id, rest);
+	route_value_unref(rt, rest);
 }
 
 static void on_event(void *arg, const struct nlmsghdr *h)

@@ -28,6 +28,8 @@ enum route_note {
 	NOTE_FIGHT, /* too many repairs in this second */
 };
 
+enum { ROUTE_UNKNOWN = 255, ROUTE_SCOPE_ANY = 255 }; /* type; RT_SCOPE_NOWHERE */
+
 /* The mark byte of a key. */
 enum {
 	MARK_OURS = 1, /* was ours at some time: replace what is there */
@@ -101,6 +103,9 @@ struct route_table {
 extern const struct delta_type route_delta_type;
 struct route_value *route_value_intern(struct route_table *rt, const struct route_spec *s,
 				       bool foreign, bool unusual);
+/* Stands for "something of this protocol may be there": what is wanted gets written over it, what is
+ * not wanted removed by its key. */
+struct route_value *route_value_unknown(struct route_table *rt, uint8_t protocol);
 void route_value_ref(void *ctx, void *value);
 void route_value_unref(void *ctx, void *value);
 /* The form that the kernel gets; NULL while no hop's link is up. Cached until links change. */

@@ -113,6 +113,15 @@ struct route_value *route_value_intern(struct route_table *rt, const struct rout
 	return lookup_or_add(rt, v);
 }
 
+struct route_value *route_value_unknown(struct route_table *rt, uint8_t protocol)
+{
+	struct route_spec s = { .type = (enum route_type)ROUTE_UNKNOWN,
+				.protocol = protocol,
+				.scope = ROUTE_SCOPE_ANY };
+
+	return route_value_intern(rt, &s, false, false);
+}
+
 static const struct link *link_of(const struct route_table *rt, const struct route_nh *nh)
 {
 	return nh->ifindex ? link_by_index(rt->links, nh->ifindex)

@@ -165,7 +165,11 @@ static void watch(void)
 
 static void count_event(void *arg, const struct nlmsghdr *h)
 {
-	++*(int *)arg;
+	struct route_msg r;
+
+	/* The kernel's own (fe80::/64, some time after a link is up) are not meant. */
+	if (route_msg_parse(h, &r) && r.protocol == ROUTE_PROTO_MARGAY)
+		++*(int *)arg;
 }
 
 static int watched(void)
@@ -613,6 +617,8 @@ static void test_ten_thousand(void **state)
 
 	route_table_ready(fx.rt);
 	for (int pass = 0; pass < 3; pass++) {
+		int heard = 0;
+
 		watch();
 		if (pass == 1)
 			restart(NULL);
@@ -626,8 +632,13 @@ static void test_ten_thousand(void **state)
 				route_forget(fx.rt, ROUTE_CLASS_NOENCAP, 0, &key);
 		}
 		route_table_ready(fx.rt);
-		turn();
-		assert_int_equal(watched(), pass == 1 ? 0 : N);
+		/* In pieces, so that the watcher's buffer holds what it hears. */
+		for (int rc = 1; rc;) {
+			rc = route_apply(fx.rt, fx.now, 1000, NULL);
+			assert_true(rc >= 0);
+			assert_int_equal(nl_read_events(&monitor, 100000, count_event, &heard), 0);
+		}
+		assert_int_equal(heard + watched(), pass == 1 ? 0 : N);
 	}
 	expect("ip route show proto 80", "");
 }
