@@ -119,7 +119,7 @@ static enum ipam_state adopt_count(struct ipam_op *op)
 	}
 	if (held)
 		op->as.at++;
-	return ipam_count(op, &cidr, held, false, adopt_next);
+	return ipam_count_settle(op, &cidr, adopt_next);
 }
 
 static enum ipam_state adopt_bumped(struct ipam_op *op, const struct store_res *in)

@@ -75,7 +75,6 @@ struct ipam_count {
 	bool sure;  /* and that was not from a cache */
 	struct prefix cidr;
 	unsigned n;
-	bool force; /* write even when the count is right already */
 	bool adopt; /* the handle is expected not to exist: tell when it does */
 	ipam_then_fn *then;
 };
@@ -117,7 +116,6 @@ typedef unsigned ipam_pick_fn(struct ipam_op *op, const struct block *b, unsigne
 struct ipam_drop {
 	struct prefix cidr;
 	ipam_pick_fn *pick;
-	bool bump;		   /* write the block even when nothing is to go */
 	unsigned *ords, n;	   /* in the write under way, */
 	struct ipam_addr *addrs;   /* and what they are */
 	struct ipam_texts handles; /* whose counts change */
@@ -227,6 +225,7 @@ struct ipam_op {
 	int64_t block_rev;
 
 	struct ipam_count count;
+	VEC(struct ipam_count) others; /* handles that were at hand before */
 	struct ipam_claim claim;
 	struct ipam_unclaim unclaim;
 	struct ipam_take take;
@@ -281,9 +280,13 @@ enum { COUNT_OK, COUNT_EXISTED };
 void ipam_count_for(struct ipam_op *op, const char *handle_id);
 /* Read it, unless it is known well enough. */
 enum ipam_state ipam_count_read(struct ipam_op *op, bool fresh, ipam_then_fn *then);
-/* Set what it holds in a block; delete it when that leaves nothing. */
-enum ipam_state ipam_count(struct ipam_op *op, const struct prefix *cidr, unsigned n, bool force,
-			   ipam_then_fn *then);
+/* Before a block is written: what it will hold there. Writes even when it says so already. */
+enum ipam_state ipam_count_raise(struct ipam_op *op, const struct prefix *cidr, unsigned n,
+				 ipam_then_fn *then);
+/* After a block, now at hand, was written: what it does hold; it goes when that is nothing. The
+ * block must have been written after the handle was read; else make it unknown first. */
+enum ipam_state ipam_count_settle(struct ipam_op *op, const struct prefix *cidr,
+				  ipam_then_fn *then);
 
 /* claim.c: afterwards the block is at hand. CLAIM_TAKEN: it is somebody else's. */
 enum { CLAIM_OK, CLAIM_TAKEN };
@@ -309,7 +312,7 @@ enum ipam_state ipam_take(struct ipam_op *op, const struct prefix *cidr, bool ow
 /* drop.c: what pick says leaves a block, and the handles' counts follow. DROP_BROKEN: op->err. */
 enum { DROP_OK, DROP_BROKEN };
 enum ipam_state ipam_drop(struct ipam_op *op, const struct prefix *cidr, ipam_pick_fn *pick,
-			  bool bump, ipam_then_fn *then);
+			  ipam_then_fn *then);
 /* What handle_id holds, but for addresses that it held before this operation. */
 unsigned ipam_pick_handle(struct ipam_op *op, const struct block *b, unsigned *ords, bool *unsure);
 

@@ -74,8 +74,13 @@ static void request_done(struct ipam_op *op)
 static void procedures_done(struct ipam_op *op)
 {
 	ipam_slot_clear(op);
-	free(op->count.id);
-	handle_free(op->count.h);
+	if (op->count.id)
+		vec_push(&op->others, op->count);
+	vec_foreach(&op->others, it) {
+		free(it->id);
+		handle_free(it->h);
+	}
+	vec_done(&op->others);
 	free(op->claim.owner);
 	affinity_done(&op->claim.aff);
 	free(op->unclaim.owner);
@@ -185,7 +190,8 @@ enum ipam_state ipam_giveup_err(struct ipam_op *op, enum ipam_fail fail)
 		return IPAM_FAILED;
 	op->on_fail = NULL;
 	op->tries = op->unavailable = 0;
-	op->count.known = false; /* what was being written may be there or not */
+	/* What was being written may be there or not. */
+	op->count.known = false;
 	return on_fail(op, 0);
 }
 

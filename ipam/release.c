@@ -142,7 +142,7 @@ static enum ipam_state block_next(struct ipam_op *op, int ignored)
 	op->tries = 0;
 	if (re->at == re->blocks.n)
 		return released(op);
-	return ipam_drop(op, &re->blocks.p[re->at++], pick_proofs, false, block_dropped);
+	return ipam_drop(op, &re->blocks.p[re->at++], pick_proofs, block_dropped);
 }
 
 static void add_block(struct ipam_op *op, const struct prefix *cidr)
@@ -249,6 +249,20 @@ static enum ipam_state handle_dropped(struct ipam_op *op, int outcome)
 	return handle_next(op, 0);
 }
 
+static enum ipam_state on_empty_deleted(struct ipam_op *op, const struct store_res *in)
+{
+	return ipam_count_read(op, true, handle_next);
+}
+
+static enum ipam_state delete_empty(struct ipam_op *op)
+{
+	struct store_req req = { .verb = STORE_DELETE,
+				 .key = ipamkey_handle(op->handle_id),
+				 .rev = op->count.rev };
+
+	return ipam_ask(op, req, on_empty_deleted);
+}
+
 static enum ipam_state handle_next(struct ipam_op *op, int ignored)
 {
 	struct ipam_count *c = &op->count;
@@ -258,16 +272,13 @@ static enum ipam_state handle_next(struct ipam_op *op, int ignored)
 			return ipam_giveup(op, IPAM_FAIL_BUSY, -EAGAIN,
 					   "handle %s gets addresses as fast as they are released",
 					   op->handle_id);
-		return ipam_drop(op, &c->h->entry[op->re.skip].block, ipam_pick_handle, true,
+		return ipam_drop(op, &c->h->entry[op->re.skip].block, ipam_pick_handle,
 				 handle_dropped);
 	}
 	if (!c->sure)
 		return ipam_count_read(op, true, handle_next);
-	if (c->h && c->h->n_entry == 0) { /* an empty handle: nothing to release, only to delete */
-		static const struct prefix none;
-
-		return ipam_count(op, &none, 0, true, handle_next);
-	}
+	if (c->h && c->h->n_entry == 0) /* an empty handle: nothing to release, only to delete */
+		return delete_empty(op);
 	return released(op);
 }
 

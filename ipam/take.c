@@ -37,9 +37,7 @@ static enum ipam_state leave(struct ipam_op *op, int outcome)
 	t->outcome = outcome;
 	if (!t->counted || outcome == TAKE_BROKEN)
 		return left(op, 0);
-	return ipam_count(op, &t->cidr,
-			  op->block ? block_held_by(op->block, op->handle_id, NULL) : 0, false,
-			  left);
+	return ipam_count_settle(op, &t->cidr, left);
 }
 
 /* Addresses that our handle holds here and that are not among the results yet. */
@@ -100,7 +98,7 @@ static enum ipam_state take_n(struct ipam_op *op, unsigned n)
 	t->n = n;
 	if (!ipam_prefixes_has(&op->as.counted, &t->cidr))
 		vec_push(&op->as.counted, t->cidr);
-	return ipam_count(op, &t->cidr, held + n, t->counted, on_counted);
+	return ipam_count_raise(op, &t->cidr, held + n, on_counted);
 }
 
 static enum ipam_state ip_taken(struct ipam_op *op, const struct block_attr *a)

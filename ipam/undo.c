@@ -14,7 +14,7 @@ static enum ipam_state next_block(struct ipam_op *op, int outcome)
 		vec_clear(&op->addr);
 		return IPAM_FAILED;
 	}
-	return ipam_drop(op, &op->as.counted.p[op->as.at++], ipam_pick_handle, true, next_block);
+	return ipam_drop(op, &op->as.counted.p[op->as.at++], ipam_pick_handle, next_block);
 }
 
 static enum ipam_state undo_failed(struct ipam_op *op, int ignored)

@@ -5,7 +5,8 @@
  * Each scenario has two or three actors, each doing one or two things. A run is a list of choices:
  * who carries out the next request. All lists are run with at most SWITCHES (2 or 3) changes away
  * from an actor that could go on; and those with two changes less again with one fault, at each
- * place: the answer lost with the write done, lost with the write not done, or the actor dead. */
+ * place: the answer lost with the write done, lost with the write not done, the actor dead, or dead
+ * with its write on the way and back for the next thing on its list. */
 #include <stdio.h>
 
 #include "model/wall.h"
@@ -22,7 +23,14 @@ struct scenario {
 	begin_fn *actor[ACTORS_MAX][3]; /* one after the other; NULL ends */
 };
 
-enum fault { NO_FAULT, DONE_LOST, NOT_DONE_LOST, DIES, N_FAULTS };
+enum fault {
+	NO_FAULT,
+	DONE_LOST,
+	NOT_DONE_LOST,
+	DIES,
+	DIES_IN_FLIGHT, /* with a write on its way, which somebody else's turn carries out; comes back */
+	N_FAULTS
+};
 
 struct schedule {
 	unsigned choice[DEPTH_MAX], options[DEPTH_MAX], depth;
@@ -167,6 +175,11 @@ static const struct scenario scenarios[] = {
 	  NULL,
 	  zero_has_one,
 	  { { del0, add0 }, { repair2 } } },
+	{ "ADD, then DEL under one handle", NULL, one_block, { { add0, del0 } } },
+	{ "ADD, then ADD again, beside a repair", NULL, one_block, { { add0, add0 }, { repair2 } } },
+	{ "DEL, then ADD again under one handle", NULL, zero_has_one, { { del0, add0 } } },
+	{ "a block given back, then needed", NULL, zero_has_one, { { handback0, add3 } } },
+	{ "a repair that dies, beside an ADD", NULL, both_have_one, { { repair0, repair0 }, { add2 } } },
 	{ "one address for two", NULL, two_addresses, { { add0 }, { take_first } } },
 	{ "three hosts and two addresses", NULL, two_addresses, { { add0 }, { add1 }, { add2 } } },
 	{ "ADD, take-over and repair at once",
@@ -203,15 +216,17 @@ static bool runnable(struct world *w, struct actor *a)
 static int choose(struct world *w, struct actor *a, struct schedule *s, int last,
 		  unsigned *switches)
 {
-	int option[ACTORS_MAX];
+	int option[ACTORS_MAX + 1];
 	unsigned n = 0, pick;
-	bool can_stay = last >= 0 && runnable(w, &a[last]);
+	bool can_stay = last >= 0 && last < ACTORS_MAX && runnable(w, &a[last]);
 
 	if (can_stay)
 		option[n++] = last;
 	for (int i = 0; i < ACTORS_MAX; i++)
 		if (i != last && (!can_stay || *switches > 0) && runnable(w, &a[i]))
 			option[n++] = i;
+	if (w->delayed.n)
+		option[n++] = ACTORS_MAX; /* the write on its way arrives */
 	if (n == 0)
 		return -1;
 	if (s->n_steps >= DEPTH_MAX)
@@ -219,7 +234,7 @@ static int choose(struct world *w, struct actor *a, struct schedule *s, int last
 	pick = s->n_steps < s->depth ? s->choice[s->n_steps] : 0;
 	s->choice[s->n_steps] = pick;
 	s->options[s->n_steps++] = n;
-	*switches -= can_stay && pick > 0;
+	*switches -= can_stay && pick > 0 && option[pick] != ACTORS_MAX;
 	return option[pick];
 }
 
@@ -230,10 +245,12 @@ static void advance(struct world *w, struct actor *a, struct schedule *s)
 			 : s->fault == DONE_LOST   ? FATE_DONE_LOST
 						   : FATE_LOST;
 
-	if (here && s->fault == DIES) {
+	if (here && s->fault == DIES_IN_FLIGHT)
+		task_send(w, &a->task);
+	if (here && (s->fault == DIES || s->fault == DIES_IN_FLIGHT)) {
 		task_abandon(&a->task);
 		a->running = false;
-		a->dead = true;
+		a->dead = s->fault == DIES;
 		return;
 	}
 	a->running = task_step(w, &a->task, fate, false);
@@ -257,7 +274,10 @@ static void run(const struct scenario *sc, struct schedule *s, uint64_t number)
 	for (int i = 0; i < ACTORS_MAX; i++)
 		a[i].script = sc->actor[i];
 	while ((last = choose(&w, a, s, last, &switches)) >= 0)
-		advance(&w, &a[last], s);
+		if (last == ACTORS_MAX)
+			world_delayed(&w, 0, true);
+		else
+			advance(&w, &a[last], s);
 	world_settle(&w);
 	world_done(&w);
 }

@@ -111,6 +111,19 @@ static void judge_write(void *arg, const char *key, const char *old, const char 
 	}
 }
 
+/* What is told to be there must be found by a DEL: the handle leads to it. */
+static void judge_handle(const struct world *w, const char *id, const struct block *b)
+{
+	CLEANUP(freep) char *key = ipamkey_handle(id);
+	CLEANUP(handle_freep) struct handle *h = NULL;
+	const char *value = mem_value(&w->m, key);
+
+	if (!value || handle_decode(value, strlen(value), &h, NULL) < 0 ||
+	    handle_count(h, &b->cidr) != block_held_by(b, id, NULL))
+		wrong(w, "%s is told of %u addresses, and its handle is %s", id,
+		      block_held_by(b, id, NULL), value ? value : "not there");
+}
+
 /* The host believes that the container has these addresses. */
 static void judge_answer(struct world *w, struct task *t)
 {
@@ -130,6 +143,7 @@ static void judge_answer(struct world *w, struct task *t)
 			wrong(w, "%s is told that it has %s, which is %s's", t->c->handle,
 			      addr_format(&a[i].addr, text),
 			      attr && attr->handle ? attr->handle : "nobody");
+		judge_handle(w, t->c->handle, b);
 	}
 	for (size_t k = 0; k < t->c->addrs.n; k++) {
 		bool found = false;
@@ -482,6 +496,12 @@ bool task_step(struct world *w, struct task *t, enum fate fate, bool read_lost)
 	}
 	task_over(w, t);
 	return false;
+}
+
+void task_send(struct world *w, struct task *t)
+{
+	if (t->state == IPAM_WAIT && t->out.verb != STORE_GET && t->out.verb != STORE_LIST)
+		vec_push(&w->delayed, copy_req(&t->out));
 }
 
 void task_abandon(struct task *t)

@@ -87,6 +87,8 @@ struct task task_repair(struct world *w, unsigned host, bool all_handles);
 /* One step: the request is carried out with this fate, and answered. False when the task is over.
  */
 bool task_step(struct world *w, struct task *t, enum fate fate, bool read_lost);
+/* The request is on its way, nobody waits for the answer: it joins w->delayed, if it is a write. */
+void task_send(struct world *w, struct task *t);
 /* The host dies in the middle. */
 void task_abandon(struct task *t);
 /* To the end, without faults. */
