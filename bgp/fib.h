@@ -36,8 +36,8 @@ enum bgp_fib_step {
 	BGP_FIB_CHANGE,	 /* *out is to be told */
 	BGP_FIB_SETTLED, /* the net left the queue with what was told last */
 };
-/* Take the next entry. *net is its index, BGP_NET_TELL is cleared: it may be free for removal now.
- * */
+/* Take the next entry. *net is its index, BGP_NET_TELL is cleared: it may be free for removal
+ * now. */
 enum bgp_fib_step bgp_fib_next(struct bgp_fib *fib, struct bgp_fib_change *out, enum bgp_af *af,
 			       uint32_t *net);
 void bgp_fib_retell(struct bgp_fib *fib);

@@ -371,8 +371,8 @@ bool bgp_net_best(const struct bgp_net *net, struct bgp_path *out)
 	return false;
 }
 
-/* Is this path, in the eyes of an announcement by src with this id, the one to take the place of?
- * */
+/* Is this path, in the eyes of an announcement by src with this id, the one to take the place
+ * of? */
 static bool path_is(const struct bgp_rib *rib, const struct bgp_path *path,
 		    const struct bgp_source *src, uint32_t id)
 {

@@ -12,8 +12,8 @@
  * A connection is named by an id that the speaker gives (CONNECT effect: its highest bit is set) or
  * the owner gives (bgp_speaker_accept: not 0, and its highest bit is not set); ids are never reused
  * while either side knows them. After a CLOSE without linger the speaker has forgotten the id;
- * after one with linger the owner writes what output still has and then calls bgp_speaker_closed.
- * */
+ * after one with linger the owner writes what output still has and then calls
+ * bgp_speaker_closed. */
 #pragma once
 
 #include "bgp/attr.h"
@@ -97,8 +97,8 @@ void bgp_speaker_set_pools(struct bgp_speaker *sp, const struct bgp_pool *pools,
  * not. The whole set; the difference to the last one is announced and withdrawn. */
 void bgp_speaker_set_blocks(struct bgp_speaker *sp, const struct prefix *blocks, size_t n,
 			    int64_t now_ms);
-/* Other routes made here that may be announced under the export rules (a borrowed address's /32).
- * */
+/* Other routes made here that may be announced under the export rules (a borrowed address's
+ * /32). */
 void bgp_speaker_set_local_routes(struct bgp_speaker *sp, const struct prefix *routes, size_t n,
 				  int64_t now_ms);
 
@@ -223,8 +223,8 @@ struct bgp_path_info {
 	bool best, multipath, usable, stale;
 	const char *why;		    /* the step at which it lost, or why unusable */
 };
-/* Walk all paths, ordered by prefix, best first. fn returns false to stop. exact: only this prefix.
- * */
+/* Walk all paths, ordered by prefix, best first. fn returns false to stop. exact: only this
+ * prefix. */
 typedef bool bgp_path_fn(void *arg, const struct bgp_path_info *path);
 void bgp_speaker_each_path(struct bgp_speaker *sp, const struct prefix *exact, bgp_path_fn *fn,
 			   void *arg);

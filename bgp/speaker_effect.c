@@ -1,8 +1,8 @@
 /* speaker_effect.c - effects waiting for the owner, and log lines that a peer cannot flood
  *
  * Effects other than log lines are bounded by what the owner did since it took the last ones: one
- * for each connection and state. Log lines are limited per peer, and dropped when much is waiting.
- * */
+ * for each connection and state. Log lines are limited per peer, and dropped when much is
+ * waiting. */
 #include "bgp/speaker_int.h"
 
 #include <stdio.h>

@@ -168,8 +168,8 @@ static void want_hops(struct bgp_speaker *sp, enum bgp_af af, uint32_t index,
 	bgp_fib_want(&sp->fib, af, index, hop, n);
 }
 
-/* cand[0..usable) are decided; the first `multi` share the load. True when the choice is another.
- * */
+/* cand[0..usable) are decided; the first `multi` share the load. True when the choice is
+ * another. */
 static bool set_flags(struct bgp_speaker *sp, enum bgp_af af, struct bgp_net *net, unsigned usable,
 		      unsigned multi)
 {
@@ -282,8 +282,8 @@ static struct bgp_rib *rib_of(struct bgp_speaker *sp, const struct prefix *p)
 	return &sp->rib[bgp_af_of((enum ip_family)p->addr.family)];
 }
 
-/* Announce what is new in now[], withdraw what is no longer; other[]: announced for another cause.
- * */
+/* Announce what is new in now[], withdraw what is no longer; other[]: announced for another
+ * cause. */
 static bool tell_difference(struct bgp_speaker *sp, const struct prefix *old, size_t n_old,
 			    const struct prefix *now, size_t n_now, const struct prefix *other,
 			    size_t n_other)

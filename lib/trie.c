@@ -101,8 +101,8 @@ void trie_done(struct trie *t)
 	trie_init(t);
 }
 
-/* The node that `new` must replace as child of its parent, when the two only share `common` bits.
- * */
+/* The node that `new` must replace as child of its parent, when the two only share `common`
+ * bits. */
 static void node_fork(struct trie_node **at, const struct prefix *p, unsigned common,
 		      struct trie_node *new)
 {

@@ -401,8 +401,8 @@ void net_break(struct net *net, unsigned a, unsigned b)
 	}
 }
 
-/* TCP sends again what got lost: a partition delays bytes and the news that the other end is gone.
- * */
+/* TCP sends again what got lost: a partition delays bytes and the news that the other end is
+ * gone. */
 void net_heal(struct net *net)
 {
 	memset(net->cut, 0, sizeof(net->cut));

@@ -1,5 +1,5 @@
-/* speaker.c - whole speakers against each other on a quiet network: configuration, limits, restarts
- * */
+/* speaker.c - whole speakers against each other on a quiet network: configuration, limits,
+ * restarts */
 #include "bgp/speaker.h"
 
 #include "make.h"
