@@ -7,7 +7,6 @@ import struct
 import threading
 
 import pytest
-from conftest import finish, make_lab, new_name
 
 from deploy.lab import ns, wait
 from deploy.lab.lab import LINK
@@ -154,10 +153,11 @@ GARBAGE = [
 ]
 
 
-@pytest.fixture(scope="module")
-def hostile(request):
-    """One node that expects a router, which these tests play; a real one stays beside it."""
-    lab = make_lab(new_name(), nodes=2, tor=False, manifest="""
+@pytest.fixture
+def hostile(labs):
+    """A node that expects a router, which these tests play, and a node beside it. Its own for each test: after an
+    error the speaker keeps the peer out for a while (RFC 4271 8.1.1, DampPeerOscillations)."""
+    lab = labs(nodes=2, tor=False, manifest="""
 apiVersion: projectcalico.org/v3
 kind: IPPool
 metadata: {name: pods}
@@ -169,8 +169,8 @@ metadata: {name: tor}
 spec: {peerIP: 192.168.61.1, asNumber: 65001}
 """)
     lab.join("tor", "192.168.61.1")
-    yield lab
-    finish(request, [lab])
+    wait.until("the nodes are peers", lambda: established(lab.nodes[0], lab.nodes[1].address))
+    return lab
 
 
 def dial(lab):
