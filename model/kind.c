@@ -10,12 +10,16 @@
 #include "model/bgppeer.h"
 #include "model/clusterinfo.h"
 #include "model/felixconfig.h"
+#include "model/hostendpoint.h"
 #include "model/ipamkinds.h"
 #include "model/ippool.h"
 #include "model/ipreservation.h"
+#include "model/networkset.h"
 #include "model/node.h"
 #include "model/object.h"
+#include "model/policy.h"
 #include "model/profile.h"
+#include "model/tier.h"
 #include "model/wep.h"
 
 #define NAMES(...)                \
@@ -119,6 +123,48 @@ static const struct column clusterinfo_columns[] = {
 	{ 0 },
 };
 
+static const struct column policy_columns[] = {
+	NAME_COLUMN,
+	{ "TIER", "spec.tier", "default", NULL, 0 },
+	{ 0 },
+};
+
+static const struct column policy_wide_columns[] = {
+	NAME_COLUMN,
+	{ "TIER", "spec.tier", "default", NULL, 0 },
+	{ "ORDER", "spec.order", "-", NULL, 0 },
+	{ "SELECTOR", "spec.selector", "", NULL, LONG_LIST },
+	{ 0 },
+};
+
+static const struct column networkset_columns[] = {
+	NAME_COLUMN,
+	{ "NETS", "spec.nets", "", NULL, LONG_LIST },
+	{ 0 },
+};
+
+static const struct column hostendpoint_columns[] = {
+	NAME_COLUMN,
+	{ "NODE", "spec.node", "", NULL, 0 },
+	{ 0 },
+};
+
+static const struct column hostendpoint_wide_columns[] = {
+	NAME_COLUMN,
+	{ "NODE", "spec.node", "", NULL, 0 },
+	{ "INTERFACE", "spec.interfaceName", "", NULL, 0 },
+	{ "IPS", "spec.expectedIPs", "", NULL, LONG_LIST },
+	{ "PROFILES", "spec.profiles", "", NULL, 0 },
+	{ 0 },
+};
+
+static const struct column tier_columns[] = {
+	NAME_COLUMN,
+	{ "ORDER", "spec.order", "-", NULL, 0 },
+	{ "DEFAULTACTION", "spec.defaultAction", NULL, NULL, 0 },
+	{ 0 },
+};
+
 static const struct kind kinds[] = {
 	{
 		.name = "BGPConfiguration",
@@ -171,6 +217,38 @@ static const struct kind kinds[] = {
 		.wide = name_only,
 	},
 	{
+		.name = "GlobalNetworkPolicy",
+		.singular = "globalnetworkpolicy",
+		.plural = "globalnetworkpolicies",
+		.aliases = NAMES("gnp", "gnps"),
+		.flags = KIND_POLICY,
+		.spec = &global_policy_fields,
+		.check = policy_check,
+		.fill = policy_fill,
+		.ps = policy_columns,
+		.wide = policy_wide_columns,
+	},
+	{
+		.name = "GlobalNetworkSet",
+		.singular = "globalnetworkset",
+		.plural = "globalnetworksets",
+		.aliases = NAMES("gns"),
+		.spec = &networkset_fields,
+		.check = networkset_check,
+		.ps = name_only,
+		.wide = networkset_columns,
+	},
+	{
+		.name = "HostEndpoint",
+		.singular = "hostendpoint",
+		.plural = "hostendpoints",
+		.aliases = NAMES("hep", "heps"),
+		.spec = &hostendpoint_fields,
+		.check = hostendpoint_check,
+		.ps = hostendpoint_columns,
+		.wide = hostendpoint_wide_columns,
+	},
+	{
 		.name = "IPAMConfiguration",
 		.singular = "ipamconfiguration",
 		.plural = "ipamconfigurations",
@@ -217,6 +295,29 @@ static const struct kind kinds[] = {
 				{ "CIDRS", "spec.reservedCIDRs", "", NULL, LONG_LIST }),
 	},
 	{
+		.name = "NetworkPolicy",
+		.singular = "networkpolicy",
+		.plural = "networkpolicies",
+		.aliases = NAMES("np", "nps"),
+		.flags = KIND_NAMESPACED | KIND_POLICY,
+		.spec = &policy_fields,
+		.check = policy_check,
+		.fill = policy_fill,
+		.ps = policy_columns,
+		.wide = policy_wide_columns,
+	},
+	{
+		.name = "NetworkSet",
+		.singular = "networkset",
+		.plural = "networksets",
+		.aliases = NAMES("netsets"),
+		.flags = KIND_NAMESPACED,
+		.spec = &networkset_fields,
+		.check = networkset_check,
+		.ps = name_only,
+		.wide = networkset_columns,
+	},
+	{
 		.name = "Node",
 		.singular = "node",
 		.plural = "nodes",
@@ -238,6 +339,49 @@ static const struct kind kinds[] = {
 		.check = profile_check,
 		.ps = name_only,
 		.wide = COLUMNS(NAME_COLUMN, { "LABELS", "spec.labelsToApply", "", NULL, 0 }),
+	},
+	{
+		.name = "StagedGlobalNetworkPolicy",
+		.singular = "stagedglobalnetworkpolicy",
+		.plural = "stagedglobalnetworkpolicies",
+		.aliases = NAMES("sgnp"),
+		.flags = KIND_POLICY,
+		.spec = &staged_global_policy_fields,
+		.check = policy_check,
+		.fill = policy_fill,
+		.ps = policy_columns,
+		.wide = policy_wide_columns,
+	},
+	{
+		.name = "StagedKubernetesNetworkPolicy",
+		.singular = "stagedkubernetesnetworkpolicy",
+		.plural = "stagedkubernetesnetworkpolicies",
+		.aliases = NAMES("sknp"),
+		.flags = KIND_NAMESPACED,
+		.spec = &staged_k8s_policy_fields,
+		.ps = name_only,
+		.wide = name_only,
+	},
+	{
+		.name = "StagedNetworkPolicy",
+		.singular = "stagednetworkpolicy",
+		.plural = "stagednetworkpolicies",
+		.aliases = NAMES("snp"),
+		.flags = KIND_NAMESPACED | KIND_POLICY,
+		.spec = &staged_policy_fields,
+		.check = policy_check,
+		.fill = policy_fill,
+		.ps = policy_columns,
+		.wide = policy_wide_columns,
+	},
+	{
+		.name = "Tier",
+		.singular = "tier",
+		.plural = "tiers",
+		.spec = &tier_fields,
+		.check = tier_check,
+		.ps = tier_columns,
+		.wide = tier_columns,
 	},
 	{
 		.name = "WorkloadEndpoint",

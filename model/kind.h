@@ -11,6 +11,7 @@ struct object;
 enum kind_flags {
 	KIND_NAMESPACED = 1,
 	KIND_READ_ONLY = 2, /* people may look at it, and others write it */
+	KIND_POLICY = 4,    /* stored under a name of its own, see model/policy.h */
 };
 
 /* What a column may need beyond its object. */

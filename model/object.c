@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "model/key.h"
+#include "model/policy.h"
 
 enum { ANNOTATIONS_MAX = 256 << 10 }; /* bytes in all, as Kubernetes has it */
 
@@ -62,6 +63,7 @@ void object_done(struct object *o)
 {
 	free(o->ns);
 	free(o->name);
+	free(o->stored);
 	json_decref(o->json);
 	*o = (struct object) { 0 };
 }
@@ -79,6 +81,7 @@ struct object object_copy(const struct object *o)
 
 	copy.ns = xstrdup(o->ns);
 	copy.name = xstrdup(o->name);
+	copy.stored = xstrdup(o->stored);
 	copy.json = json_deep_copy(o->json);
 	return copy;
 }
@@ -114,6 +117,20 @@ static json_t *own_object(json_t *parent, const char *name)
 	return v;
 }
 
+/* Policies are called otherwise than their keys say. */
+static void take_stored_name(struct object *o)
+{
+	char *key_name;
+
+	if (!(o->kind->flags & KIND_POLICY))
+		return;
+	key_name = xstrdup(o->name);
+	policy_from_stored(o->json, &o->name);
+	if (str_eq(key_name, o->name))
+		free(TAKE(key_name));
+	o->stored = key_name;
+}
+
 int object_decode(const char *key, const char *value, int64_t rev, struct object *out,
 		  struct err *e)
 {
@@ -146,6 +163,7 @@ int object_decode(const char *key, const char *value, int64_t rev, struct object
 	*out = (struct object) {
 		.kind = k.kind, .ns = k.ns, .name = k.name, .rev = rev, .json = json
 	};
+	take_stored_name(out);
 	return 0;
 }
 
@@ -423,6 +441,8 @@ void object_keep_identity(struct object *o, const struct object *stored)
 
 	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
 		js_set_str(meta, kept[i], object_meta(stored, kept[i]));
+	free(o->stored);
+	o->stored = xstrdup(stored->stored);
 	status = json_object_get(stored->json, "status");
 	if (status && !json_object_get(o->json, "status"))
 		js_set(o->json, "status", json_deep_copy(status));
@@ -437,12 +457,21 @@ void object_set_namespace(struct object *o, const char *ns)
 
 char *object_key(const struct object *o)
 {
-	return key_resource(o->kind, o->ns, o->name);
+	return key_resource(o->kind, o->ns, o->stored ? o->stored : o->name);
 }
 
 char *object_encode(const struct object *o)
 {
-	return js_dump(o->json);
+	json_t *copy;
+	char *text;
+
+	if (!(o->kind->flags & KIND_POLICY))
+		return js_dump(o->json);
+	copy = json_deep_copy(o->json);
+	policy_to_stored(copy);
+	text = js_dump(copy);
+	json_decref(copy);
+	return text;
 }
 
 json_t *object_spec_json(const struct object *o)

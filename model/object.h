@@ -17,6 +17,7 @@ struct object {
 	const struct kind *kind;
 	char *ns;	  /* owned; NULL for kinds without namespace */
 	char *name;	  /* owned */
+	char *stored;	  /* owned; name that its key has, where it is not this one; NULL: the same */
 	int64_t rev;	  /* at which it was read; from a manifest: its resourceVersion; 0: none */
 	json_t *json;	  /* own reference; metadata has neither resourceVersion nor selfLink */
 	const char *file; /* of a manifest: as given to yml_parse, borrowed; else NULL */
@@ -53,7 +54,7 @@ void object_fill(struct object *o);
  * are missing; and object_fill. */
 void object_fill_new(struct object *o, const uint8_t random[static 16], const char *now);
 /* For an update of `stored` by what a person wrote: uid, creationTimestamp and, unless o has one of
- * its own, status are those of the stored object. */
+ * its own, status are those of the stored object; so is the name in its key. */
 void object_keep_identity(struct object *o, const struct object *stored);
 void object_set_namespace(struct object *o, const char *ns);
 

@@ -2,11 +2,12 @@
 #pragma once
 
 #include "lib/fields.h"
+#include "model/rulespec.h"
 
 struct object;
 
 struct profile {
-	json_t *ingress, *egress; /* lists of rules, as they are; NULL: none */
+	struct rule_specs ingress, egress;
 	struct field_map labels;
 };
 

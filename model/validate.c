@@ -41,6 +41,19 @@ int selector_field_check(const void *text, struct err *e)
 	return 0;
 }
 
+int ns_selector_field_check(const void *text, struct err *e)
+{
+	const char *s = text;
+	struct selector *parsed;
+	bool alone;
+
+	if (!strstr(s, "global(") || selector_parse(s, &parsed, NULL) < 0)
+		return selector_field_check(text, e);
+	alone = parsed->op == SELECTOR_GLOBAL;
+	selector_free(parsed);
+	return alone ? 0 : selector_field_check(text, e);
+}
+
 /* One decimal number at *s up to max, and what ends it: ':' or the end. */
 static bool community_part(const char **s, uint64_t max, bool last)
 {
