@@ -157,7 +157,7 @@ GARBAGE = [
 def hostile(labs):
     """A node that expects a router, which these tests play, and a node beside it. Its own for each test: after an
     error the speaker keeps the peer out for a while (RFC 4271 8.1.1, DampPeerOscillations)."""
-    lab = labs(nodes=2, tor=False, manifest="""
+    lab = labs(nodes=2, tor=False, start=False, manifest="""
 apiVersion: projectcalico.org/v3
 kind: IPPool
 metadata: {name: pods}
@@ -168,6 +168,8 @@ kind: BGPPeer
 metadata: {name: tor}
 spec: {peerIP: 192.168.61.1, asNumber: 65001}
 """)
+    for node in lab.nodes:
+        node.start(wait_ready=False)  # ready is later: the router is not there
     lab.join("tor", "192.168.61.1")
     wait.until("the nodes are peers", lambda: established(lab.nodes[0], lab.nodes[1].address))
     return lab
