@@ -1,7 +1,7 @@
 /* health.c - GET /liveness and /readiness
  * WHY    Liveness answers from the loop itself, so a loop that hangs does not answer at all. Readiness
  *        is what pods need: a datastore to get addresses from, routes in the kernel, sessions. After
- *        Calico, one session that is up is enough once all were up or 30 s have passed. */
+ *        Calico, one session that is up is enough once all were up or 15 s have passed. */
 #include "agent/health.h"
 
 #include <assert.h>
@@ -23,7 +23,7 @@
 
 enum {
 	RETRY_S = 5,
-	SETTLE_S = 30, /* after the start every session is expected to come up */
+	SETTLE_S = 15, /* after the start every session is expected to come up */
 	BODY_MAX = 0,  /* of a request */
 	HEADERS_MAX = 8192,
 };
