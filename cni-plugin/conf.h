@@ -24,7 +24,7 @@ struct conf {
 	const char *version; /* cniVersion, one of ours once conf_parse has returned 0 */
 	const char *name, *type;
 	const char *agent_socket, *state_dir;
-	const char *ipam_type; /* "margay-ipam" unless told otherwise */
+	const char *ipam_type; /* "margay-ipam" where absent; for ADD the agent insists on it */
 	bool delegated;	       /* addresses come from another IPAM plugin */
 	unsigned mtu, queues;  /* 0: not given */
 	bool ip_forward;       /* container_settings.allow_ip_forwarding */
