@@ -42,6 +42,7 @@ struct owner {
 	struct event *timer;
 	bool claimed, told;
 	bool asked, dead;
+	int beat_ms, wait_ms, retry_ms;
 	char waiting[400];
 };
 
@@ -123,7 +124,7 @@ static void is_ours(struct owner *o)
 {
 	o->waiting[0] = '\0';
 	o->claimed = true;
-	arm(o, OWNER_BEAT_MS);
+	arm(o, o->beat_ms);
 	if (o->told)
 		return;
 	o->told = true;
@@ -147,7 +148,7 @@ static void on_written(void *arg, struct store_res *res)
 		read_record(o);
 		break;
 	case STORE_UNAVAILABLE:
-		arm(o, RETRY_MS);
+		arm(o, o->retry_ms);
 		break;
 	case STORE_ERROR:
 		/* A store that cannot hold the key (Kubernetes names its nodes itself). */
@@ -183,20 +184,20 @@ static void wait_for_other(struct owner *o, const struct owner_record *other, in
 
 	if (!o->give_up_at || strcmp(o->other.instance, other->instance) != 0) {
 		o->other = *other;
-		o->give_up_at = now + OWNER_WAIT_MS;
+		o->give_up_at = now + o->wait_ms;
 		snprintf(o->waiting, sizeof(o->waiting),
 			 "node %s belonged to an agent on %s; waiting up to %d s to see whether it "
 			 "still runs",
-			 o->agent->cfg->node, other->host, OWNER_WAIT_MS / 1000);
+			 o->agent->cfg->node, other->host, o->wait_ms / 1000);
 		log_warn("owner", "this node's name belongs to another agent; looking whether it runs",
 			 "node=%s other_host=%s wait_ms=%d", o->agent->cfg->node, other->host,
-			 OWNER_WAIT_MS);
+			 o->wait_ms);
 	} else if (other->beat != o->other.beat) {
 		refuse(o, other);
 		return;
 	}
 	if (now < o->give_up_at) {
-		arm(o, RETRY_MS);
+		arm(o, o->retry_ms);
 		return;
 	}
 	log_info("owner", "the other agent does not run any more; taking over", "node=%s",
@@ -231,7 +232,7 @@ static void on_read(void *arg, struct store_res *res)
 		claim(o, &r, 0);
 	} else if (res->status == STORE_UNAVAILABLE) {
 		str_copy(o->waiting, sizeof(o->waiting), res->msg);
-		arm(o, RETRY_MS);
+		arm(o, o->retry_ms);
 	} else {
 		is_ours(o);
 	}
@@ -288,6 +289,9 @@ struct owner *owner_new(struct agent *a, owner_ours_fn *ours, void *arg, struct 
 	o->ours = ours;
 	o->arg = arg;
 	o->key = xasprintf("/margay/v1/agents/%s", a->cfg->node);
+	o->beat_ms = OWNER_BEAT_MS;
+	o->wait_ms = OWNER_WAIT_MS;
+	o->retry_ms = RETRY_MS;
 	o->timer = evtimer_new(a->base, on_timer, o);
 	assert(o->timer);
 	str_copy(o->waiting, sizeof(o->waiting), "the datastore has not answered yet");
@@ -299,6 +303,13 @@ struct owner *owner_new(struct agent *a, owner_ours_fn *ours, void *arg, struct 
 	o->me.pid = getpid();
 	read_record(o);
 	return o;
+}
+
+void owner_set_times(struct owner *o, int beat_ms, int wait_ms)
+{
+	o->beat_ms = beat_ms;
+	o->wait_ms = wait_ms;
+	o->retry_ms = beat_ms;
 }
 
 static void on_released(void *arg, struct store_res *res)

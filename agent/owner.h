@@ -25,6 +25,8 @@ enum {
 /* ours: called once when this agent may act. A foreign owner stops the agent (a->stop). */
 typedef void owner_ours_fn(void *arg);
 struct owner *owner_new(struct agent *a, owner_ours_fn *ours, void *arg, struct err *e);
+/* Other times, for tests. */
+void owner_set_times(struct owner *o, int beat_ms, int wait_ms);
 /* release: leave the record with the mark that the owner has ended, so that anybody may take over. Runs
  * the loop for a moment: the last part to be freed before the datastore. */
 void owner_free(struct owner *o, bool release);
