@@ -2,8 +2,8 @@
  *
  *	bgp_codec [routes]		1 000 000 unless told otherwise
  *
- * Each line is one kind of load: what a peer sends is made first, then only the work is timed. A
- *route is counted when its prefix is in hand and its attributes are interned. */
+ * Each line is one kind of load: what a peer sends is made first, then only the work is timed. A route
+ * is counted when its prefix is in hand and its attributes are interned. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

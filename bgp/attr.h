@@ -1,7 +1,7 @@
 /* attr.h - path attributes: decoded once, immutable, interned.
  *
- * SHAPE  A struct bgp_attrs is one allocation: fixed fields that the decision process and the
- * export look at, then the variable parts as bytes. Two routes with the same attributes share one
+ * SHAPE  A struct bgp_attrs is one allocation: fixed fields that the decision process and the export
+ *        look at, then the variable parts as bytes. Two routes with the same attributes share one
  *        (hash-consed in a struct bgp_attr_table), so comparing is comparing pointers.
  *        AS_PATH is kept in its wire form with 4-octet AS numbers (AS4_PATH already merged).
  * SPEC   RFC 4271 5, 4360, 4456, 4760, 6793, 7606, 8092 */

@@ -1,9 +1,10 @@
 /* attr_rows.c - the table of path attributes, with a function to read and to write each value
  *
  * SHAPE  decode sees a value of a valid length and says in words what is wrong with it; encode
- * writes the value only. An attribute that is a list kept as it came has neither: its part says it
- * all. SPEC   RFC 4271 5, 6.3; 4456 8; 4760 3, 4; 6793; 7606 7; 7607; 8092; 8950; 9774 TESTS
- * tests/unit/bgp/update.c */
+ *        writes the value only. An attribute that is a list kept as it came has neither: its part
+ *        says it all.
+ * SPEC   RFC 4271 5, 6.3; 4456 8; 4760 3, 4; 6793; 7606 7; 7607; 8092; 8950; 9774
+ * TESTS  tests/unit/bgp/update.c */
 #include "bgp/attr_rows.h"
 
 #include <string.h>

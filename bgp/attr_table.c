@@ -3,8 +3,9 @@
  * WHY    A full table has far fewer attribute sets than routes. Sharing them makes a route small,
  *        equality a pointer compare, and packing by attributes a matter of lists.
  * SHAPE  Chained hash. It grows by moving a few buckets of the old array with each insertion, so
- * that no single UPDATE pays for a million moves. COST   intern: one pass over the value to hash,
- * one comparison, no allocation when it is known. TESTS  tests/unit/bgp/attr_table.c */
+ *        that no single UPDATE pays for a million moves.
+ * COST   intern: one pass over the value, one comparison, no allocation when it is known.
+ * TESTS  tests/unit/bgp/attr_table.c */
 #include "bgp/attr_table.h"
 
 #include <assert.h>

@@ -1,11 +1,12 @@
 /* attr_wire.c - path attributes from and to the bytes of an UPDATE
  *
- * SHAPE  bgp_attrs_decode walks the attributes once. What is common (flags, length, repetition, who
- * may send it) is checked from the row; row->decode sees only a value of a valid length and says in
- *        words what is wrong with it. Each error becomes a finding; the hardest one is the verdict.
- *        Nothing is allocated: parts borrow from the message, or from the table's scratch space
- * when they had to be rewritten. ERRORS RFC 7606: per row; treat-as-withdraw where that says
- * nothing else. SPEC   RFC 4271 5, 6.3; 4456 8; 4760 3; 6793 4.2.3, 6; 7606 3, 4, 7; 7607; 8092 */
+ * SHAPE  bgp_attrs_decode walks the attributes once. What is common (flags, length, repetition,
+ *        who may send it) is checked from the row; row->decode sees only a value of a valid length.
+ *        Each error becomes a finding; the hardest one is the verdict. Nothing is allocated: parts
+ *        borrow from the message, or from the table's scratch space when they had to be rewritten.
+ * ERRORS RFC 7606: per row; treat-as-withdraw where that says nothing else.
+ * SPEC   RFC 4271 5, 6.3; 4456 8; 4760 3; 6793 4.2.3, 6; 7606 3, 4, 7; 7607; 8092
+ * TESTS  tests/unit/bgp/update.c */
 #include "bgp/attr_wire.h"
 
 #include <stdio.h>

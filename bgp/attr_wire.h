@@ -1,9 +1,9 @@
 /* attr_wire.h - path attributes from and to the bytes of an UPDATE.
  *
- * Attributes are rows of a table in attr_rows.c: type, name, the flags they must have, their
- * length, what an error in them leads to (RFC 7606 7), and functions to read and to write the
- * value. Adding one is a row, those functions, its vectors in tests/unit/bgp/update.c. SPEC   RFC
- * 4271 4.3, 5, 6.3; 4456 8; 4760 3, 4; 6793; 7606; 7607; 8092; 8950 */
+ * Attributes are rows of a table in attr_rows.c: type, name, the flags they must have, their length,
+ * what an error in them leads to (RFC 7606 7), and functions to read and to write the value. Adding
+ * one is a row, those functions, its vectors in tests/unit/bgp/update.c.
+ * SPEC   RFC 4271 4.3, 5, 6.3; 4456 8; 4760 3, 4; 6793; 7606; 7607; 8092; 8950 */
 #pragma once
 
 #include "bgp/attr.h"

@@ -1,10 +1,10 @@
 /* cap.c - capabilities, as rows of a table
  *
  * SHAPE  decode reads one value into struct bgp_caps; encode writes whole capabilities out of it,
- * none when the side cannot do it. A code that is not in the table is noted and passed over. To add
- * one: a row, its two functions, a field in struct bgp_caps, vectors in tests/unit/bgp/open.c; what
- * follows from both sides having it goes into bgp_negotiate. SPEC   RFC 5492; 2918; 4724 3; 4760 8;
- * 6793; 8538 */
+ *        none when the side cannot do it. A code that is not in the table is noted and passed over.
+ *        To add one: a row, its two functions, a field in struct bgp_caps, vectors in
+ *        tests/unit/bgp/open.c; what follows from both sides having it goes into bgp_negotiate.
+ * SPEC   RFC 5492; 2918; 4724 3; 4760 8; 6793; 8538 */
 #include "bgp/cap.h"
 
 #include <string.h>

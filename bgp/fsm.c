@@ -2,25 +2,22 @@
  *
  * A row that is not written is { BGP_DO_PROTOCOL_ERROR, BGP_STATE_IDLE }: the zero of both enums.
  * tests/unit/bgp/fsm.c walks every pair and keeps docs/fsm.dot true.
- *
- * DIFFERS: RFC 4271 goes from Connect, and from Active, to Idle when TCP fails. Here it waits in
- *Active, so that the peer's own connection is taken meanwhile. Every daemon in use does so.
- * DIFFERS: RFC 4271 answers a NOTIFICATION in OpenSent with one of its own. Here it is not
- *answered: 6.4 forbids it for errors in one, and the peer has closed already. DIFFERS: RFC
- *4271 8.2.2 has header errors in Established among the FSM errors, against its own 6.1. Here they
- *go out as what they are. SPEC   RFC 4271 8.2.2; 6608; 9687 */
+ * SPEC   RFC 4271 8.2.2; 6608; 9687 */
+
+/* DIFFERS: RFC 4271 8.2.2 goes from Connect, and from Active, to Idle when TCP fails. Here it waits in
+ * Active, so that the peer's own connection is taken meanwhile. Every daemon in use does so. */
+/* DIFFERS: RFC 4271 8.2.2 answers a NOTIFICATION in OpenSent with one of its own. Here it is not
+ * answered: 6.4 forbids it for errors in one, and the peer has closed already. */
+/* DIFFERS: RFC 4271 8.2.2 has header errors in Established among the FSM errors, against its own 6.1.
+ * Here they go out as what they are. */
 #include "bgp/fsm.h"
 
 #include "bgp/notify.h"
 
-#define STAY(state, act)                        \
-	{                                       \
-		BGP_DO_##act, BGP_STATE_##state \
-	}
-#define TO(state, act)                          \
-	{                                       \
-		BGP_DO_##act, BGP_STATE_##state \
-	}
+/* clang-format off */
+#define STAY(state, act) { BGP_DO_##act, BGP_STATE_##state }
+#define TO(state, act)	 { BGP_DO_##act, BGP_STATE_##state }
+/* clang-format on */
 
 static const struct bgp_fsm_row fsm[BGP_STATE_MAX_][BGP_EVENT_MAX_] = {
 	[BGP_STATE_IDLE] = {

@@ -1,8 +1,9 @@
 /* fsm.h - the state machine of one connection, as a table.
  *
- * SHAPE  (state, event) -> action and next state. session.c carries the actions out. What RFC 4271
- *        offers as an option and this speaker does not (DelayOpen, unconfigured peers) has no
- * event. SPEC   RFC 4271 8; 2918; 6608; 9687 */
+ * SHAPE  (state, event) -> action and next state. session_step.c carries the actions out. What RFC
+ *        4271 offers as an option and this speaker does not (DelayOpen, unconfigured peers) has no
+ *        event.
+ * SPEC   RFC 4271 8; 2918; 6608; 9687 */
 #pragma once
 
 #include "bgp/types.h"

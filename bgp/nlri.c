@@ -1,7 +1,8 @@
 /* nlri.c - the prefixes of an UPDATE, read in place and written
  *
- * COST   check: one byte looked at per prefix; next: one copy of at most 16 bytes, no loop for
- * IPv4. SPEC   RFC 4271 4.3; 4760 5; 7606 5.3; 7911 3 */
+ * COST   check: one byte looked at per prefix; next: one copy of at most 16 bytes.
+ * SPEC   RFC 4271 4.3; 4760 5; 7606 5.3; 7911 3
+ * TESTS  tests/unit/bgp/pack.c, update.c */
 #include "bgp/nlri.h"
 
 #include <string.h>

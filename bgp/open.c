@@ -2,8 +2,9 @@
  *
  * WIRE   [version: 1] [AS: 2] [hold: 2] [id: 4] [length: 1] parameters
  *        or, RFC 9072:  ... [length: 1, not 0] [255: 1] [length: 2] parameters
- *        a parameter is [type: 1] [length: 1, in the second form 2] [value]; type 2 holds
- * capabilities SPEC   RFC 4271 4.2, 6.2; 5492; 6286; 6793; 7607; 9072 */
+ *        a parameter is [type: 1] [length: 1, in the second form 2] [value]; type 2 is capabilities
+ * SPEC   RFC 4271 4.2, 6.2; 5492; 6286; 6793; 7607; 9072
+ * TESTS  tests/unit/bgp/open.c */
 #include "bgp/open.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* open.h - OPEN messages, capabilities, and what two OPENs agree on.
  *
- * Capabilities are rows of a table in cap.c (code, name, decode, encode); the values that they
- * carry are fields of struct bgp_caps. Adding one is a row, a field, its test vectors. SPEC   RFC
- * 4271 4.2, 6.2; 2918; 4760 8; 5492; 6286; 6793; 7607; 9072 */
+ * Capabilities are rows of a table in cap.c (code, name, decode, encode); the values that they carry
+ * are fields of struct bgp_caps. Adding one is a row, a field, its test vectors.
+ * SPEC   RFC 4271 4.2, 6.2; 2918; 4724 3; 4760 8; 5492; 6286; 6793; 7607; 9072 */
 #pragma once
 
 #include "bgp/limits.h"

@@ -8,7 +8,9 @@
  *        withdraw header | len | prefixes ... | 0           or MP_UNREACH_NLRI { prefixes ... }
  *
  *        MP attributes come first (RFC 7606 5.1), so the block is appended at the end; room for it
- * is kept free. SPEC   RFC 4271 4.3; 2545; 4724 2; 4760; 7606 5.1; 8950 */
+ *        is kept free.
+ * SPEC   RFC 4271 4.3; 2545; 4724 2; 4760; 7606 5.1; 8950
+ * TESTS  tests/unit/bgp/pack.c */
 #include <assert.h>
 #include <string.h>
 

@@ -1,8 +1,9 @@
 /* session.c - a BGP session: its life, its connections' coming and going, its timers
  *
  * SHAPE  Each input finds the connection that it is about, makes an event of itself for
- * session_step.c and lets bgp_session_settle report what has become of the session. SPEC   RFC 4271
- * 8, 10 TESTS  tests/unit/bgp/session.c */
+ *        session_step.c and lets bgp_session_settle report what has become of the session.
+ * SPEC   RFC 4271 8, 10
+ * TESTS  tests/unit/bgp/session.c */
 #include "bgp/session.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* session_impl.h - what session.c (life, timers), session_step.c (states,
- * collision) and session_io.c (bytes) share. */
+/* session_impl.h - what session.c (life, timers), session_step.c (states, collision) and session_io.c
+ * (bytes) share. */
 #pragma once
 
 #include "bgp/fsm.h"

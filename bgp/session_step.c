@@ -1,13 +1,13 @@
 /* session_step.c - one step of one connection, and what follows from it for the session
  *
- * SHAPE  bgp_session_event takes the row of fsm.c for (state, event), sets the next state and
- * carries the action out. What follows for the session as a whole (dial again, wait, or stay away
- * from a connection that the peer has made) is decided in one place: bgp_session_after_end. WAITING
- * after TCP failed: retry_ms, doubling to 16 times that. After an error (NOTIFICATION either way
- *        that will come again): Idle for 1 s, doubling to 32 s; forgotten after 5 min Established.
- *        In Idle the peer's connections are refused, elsewhere they are welcome.
- * SPEC   RFC 4271 6.8, 8.2.2, 10; 4486; 4724 4.2, 5; 5492 4; 6286 2.3; 6608; 9687
- * TESTS  tests/unit/bgp/session.c, session_pair.c */
+ * SHAPE   bgp_session_event takes the row of fsm.c for (state, event), sets the next state and
+ *         carries the action out. What follows for the session as a whole (dial again, wait, or stay
+ *         away from a connection that the peer has made) is decided in bgp_session_after_end.
+ * WAITING after TCP failed: retry_ms, doubling to 16 times that. After an error (NOTIFICATION either
+ *         way that will come again): Idle for 1 s, doubling to 32 s; forgotten after 5 min
+ *         Established. In Idle the peer's connections are refused, elsewhere they are welcome.
+ * SPEC    RFC 4271 6.8, 8.2.2, 10; 4486; 4724 4.2, 5; 5492 4; 6286 2.3; 6608; 9687
+ * TESTS   tests/unit/bgp/session.c, session_pair.c */
 #include <stdio.h>
 #include <string.h>
 
@@ -91,13 +91,6 @@ static void arm_keepalive(struct bgp_session *s, struct bgp_conn *c, int64_t now
 {
 	c->keepalive_at =
 		c->neg.keepalive_s ? now_ms + jitter(s, c->neg.keepalive_s * 1000) : INT64_MAX;
-}
-
-static void remember_error(struct bgp_session *s, const char *text, int64_t now_ms)
-{
-	snprintf(s->info.last_error, sizeof(s->info.last_error), "%s", text);
-	s->info.last_error_ms = now_ms;
-	snprintf(s->why, sizeof(s->why), "%s", text);
 }
 
 /* ---- dialling and waiting ---- */
@@ -194,6 +187,15 @@ static void down_text(struct bgp_down *down, enum bgp_state from, const char *wh
 	}
 }
 
+/* What a person should read as the last error: not that the peer, after a NOTIFICATION, has not
+ * taken the next connection; that is what peers do, and it says less. */
+static bool says_less(const struct bgp_session *s, const struct bgp_down *down, enum bgp_state from,
+		      int64_t now_ms)
+{
+	return down->kind == BGP_DOWN_TCP && from < BGP_STATE_ESTABLISHED && s->errors &&
+	       s->info.last_error[0] && now_ms - s->info.last_error_ms < ERRORS_FORGOTTEN_MS;
+}
+
 static void tell_end(struct bgp_session *s, const struct bgp_down *down, enum bgp_state from,
 		     int64_t now_ms)
 {
@@ -201,10 +203,11 @@ static void tell_end(struct bgp_session *s, const struct bgp_down *down, enum bg
 	bool routine = collision || down->kind == BGP_DOWN_STOPPED ||
 		       (down->kind == BGP_DOWN_TCP && from < BGP_STATE_ESTABLISHED);
 
-	if (!collision && down->kind != BGP_DOWN_STOPPED)
-		remember_error(s, down->text, now_ms);
-	else
-		snprintf(s->why, sizeof(s->why), "%s", down->text);
+	snprintf(s->why, sizeof(s->why), "%s", down->text);
+	if (!collision && down->kind != BGP_DOWN_STOPPED && !says_less(s, down, from, now_ms)) {
+		snprintf(s->info.last_error, sizeof(s->info.last_error), "%s", down->text);
+		s->info.last_error_ms = now_ms;
+	}
 	bgp_session_log(s, routine ? BGP_LEVEL_DEBUG : BGP_LEVEL_WARN, "%s", down->text);
 	if (from != BGP_STATE_ESTABLISHED)
 		return;

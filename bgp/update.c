@@ -3,11 +3,12 @@
  * WIRE   [withdrawn length: 2] [withdrawn] [attributes length: 2] [attributes] [NLRI]
  * SHAPE  frame -> attributes (from the raw cache, or attr_wire.c) -> every prefix field walked ->
  *        verdict -> ranges and interned attributes.
- *        The raw cache: UPDATEs in a row mostly carry the same attributes, and comparing their
- * bytes is ten times cheaper than reading them. The key is everything but prefixes. COST   with a
- * cache hit: one pass over the attribute headers, one memcmp, one byte per prefix. ERRORS
- * BGP_SESSION_RESET only where prefixes cannot be found or trusted (RFC 7606 3, 5). SPEC   RFC
- * 4271 4.3, 6.3; 4724 2; 4760; 7606 */
+ *        The raw cache: UPDATEs in a row mostly carry the same attributes, and comparing their bytes
+ *        is several times cheaper than reading them. The key is everything but prefixes.
+ * COST   with a cache hit: one pass over the attribute headers, one memcmp, one byte per prefix.
+ * ERRORS BGP_SESSION_RESET only where prefixes cannot be found or trusted (RFC 7606 3, 5).
+ * SPEC   RFC 4271 4.3, 6.3; 4724 2; 4760; 7606
+ * TESTS  tests/unit/bgp/update.c */
 #include "bgp/update.h"
 
 #include <string.h>

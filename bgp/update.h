@@ -4,15 +4,20 @@
  *		bgp_update_decode(table, wire, body, len, &u);
  *		switch (u.verdict) ...
  *		bgp_update_done(table, &u);
+ *
  *	The session does this and hands `const struct bgp_update *` to its handler, which first
  *	withdraws every prefix of withdrawn[], then announces announced[i] with attrs[i]. Under
  *	BGP_TREAT_AS_WITHDRAW all prefixes are in withdrawn[] and there is no announced one, so a
  *	handler need not know the verdict to do the right thing.
  *
  * PACK		struct bgp_attr_block block;
- *		bgp_attr_block_init(&block, wire, af, attrs)	once per update group and attribute
- *set bgp_attr_block_set_next_hop(&block, &mine)	per peer, cheap bgp_pack_announce(&p, wire,
- *&block, buf, size); while (more && bgp_pack_add(&p, &prefix, path_id)) ... len = bgp_pack_end(&p);
+ *		bgp_attr_block_init(&block, wire, af, attrs)	once per group and attribute set
+ *		bgp_attr_block_set_next_hop(&block, &mine, 0)	per peer, cheap
+ *
+ *		bgp_pack_announce(&p, wire, &block, buf, size);
+ *		while (more && bgp_pack_add(&p, &prefix, path_id)) ...
+ *		len = bgp_pack_end(&p);
+ *
  *	makes one message; what did not fit goes into the next.
  *
  * SPEC   RFC 4271 4.3, 5, 6.3, 9; 2545; 4456; 4724 2; 4760; 6793; 7606; 7911 */

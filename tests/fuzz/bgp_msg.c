@@ -1,8 +1,6 @@
-/* bgp_msg.c - any bytes as BGP messages: a value or an error; what was read is written and read the
- * same
+/* bgp_msg.c - any bytes as BGP messages: a value or an error; what was read is written and read again
  *
- * The first byte chooses the rules of the session, the second one the type; the rest is the body.
- */
+ * The first byte chooses the rules of the session, the second one the type; the rest is the body. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,9 +1,8 @@
 /* talk.c - conversations with a speaker, read from files of one sentence a line
  *
  * WHY    A protocol bug arrives as a ten-line file that a person can write from a packet capture.
- * SHAPE  Every *.talk file beside this one is a test of its own, on virtual time. See README.md
- * here for the words. After each line the speaker has done all that it can do without time passing.
- */
+ * SHAPE  Every *.talk file beside this one is a test of its own, on virtual time. See README.md here
+ *        for the words. After each line the speaker has done all it can without time passing. */
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdio.h>

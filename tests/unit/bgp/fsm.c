@@ -6,20 +6,23 @@
 #include "lib/str.h"
 #include "tests/unit/bgp/wire.h"
 
-/* One line per state, one word per event in the order of enum bgp_event: the next state's letter (I
- * C A S K E; K is OpenConfirm) and what is done: .  nothing    d dial      l listen    r redial   w
- * wait      o send OPEN   c confirm u  up         h hold      U update    R refresh  k KEEPALIVE n
- * notify      x close F  FSM error */
+/* clang-format off */
+/* One line per state, one word per event in the order of enum bgp_event: the next state's letter (I C A
+ * S K E; K is OpenConfirm) and what is done:
+ *   .  nothing    d dial      l listen    r redial   w wait      o send OPEN   c confirm
+ *   u  up         h hold      U update    R refresh  k KEEPALIVE n notify      x close
+ *   F  FSM error */
 static const char *const expected[BGP_STATE_MAX_] = {
-	/*                        start passv stop  retry hold  kadue tcpup tcpdn OPEN  hdrer opner
-	 *                        colli nverr notif KEEP  UPD   upder shold REFR */
-	[BGP_STATE_IDLE] = "Cd Al I. I. I. I. Ix I. I. I. I. I. I. I. I. I. I. I. I.",
-	[BGP_STATE_CONNECT] = "C. C. Ix Cr Ix Ix So Aw Ix Ix Ix Ax Ix Ix Ix Ix Ix Ix Ix",
-	[BGP_STATE_ACTIVE] = "A. A. Ix Cd Ix Ix So Aw Ix Ix Ix A. Ix Ix Ix Ix Ix Ix Ix",
-	[BGP_STATE_OPENSENT] = "S. S. In IF In IF S. Aw Kc In In In Ix Ix IF IF IF In IF",
-	[BGP_STATE_OPENCONFIRM] = "K. K. In IF In Kk K. Ix IF In In In Ix Ix Eu IF IF In IF",
-	[BGP_STATE_ESTABLISHED] = "E. E. In IF In Ek E. Ix IF In IF In Ix Ix Eh EU In In ER",
+	/* start, passive, stop, retry, hold, keepalive due, TCP up, TCP down, OPEN, header, OPEN
+	 * error, collision, version, NOTIFICATION, KEEPALIVE, UPDATE, its error, send hold, refresh */
+	[BGP_STATE_IDLE] =	   "Cd Al I. I. I. I. Ix I. I. I. I. I. I. I. I. I. I. I. I.",
+	[BGP_STATE_CONNECT] =	   "C. C. Ix Cr Ix Ix So Aw Ix Ix Ix Ax Ix Ix Ix Ix Ix Ix Ix",
+	[BGP_STATE_ACTIVE] =	   "A. A. Ix Cd Ix Ix So Aw Ix Ix Ix A. Ix Ix Ix Ix Ix Ix Ix",
+	[BGP_STATE_OPENSENT] =	   "S. S. In IF In IF S. Aw Kc In In In Ix Ix IF IF IF In IF",
+	[BGP_STATE_OPENCONFIRM] =  "K. K. In IF In Kk K. Ix IF In In In Ix Ix Eu IF IF In IF",
+	[BGP_STATE_ESTABLISHED] =  "E. E. In IF In Ek E. Ix IF In IF In Ix Ix Eh EU In In ER",
 };
+/* clang-format on */
 
 static char letter(enum bgp_state state)
 {

@@ -326,6 +326,29 @@ static void errors_lead_to_waiting(void **state)
 	world_done(&w);
 }
 
+/* After a NOTIFICATION the peer may be short with us for a while: the reason stays in view. */
+static void last_error_says_most(void **state)
+{
+	struct bgp_session_config cfg = world_config();
+	struct bytes wrong = peer_open(65009, 2, 90, false);
+	struct world w;
+	uint64_t conn;
+
+	cfg.passive = false;
+	world_init(&w, &cfg);
+	conn = world_accept(&w);
+	bgp_session_connect_failed(w.s, 1, "refused", w.now);
+	world_feed(&w, conn, &wrong);
+	world_run(&w, w.now + 1000, 0);
+	bgp_session_connect_failed(w.s, w.last_id, "refused", w.now);
+	assert_non_null(strstr(bgp_session_info(w.s)->last_error, "AS 65009"));
+	w.now += 300000;
+	bgp_session_tick(w.s, w.now);
+	bgp_session_connect_failed(w.s, w.last_id, "refused", w.now);
+	assert_non_null(strstr(bgp_session_info(w.s)->last_error, "cannot connect: refused"));
+	world_done(&w);
+}
+
 /* ---- the end, and what comes after ---- */
 
 static void graceful_or_not(void **state)
@@ -829,6 +852,7 @@ int main(void)
 		cmocka_unit_test(dial_backs_off),
 		cmocka_unit_test(passive_never_dials),
 		cmocka_unit_test(errors_lead_to_waiting),
+		cmocka_unit_test(last_error_says_most),
 		cmocka_unit_test(graceful_or_not),
 		cmocka_unit_test(restart_flags_are_sent),
 		cmocka_unit_test(last_words_linger),
