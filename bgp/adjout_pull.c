@@ -192,11 +192,12 @@ static void pull_dump(struct pull *p)
 	uint32_t end = dump_end(p);
 
 	while (m->dump < end && has_room(p)) {
-		if (!bgp_group_chunk(p->g, m->dump)) {
-			m->dump += BGP_NETS_PER_CHUNK - m->dump % BGP_NETS_PER_CHUNK;
-			continue;
-		}
-		dump_net(p, m->dump++);
+		uint32_t next = m->dump + BGP_NETS_PER_CHUNK - m->dump % BGP_NETS_PER_CHUNK;
+
+		if (bgp_group_chunk(p->g, m->dump))
+			dump_net(p, m->dump++);
+		else /* nothing there yet; what is behind `end` may come */
+			m->dump = next < end ? next : end;
 	}
 	if (m->dump >= end && p->g->filled == BGP_NET_NONE)
 		m->dump = BGP_NET_NONE;
@@ -212,6 +213,8 @@ static void pull_end_of_rib(struct pull *p)
 
 static bool has_more(const struct bgp_member *m, const struct pull *p)
 {
+	if (m->end_of_rib_due && m->dump == BGP_NET_NONE && !p->ao->hold_end_of_rib)
+		return true;
 	return m->cursor < p->g->head || (m->dump != BGP_NET_NONE && m->dump < dump_end(p));
 }
 

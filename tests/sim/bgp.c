@@ -47,7 +47,7 @@ static struct bgp_peer_config *add_peer(struct net_node *node, const struct net_
 		.port = 179,
 		.remote_as = to->global.local_as,
 		.source = node->addr,
-		.families = 1u << BGP_AF_IPV4_UNICAST,
+		.families = 1u << BGP_AF_IPV4_UNICAST | 1u << BGP_AF_IPV6_UNICAST,
 		.hold_s = 30,
 		.gr_restart_s = 20,
 	};
@@ -115,13 +115,23 @@ static void build_ebgp(struct net *net)
 		add_session(net, i, i + 5);
 }
 
-/* A block of the node's own, or one that several announce. */
+/* fd61::NODE, fd00:NODE:BLOCK:: */
+static struct addr v6_addr(uint8_t second, unsigned node, unsigned block)
+{
+	struct addr a = { .family = IP_V6, .b = { 0xfd, second, 0, (uint8_t)node } };
+
+	a.b[5] = (uint8_t)block;
+	return a;
+}
+
+/* A block of the node's own, or one that several announce; some are IPv6. */
 static struct prefix block_of(unsigned node, unsigned i)
 {
+	struct addr a6 = v6_addr(0, node, i);
 	struct addr a = addr_v4(i < NET_BLOCKS_MAX ? 0x0a000000 + node * 0x10000 + i * 64 :
 						     0x0affff00 + (i - NET_BLOCKS_MAX) * 64);
 
-	return prefix_of(&a, 26);
+	return i % 4 == 1 ? prefix_of(&a6, 122) : prefix_of(&a, 26);
 }
 
 static void build(struct net *net, enum topology topo, unsigned n, uint64_t seed)
@@ -136,9 +146,11 @@ static void build(struct net *net, enum topology topo, unsigned n, uint64_t seed
 			.local_as = 64512,
 			.router_id = addr_to_v4(&node->addr),
 			.local_v4 = node->addr,
+			.local_v6 = v6_addr(0x61, i + 1, 0),
 			.max_paths = 4,
 		};
 		node->blocks[node->n_blocks++] = block_of(i, 0);
+		node->blocks[node->n_blocks++] = block_of(i, 1);
 		node->blocks[node->n_blocks++] = block_of(i, NET_BLOCKS_MAX + i % 3);
 	}
 	if (topo == TOPO_MESH)
@@ -322,8 +334,11 @@ static void check_sessions(struct net *net)
 				b++;
 			while (!addr_eq(&st[b][m].config->addr, &net->node[a].addr))
 				m++;
-			assert_int_equal(st[a][k].routes_sent[0], st[b][m].routes_received[0]);
-			assert_int_equal(st[a][k].routes_stale[0], 0);
+			for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
+				assert_int_equal(st[a][k].routes_sent[af],
+						 st[b][m].routes_received[af]);
+				assert_int_equal(st[a][k].routes_stale[af], 0);
+			}
 		}
 	}
 }

@@ -244,8 +244,14 @@ static void send_some(struct net_node *node, struct net_conn *c, unsigned side)
 
 static struct bgp_resolution resolve(void *arg, const struct addr *hop)
 {
-	const struct net_node *node = arg, *to = node_by_addr(node->net, hop);
+	const struct net_node *node = arg, *to = NULL;
 
+	for (unsigned i = 0; i < node->net->n_nodes && !to; i++) {
+		const struct net_node *n = &node->net->node[i];
+
+		if (addr_eq(&n->addr, hop) || addr_eq(&n->global.local_v6, hop))
+			to = n;
+	}
 	return (struct bgp_resolution){ .reachable = to && !node->blind[to->index],
 					.connected = true };
 }
@@ -325,14 +331,15 @@ void net_settle(struct net_node *node)
 
 void net_start(struct net_node *node, bool restarting)
 {
-	struct bgp_pool pool = { 0 };
+	struct bgp_pool pools[2] = { 0 };
 
-	prefix_parse_strict("10.0.0.0/8", &pool.cidr);
+	prefix_parse_strict("10.0.0.0/8", &pools[0].cidr);
+	prefix_parse_strict("fd00::/8", &pools[1].cidr);
 	node->global.restarting = restarting;
 	node->n_fib = 0;
 	node->sp = bgp_speaker_new(&node->global, net_random(node->net, UINT32_MAX));
 	bgp_speaker_set_resolver(node->sp, resolve, node);
-	bgp_speaker_set_pools(node->sp, &pool, 1, node->net->now);
+	bgp_speaker_set_pools(node->sp, pools, 2, node->net->now);
 	bgp_speaker_set_blocks(node->sp, node->blocks, node->n_blocks, node->net->now);
 	bgp_speaker_set_peers(node->sp, node->peers, node->n_peers, node->net->now);
 	net_settle(node);

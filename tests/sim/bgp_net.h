@@ -25,7 +25,7 @@ struct net_node {
 	unsigned index;
 	struct bgp_speaker *sp; /* NULL: not running */
 	struct bgp_global global;
-	struct addr addr;
+	struct addr addr; /* where sessions go; global.local_v6 is a next hop as well */
 	struct bgp_peer_config peers[NET_PEERS_MAX];
 	size_t n_peers;
 	struct prefix blocks[NET_BLOCKS_MAX];

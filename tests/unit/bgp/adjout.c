@@ -426,6 +426,45 @@ static void a_pool_may_be_closed(void **state)
 	end(&w);
 }
 
+/* The first slice of a new group's exports is empty: the member must still see what comes after. */
+static void a_fill_in_slices_that_begins_with_nothing(void **state)
+{
+	static struct world w;
+	struct bgp_pool pool = { .cidr = make_prefix("10.0.8.0/22") }; /* from number 32 on */
+
+	(void)state;
+	begin(&w);
+	bgp_policy_set_pools(&w.policy, &pool, 1);
+	for (unsigned i = 0; i < PREFIXES; i++)
+		announce(&w, i, 0, 0);
+	decide_all(&w);
+	join(&w, 7);
+	for (unsigned i = 0; i <= PREFIXES; i++) {
+		bgp_adjout_fill(&w.ao, 1);
+		pull(&w, 7, 65536, false);
+	}
+	assert_int_equal(w.ear[7].announced, PREFIXES - 32);
+	assert_int_equal(w.ear[7].end_of_ribs, 1);
+	end(&w);
+}
+
+/* No room for the End-of-RIB now: it is asked for again. */
+static void end_of_rib_waits_for_room(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	begin(&w);
+	join(&w, 7);
+	while (bgp_adjout_fill(&w.ao, 100))
+		;
+	assert_false(pull(&w, 7, BGP_MSG_MAX - 1, false));
+	assert_false(w.ear[7].m.asleep);
+	assert_true(pull(&w, 7, BGP_MSG_MAX, false));
+	assert_int_equal(w.ear[7].end_of_ribs, 1);
+	end(&w);
+}
+
 /* ---- anything, in any order ---- */
 
 static void one_random_step(struct world *w, struct make_rng *r)
@@ -513,6 +552,8 @@ int main(void)
 		cmocka_unit_test(a_refresh_repeats_without_withdrawing),
 		cmocka_unit_test(sets_are_packed),
 		cmocka_unit_test(a_pool_may_be_closed),
+		cmocka_unit_test(a_fill_in_slices_that_begins_with_nothing),
+		cmocka_unit_test(end_of_rib_waits_for_room),
 		cmocka_unit_test(random_steps_end_right),
 		cmocka_unit_test(all_are_woken),
 	};

@@ -143,6 +143,36 @@ static void flags_keep_the_counts(void **state)
 	end(&w);
 }
 
+/* Who looks only at flags that change must be told when a chosen path is not what it was. */
+static void a_choice_that_loses_a_member_is_touched(void **state)
+{
+	struct world w;
+	struct prefix p;
+	struct bgp_net *net;
+
+	(void)state;
+	begin(&w, false);
+	p = nth(&w, 0);
+	for (unsigned i = 0; i < 3; i++)
+		bgp_rib_announce(&w.rib, &p, w.src[i], 0, w.attrs[i]);
+	net = bgp_rib_net(&w.rib, bgp_rib_find(&w.rib, &p));
+	assert_true(bgp_net_set_flags(&w.rib, net, 0, BGP_PATH_USABLE | BGP_PATH_BEST));
+	assert_true(bgp_net_set_flags(&w.rib, net, 1, BGP_PATH_USABLE | BGP_PATH_MULTI));
+	assert_false(bgp_net_set_flags(&w.rib, net, 2, BGP_PATH_USABLE));
+	assert_false(bgp_net_untouch(net));
+	bgp_rib_announce(&w.rib, &p, w.src[2], 0, w.attrs[4]);
+	assert_false(bgp_net_untouch(net));
+	bgp_rib_announce(&w.rib, &p, w.src[1], 0, w.attrs[4]);
+	assert_true(bgp_net_untouch(net));
+	assert_false(bgp_net_untouch(net));
+	bgp_rib_withdraw(&w.rib, &p, w.src[0], 0);
+	assert_true(bgp_net_untouch(net));
+	bgp_rib_withdraw(&w.rib, &p, w.src[1], 0);
+	assert_true(bgp_net_untouch(net)); /* one path only: always */
+	assert_true(bgp_net_untouch(net));
+	end(&w);
+}
+
 static void a_dead_source_is_swept_in_slices(void **state)
 {
 	struct world w;
@@ -330,6 +360,7 @@ int main(void)
 		cmocka_unit_test(a_path_comes_changes_and_goes),
 		cmocka_unit_test(paths_by_id_of_one_peer),
 		cmocka_unit_test(flags_keep_the_counts),
+		cmocka_unit_test(a_choice_that_loses_a_member_is_touched),
 		cmocka_unit_test(a_dead_source_is_swept_in_slices),
 		cmocka_unit_test(a_new_session_takes_the_place_of_the_old),
 		cmocka_unit_test(same_as_an_array_in_both_families),

@@ -427,6 +427,25 @@ static void what_it_does_not_repeat_goes_at_its_end_of_rib(void **state)
 	net_done(&net);
 }
 
+/* A restarted node cannot know what it will tell of others before they have told it. */
+static void end_of_rib_waits_until_its_sender_has_heard_all(void **state)
+{
+	(void)state;
+	with_graceful_restart(3);
+	net_kill(&net.node[1]);
+	net_kill(&net.node[2]);
+	wait_ms(1000);
+	net.node[1].blocks[0] = make_prefix("10.77.0.0/26");
+	net_start(&net.node[1], true);
+	wait_ms(15000);
+	assert_non_null(route(0, "10.77.0.0/26")); /* own blocks do not wait */
+	assert_non_null(route(0, "10.1.0.0/26"));
+	assert_int_equal(status(0, 1).routes_stale[0], 1);
+	wait_ms(120000);
+	assert_null(route(0, "10.1.0.0/26"));
+	net_done(&net);
+}
+
 static void its_time_runs_out(void **state)
 {
 	(void)state;
@@ -586,6 +605,7 @@ int main(void)
 		cmocka_unit_test(without_it_a_lost_peer_takes_its_routes_along),
 		cmocka_unit_test(a_restarting_peer_keeps_its_routes),
 		cmocka_unit_test(what_it_does_not_repeat_goes_at_its_end_of_rib),
+		cmocka_unit_test(end_of_rib_waits_until_its_sender_has_heard_all),
 		cmocka_unit_test(its_time_runs_out),
 		cmocka_unit_test(without_kept_forwarding_routes_go_at_once),
 		cmocka_unit_test(a_shutdown_is_not_a_restart),
