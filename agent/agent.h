@@ -21,12 +21,13 @@ struct agent {
 	struct peering *peering;	/* peering.h: the BGP speaker, its sockets, its peers */
 	struct blocks *blocks;		/* blocks.h: own affine blocks: blackholes, announcements */
 	struct endpoints *endpoints;	/* endpoints.h: local workloads: /32 routes, sysctls */
-	struct ipam_runner *ipam;	/* ipam_runner.h: carries IPAM step machines against cache and store */
-	struct cni_server *cni;		/* cni_server.h */
-	struct ctl_server *ctl;		/* ctl_server.h */
-	struct health *health;		/* health.h */
-	int64_t started_ms; /* agent_now_ms at the start */
-	bool restarted; /* an agent ran here since the machine (or namespace) came up */
+	struct ipam_runner
+		*ipam; /* ipam_runner.h: carries IPAM step machines against cache and store */
+	struct cni_server *cni; /* cni_server.h */
+	struct ctl_server *ctl; /* ctl_server.h */
+	struct health *health;	/* health.h */
+	int64_t started_ms;	/* agent_now_ms at the start */
+	bool restarted;		/* an agent ran here since the machine (or namespace) came up */
 	void (*stop)(struct agent *a, int status); /* end the loop; main.c */
 };
 

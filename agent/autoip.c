@@ -11,9 +11,22 @@
 
 /* Interfaces of containers, tunnels and the like: they never carry the node's address. */
 static const char *const passed_over[] = {
-	"docker", "cbr",    "dummy", "virbr",	  "lxcbr",     "veth",	 "cali",  "tunl",
-	"flannel", "kube-ipvs", "cni", "vxlan.calico", "vxlan-v6.calico", "wireguard.cali",
-	"wg-v6.cali", "nodelocaldns",
+	"docker",
+	"cbr",
+	"dummy",
+	"virbr",
+	"lxcbr",
+	"veth",
+	"cali",
+	"tunl",
+	"flannel",
+	"kube-ipvs",
+	"cni",
+	"vxlan.calico",
+	"vxlan-v6.calico",
+	"wireguard.cali",
+	"wg-v6.cali",
+	"nodelocaldns",
 };
 
 static bool is_passed_over(const char *name)
@@ -71,7 +84,8 @@ static bool first_found(const struct autoip *q, const struct choice *c, struct p
 		if (!link_counts(c, l))
 			continue;
 		for (size_t i = 0; i < l->addrs.n; i++) {
-			if (is_usable(&l->addrs.p[i], q->family) && addr_counts(c, &l->addrs.p[i])) {
+			if (is_usable(&l->addrs.p[i], q->family) &&
+			    addr_counts(c, &l->addrs.p[i])) {
 				*out = l->addrs.p[i];
 				return true;
 			}
@@ -89,8 +103,8 @@ static int compile(const char *list, regex_t re[static 16], size_t *n, struct er
 
 		if (regcomp(&re[*n], text, REG_EXTENDED | REG_NOSUB) != 0)
 			return err_set(e, -EINVAL,
-				       "ipAutodetection: \"%.*s\" is not a regular expression", (int)len,
-				       list);
+				       "ipAutodetection: \"%.*s\" is not a regular expression",
+				       (int)len, list);
 		++*n;
 		list += len + (list[len] == ',');
 	}
@@ -120,7 +134,8 @@ static int can_reach(const struct autoip *q, const char *to, struct prefix *out,
 	unsigned n;
 
 	if (!addr_parse(to, &a) || a.family != q->family)
-		return err_set(e, -EINVAL, "ipAutodetection: can-reach=%s: must be an IPv%d address", to,
+		return err_set(e, -EINVAL,
+			       "ipAutodetection: can-reach=%s: must be an IPv%d address", to,
 			       q->family);
 	n = addr_to_sockaddr(&a, 9, &ss);
 	CLEANUP(closep) int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -128,7 +143,8 @@ static int can_reach(const struct autoip *q, const char *to, struct prefix *out,
 	if (fd < 0 || connect(fd, (struct sockaddr *)&ss, n) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&ss, &len) < 0 ||
 	    !addr_from_sockaddr((struct sockaddr *)&ss, &a, NULL))
-		return err_set(e, -ENOENT, "no IPv%d address from which %s can be reached", q->family, to);
+		return err_set(e, -ENOENT, "no IPv%d address from which %s can be reached",
+			       q->family, to);
 	if (!link_by_addr(q->links, &a, out))
 		*out = prefix_of(&a, addr_bits(q->family));
 	return 0;

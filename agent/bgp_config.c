@@ -151,7 +151,7 @@ static void apply_spec(const struct builder *b, const struct bgp_peer_spec *p,
 	if (p->restart_s)
 		c->gr_restart_s = p->restart_s;
 	if (p->source_none)
-		c->source = (struct addr){ .family = IP_NONE };
+		c->source = (struct addr) { .family = IP_NONE };
 	snprintf(who, sizeof(who), "BGPPeer %s", p->name);
 	take_secret(b, who, p->secret_name, p->secret_key, c);
 }
@@ -326,8 +326,7 @@ void bgp_config_peers(const struct bgp_world *w, const char *self, bgp_secret_fn
 		return;
 	bgp_peers(&b);
 	mesh(&b);
-	HASH_ITER(hh, b.seen, s, next)
-	{
+	HASH_ITER (hh, b.seen, s, next) {
 		HASH_DEL(b.seen, s);
 		free(s);
 	}

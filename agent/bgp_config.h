@@ -10,7 +10,7 @@
 #include "lib/str.h"
 
 enum {
-	BGP_CONFIG_HOLD_S = 240,  /* BIRD's */
+	BGP_CONFIG_HOLD_S = 240, /* BIRD's */
 	BGP_CONFIG_RESTART_S = 120,
 };
 

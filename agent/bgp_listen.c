@@ -16,8 +16,8 @@
 #include "agent/log.h"
 
 enum {
-	RETRY_S = 5,	   /* a port that was taken */
-	ACCEPT_MAX = 64,   /* connections taken in one turn of the loop */
+	RETRY_S = 5,	 /* a port that was taken */
+	ACCEPT_MAX = 64, /* connections taken in one turn of the loop */
 	FAMILIES = 2,
 };
 
@@ -182,7 +182,7 @@ struct bgp_listen *bgp_listen_new(struct event_base *base, bgp_accept_fn *fn, vo
 	l->retry = evtimer_new(base, on_retry, l);
 	assert(l->retry);
 	for (unsigned i = 0; i < FAMILIES; i++)
-		l->of[i] = (struct listener){ .l = l, .family = i ? IP_V6 : IP_V4, .fd = -1 };
+		l->of[i] = (struct listener) { .l = l, .family = i ? IP_V6 : IP_V4, .fd = -1 };
 	return l;
 }
 

@@ -37,8 +37,8 @@ static int set_ttl(int fd, enum ip_family family, int ttl, int min_ttl)
 {
 	int level = family == IP_V6 ? IPPROTO_IPV6 : IPPROTO_IP;
 
-	if (setsockopt(fd, level, family == IP_V6 ? IPV6_UNICAST_HOPS : IP_TTL, &ttl,
-		       sizeof(ttl)) < 0)
+	if (setsockopt(fd, level, family == IP_V6 ? IPV6_UNICAST_HOPS : IP_TTL, &ttl, sizeof(ttl)) <
+	    0)
 		return -errno;
 	if (min_ttl && setsockopt(fd, level, family == IP_V6 ? IPV6_MINHOPCOUNT : IP_MINTTL,
 				  &min_ttl, sizeof(min_ttl)) < 0)
@@ -49,8 +49,8 @@ static int set_ttl(int fd, enum ip_family family, int ttl, int min_ttl)
 static int peer_ttl(int fd, const struct bgp_peer_config *peer, struct err *e)
 {
 	int rc = peer->ttl_security ? set_ttl(fd, (enum ip_family)peer->addr.family, 255,
-					      256 - peer->ttl_security) :
-				      set_ttl(fd, (enum ip_family)peer->addr.family, BGP_TTL, 0);
+					      256 - peer->ttl_security)
+				    : set_ttl(fd, (enum ip_family)peer->addr.family, BGP_TTL, 0);
 
 	if (rc < 0)
 		return err_set(e, rc, "cannot set the TTL: %s", strerror(-rc));
@@ -69,8 +69,8 @@ static int set_key(int fd, const struct addr *from, const char *password, struct
 	size_t len = strlen(password);
 
 	if (len > sizeof(sig.tcpm_key))
-		return err_set(e, -EINVAL, "the password has %zu bytes, TCP MD5 takes at most %zu", len,
-			       sizeof(sig.tcpm_key));
+		return err_set(e, -EINVAL, "the password has %zu bytes, TCP MD5 takes at most %zu",
+			       len, sizeof(sig.tcpm_key));
 	addr_to_sockaddr(from, 0, &ss);
 	memcpy(&sig.tcpm_addr, &ss, sizeof(sig.tcpm_addr));
 	sig.tcpm_keylen = (uint16_t)len;

@@ -121,7 +121,7 @@ static int read_selector(const char *text, const char *field, struct selector **
 
 static int fill_peer(const struct bgppeer *p, struct bgp_peer_spec *s, struct err *e)
 {
-	*s = (struct bgp_peer_spec){
+	*s = (struct bgp_peer_spec) {
 		.name = xstrdup(p->name),
 		.node = p->node && *p->node ? xstrdup(p->node) : NULL,
 		.ip = p->peer_addr,
@@ -133,9 +133,8 @@ static int fill_peer(const struct bgppeer *p, struct bgp_peer_spec *s, struct er
 		.source_none = p->source_address == 1,
 		.restart_s = seconds(p->has_max_restart, p->max_restart_ms, 4095),
 		.keepalive_s = seconds(p->has_keepalive, p->keepalive_ms, 65535),
-		.allowed_local_as = (uint8_t)(p->num_allowed_local_as > 255 ?
-						      255 :
-						      p->num_allowed_local_as),
+		.allowed_local_as =
+			(uint8_t)(p->num_allowed_local_as > 255 ? 255 : p->num_allowed_local_as),
 		.ttl_security = (uint8_t)(p->ttl_security > 255 ? 255 : p->ttl_security),
 		.reverse_manual = p->reverse_peering == 1,
 	};
@@ -219,7 +218,7 @@ static bool read_object(struct reader *r, const struct cache *c, const char *key
 
 static void fill_defaults(struct bgp_defaults *d, const struct bgpconfig *cfg)
 {
-	*d = (struct bgp_defaults){
+	*d = (struct bgp_defaults) {
 		.mesh = cfg->mesh_enabled,
 		.as = cfg->as_number,
 		.listen_port = cfg->has_listen_port ? (uint16_t)cfg->listen_port : 0,
@@ -241,9 +240,10 @@ static void read_config(struct reader *r, const struct cache *c, const char *sel
 	struct bgpconfig cfg;
 	struct err e = { 0 };
 
-	if (bgpconfig_decode(has_cluster ? &cluster : NULL, has_node ? &node : NULL, &cfg, &e) < 0) {
+	if (bgpconfig_decode(has_cluster ? &cluster : NULL, has_node ? &node : NULL, &cfg, &e) <
+	    0) {
 		remark(r, "BGPConfiguration", &e);
-		r->out->defaults = (struct bgp_defaults){ .mesh = true };
+		r->out->defaults = (struct bgp_defaults) { .mesh = true };
 	} else {
 		fill_defaults(&r->out->defaults, &cfg);
 		bgpconfig_done(&cfg);
@@ -268,7 +268,7 @@ static void read_ports(struct reader *r, const struct cache *c)
 		}
 		object_done(&cluster);
 	}
-	vec_foreach(&r->out->nodes, n) {
+	vec_foreach (&r->out->nodes, n) {
 		n->listen_port = common;
 		listen_port(c, n->name, &n->listen_port);
 	}
@@ -303,10 +303,10 @@ asn_t bgp_world_as(const struct bgp_world *w, const struct bgp_node *n)
 
 void bgp_world_done(struct bgp_world *w)
 {
-	vec_foreach(&w->nodes, n)
+	vec_foreach (&w->nodes, n)
 		bgp_node_done(n);
 	vec_done(&w->nodes);
-	vec_foreach(&w->peers, p)
+	vec_foreach (&w->peers, p)
 		bgp_peer_spec_done(p);
 	vec_done(&w->peers);
 	vec_done(&w->pools);

@@ -16,28 +16,28 @@ enum { BGP_WORLD_AS = 64512 }; /* Calico's default */
 
 /* A Node, as far as peering cares. */
 struct bgp_node {
-	char *name;		/* owned, as all of it */
-	json_t *labels;		/* NULL: none */
-	struct prefix v4, v6;	/* with host bits; IP_NONE: none */
-	asn_t as;		/* 0: the default */
-	uint32_t cluster_id;	/* host order; 0: no reflector */
-	uint16_t listen_port;	/* 0: not configured */
+	char *name;	      /* owned, as all of it */
+	json_t *labels;	      /* NULL: none */
+	struct prefix v4, v6; /* with host bits; IP_NONE: none */
+	asn_t as;	      /* 0: the default */
+	uint32_t cluster_id;  /* host order; 0: no reflector */
+	uint16_t listen_port; /* 0: not configured */
 };
 
 /* A BGPPeer. */
 struct bgp_peer_spec {
 	char *name;
-	char *node;			    /* NULL, or */
-	struct selector *node_selector;	    /* NULL; neither: every node */
-	struct addr ip;			    /* with port (0: not given), or */
+	char *node;			/* NULL, or */
+	struct selector *node_selector; /* NULL; neither: every node */
+	struct addr ip;			/* with port (0: not given), or */
 	uint16_t port;
 	struct selector *peer_selector;
-	asn_t as, local_as;		    /* 0: not given */
-	int next_hop_mode;		    /* 0 Auto, 1 Self, 2 Keep */
+	asn_t as, local_as; /* 0: not given */
+	int next_hop_mode;  /* 0 Auto, 1 Self, 2 Keep */
 	bool keep_original_next_hop;
-	char *secret_name, *secret_key;	    /* of the password; NULL: none */
+	char *secret_name, *secret_key; /* of the password; NULL: none */
 	bool source_none;
-	uint16_t restart_s, keepalive_s;    /* 0: not given */
+	uint16_t restart_s, keepalive_s; /* 0: not given */
 	uint8_t allowed_local_as, ttl_security;
 	bool reverse_manual;
 };

@@ -82,8 +82,9 @@ static bool read_affinity(void *arg, const struct store_kv *kv)
 		return true;
 	free(owner);
 	if (affinity_decode(kv->value, strlen(kv->value), &aff, &e) < 0) {
-		log_from(kv->key, LOG_LEVEL_WARN, "blocks", "cannot read an affinity; passing it over",
-			 "key=%s why=%s", kv->key, e.msg);
+		log_from(kv->key, LOG_LEVEL_WARN, "blocks",
+			 "cannot read an affinity; passing it over", "key=%s why=%s", kv->key,
+			 e.msg);
 		return true;
 	}
 	if (aff.state != AFFINITY_PENDING && cidr.len < addr_bits((enum ip_family)cidr.addr.family))

@@ -62,7 +62,7 @@ static struct store_kv *kv_new(const char *key, const char *value, int64_t rev)
 {
 	struct store_kv *kv = xmalloc(sizeof(*kv));
 
-	*kv = (struct store_kv){ xstrdup(key), xstrdup(value), rev };
+	*kv = (struct store_kv) { xstrdup(key), xstrdup(value), rev };
 	return kv;
 }
 
@@ -80,7 +80,7 @@ static void bury(struct cache *c, struct store_kv *kv)
 
 static void bury_done(struct cache *c)
 {
-	vec_foreach(&c->dead, kv)
+	vec_foreach (&c->dead, kv)
 		kv_free(*kv);
 	vec_clear(&c->dead);
 }
@@ -247,7 +247,7 @@ static void remove_missing(struct cache *c, const struct store_res *res)
 		if (kv->rev <= res->rev)
 			vec_push(&gone, xstrdup(kv->key));
 	}
-	vec_foreach(&gone, key) {
+	vec_foreach (&gone, key) {
 		remove_key(c, *key, res->rev, false);
 		free(*key);
 	}
@@ -263,8 +263,8 @@ static void retry_later(struct cache *c, const char *why)
 			      .tv_usec = (long)(c->retry_ms % 1000) * 1000 };
 
 	if (!c->is_lost)
-		log_warn("cache", "cannot list the datastore, will try again", "why=%s in_ms=%u", why,
-			 c->retry_ms);
+		log_warn("cache", "cannot list the datastore, will try again", "why=%s in_ms=%u",
+			 why, c->retry_ms);
 	c->is_lost = true;
 	str_copy(c->lost, sizeof(c->lost), why);
 	event_add(c->retry, &tv);
@@ -276,7 +276,7 @@ static void retry_later(struct cache *c, const char *why)
 static void forget_revisions(struct cache *c)
 {
 	log_warn("cache", "the datastore has gone back; taking it as it is now");
-	vec_foreach(&c->kvs, kv)
+	vec_foreach (&c->kvs, kv)
 		(*kv)->rev = 0;
 }
 
@@ -307,7 +307,7 @@ static void listed(void *arg, struct store_res *res)
 	c->watch = ds_watch(c->ds, ROOT, res->rev, watch_event, c);
 	tell_synced(c);
 	store_res_done(res);
-	*res = (struct store_res){ 0 };
+	*res = (struct store_res) { 0 };
 	/* The list was the largest allocation of this process's life. */
 	malloc_trim(0);
 }
@@ -386,7 +386,7 @@ void cache_free(struct cache *c)
 	ds_unwatch(c->watch);
 	event_free(c->retry);
 	bury_done(c);
-	vec_foreach(&c->kvs, kv)
+	vec_foreach (&c->kvs, kv)
 		kv_free(*kv);
 	vec_done(&c->kvs);
 	vec_done(&c->dead);
@@ -466,7 +466,7 @@ static bool add_answer(void *arg, const struct store_kv *kv)
 	/* Grows by doubling: powers of two are where it is full. */
 	if ((res->n & (res->n - 1)) == 0)
 		res->kv = xreallocarray(res->kv, res->n ? res->n * 2 : 1, sizeof(*res->kv));
-	res->kv[res->n++] = (struct store_kv){ xstrdup(kv->key), xstrdup(kv->value), kv->rev };
+	res->kv[res->n++] = (struct store_kv) { xstrdup(kv->key), xstrdup(kv->value), kv->rev };
 	return true;
 }
 
@@ -524,7 +524,7 @@ void cache_subscribe(struct cache *c, const char *prefix, cache_changed_fn *fn, 
 
 	assert(c->n_subs < CACHE_SUBSCRIBERS_MAX);
 	c->n_subs++;
-	*s = (struct subscriber){ prefix, fn, arg };
+	*s = (struct subscriber) { prefix, fn, arg };
 	if (!c->synced)
 		return;
 	cache_each(c, prefix, tell_one, s);

@@ -32,8 +32,10 @@ static int check_node(const void *value, struct err *e)
 		return 0;
 	for (const char *p = s; *p; p++)
 		if (!islower((unsigned char)*p) && !isdigit((unsigned char)*p) && !strchr("-.", *p))
-			return err_set(e, -EINVAL,
-				       "must be a DNS name in lower case (a-z, 0-9, - and .), is \"%s\"", s);
+			return err_set(
+				e, -EINVAL,
+				"must be a DNS name in lower case (a-z, 0-9, - and .), is \"%s\"",
+				s);
 	if (strlen(s) > 253 || !isalnum((unsigned char)*s))
 		return err_set(e, -EINVAL,
 			       "must begin with a letter or digit and have at most 253 characters");
@@ -48,9 +50,10 @@ static int check_ip_of(const char *s, enum ip_family family, struct err *e)
 		return 0;
 	if (prefix_parse_or_addr(s, &p) && p.addr.family == family)
 		return 0;
-	return err_set(e, -EINVAL,
-		       "must be autodetect, none, or an IPv%d address with or without /LENGTH, is \"%s\"",
-		       family, s);
+	return err_set(
+		e, -EINVAL,
+		"must be autodetect, none, or an IPv%d address with or without /LENGTH, is \"%s\"",
+		family, s);
 }
 
 static int check_ip(const void *value, struct err *e)
@@ -65,7 +68,8 @@ static int check_ip6(const void *value, struct err *e)
 
 static int check_method(const void *value, struct err *e)
 {
-	static const char *const with_arg[] = { "interface=", "skip-interface=", "can-reach=", "cidr=" };
+	static const char *const with_arg[] = { "interface=", "skip-interface=", "can-reach=",
+						"cidr=" };
 	const char *s = value;
 
 	if (strcmp(s, "first-found") == 0)
@@ -107,7 +111,8 @@ static int check_if_prefix(const void *value, struct err *e)
 	const char *s = value;
 	size_t n = strlen(s);
 
-	if (n < 1 || n > 4 || strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") < n)
+	if (n < 1 || n > 4 ||
+	    strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") < n)
 		return err_set(e, -EINVAL, "must be 1 to 4 letters and digits, is \"%s\"", s);
 	return 0;
 }
@@ -131,8 +136,8 @@ static const struct field pool_v4_rows[] = {
 	FIELD_ENUM(struct config_pool, vxlan, "vxlanMode", .words = encap_words, .def = "Never",
 		   .doc = "VXLAN between nodes."),
 };
-static const struct fields pool_v4_fields = FIELDS("default IPv4 pool", struct config_pool,
-						   pool_v4_rows);
+static const struct fields pool_v4_fields =
+	FIELDS("default IPv4 pool", struct config_pool, pool_v4_rows);
 
 static const struct field pool_v6_rows[] = {
 	FIELD_CIDR(struct config_pool, cidr, "cidr", .family = IP_V6,
@@ -148,22 +153,25 @@ static const struct field pool_v6_rows[] = {
 	FIELD_ENUM(struct config_pool, vxlan, "vxlanMode", .words = encap_words, .def = "Never",
 		   .doc = "VXLAN between nodes."),
 };
-static const struct fields pool_v6_fields = FIELDS("default IPv6 pool", struct config_pool,
-						   pool_v6_rows);
+static const struct fields pool_v6_fields =
+	FIELDS("default IPv6 pool", struct config_pool, pool_v6_rows);
 
 static const struct field rows[] = {
-	FIELD_STRING(struct agent_config, node, "node", .def = "", .check = check_node,
-		     .doc = "Name of this node's Node resource; unset: the host's name in lower case."),
+	FIELD_STRING(
+		struct agent_config, node, "node", .def = "", .check = check_node,
+		.doc = "Name of this node's Node resource; unset: the host's name in lower case."),
 	FIELD_STRING(struct agent_config, datastore, "datastore", .def = "",
 		     .doc = "sqlite:PATH, etcd:URL[,URL...] or kubernetes[:KUBECONFIG]; unset: "
 			    "sqlite:STATEDIR/margay.db."),
 	FIELD_STRING(struct agent_config, run_dir, "runDir", .def = "/run/margay",
-		     .flags = FIELD_NOT_EMPTY, .doc = "Sockets cni.sock and ctl.sock, and the lock."),
+		     .flags = FIELD_NOT_EMPTY,
+		     .doc = "Sockets cni.sock and ctl.sock, and the lock."),
 	FIELD_STRING(struct agent_config, state_dir, "stateDir", .def = "/var/lib/margay",
 		     .flags = FIELD_NOT_EMPTY, .doc = "What outlives a restart of the machine."),
-	FIELD_STRING(struct agent_config, ip, "ip", .def = "", .check = check_ip,
-		     .doc = "The node's IPv4 address: autodetect, none, or ADDRESS[/LENGTH]; unset: "
-			    "what the Node resource says, else autodetect."),
+	FIELD_STRING(
+		struct agent_config, ip, "ip", .def = "", .check = check_ip,
+		.doc = "The node's IPv4 address: autodetect, none, or ADDRESS[/LENGTH]; unset: "
+		       "what the Node resource says, else autodetect."),
 	FIELD_STRING(struct agent_config, ip6, "ip6", .def = "none", .check = check_ip6,
 		     .doc = "The same for IPv6."),
 	FIELD_STRING(struct agent_config, ip_method, "ipAutodetection", .def = "first-found",
@@ -172,7 +180,8 @@ static const struct field rows[] = {
 			    "skip-interface=REGEX[,...], can-reach=ADDRESS or cidr=CIDR[,...]."),
 	FIELD_ASN(struct agent_config, as, "asNumber",
 		  .doc = "Written into the Node resource; unset: the cluster's default holds."),
-	FIELD_STRING(struct agent_config, router_id, "routerId", .def = "", .check = check_router_id,
+	FIELD_STRING(struct agent_config, router_id, "routerId", .def = "",
+		     .check = check_router_id,
 		     .doc = "BGP identifier: hash (of the node's name) or four numbers; unset: the "
 			    "IPv4 address."),
 	FIELD_BOOL(struct agent_config, bgp, "bgp", .def = "true",
@@ -189,8 +198,8 @@ static const struct field rows[] = {
 		  .doc = "MTU of pods; 0: the smallest of the node's uplinks.", .unit = "bytes"),
 	FIELD_INT(struct agent_config, route_protocol, "routeProtocol", .min = 4, .max = 255,
 		  .def = "80", .doc = "Kernel protocol number that marks our routes."),
-	FIELD_BOOL(struct agent_config, remove_external_routes, "removeExternalRoutes", .def = "true",
-		   .doc = "Remove routes of others on pods' interfaces."),
+	FIELD_BOOL(struct agent_config, remove_external_routes, "removeExternalRoutes",
+		   .def = "true", .doc = "Remove routes of others on pods' interfaces."),
 	FIELD_BOOL(struct agent_config, ip_forward, "ipForwarding", .def = "true",
 		   .doc = "Turn the kernel's IP forwarding on."),
 	FIELD_STRING(struct agent_config, nodename_file, "nodenameFile", .def = "",
@@ -263,14 +272,21 @@ static char *calico_value(enum calico_form form, const char *value)
 		enum calico_form form;
 		const char *from, *to;
 	} words[] = {
-		{ FORM_LEVEL, "warning", "warn" },   { FORM_LEVEL, "fatal", "error" },
-		{ FORM_LEVEL, "panic", "error" },    { FORM_LEVEL, "none", "error" },
-		{ FORM_LEVEL, "verbose", "debug" },  { FORM_LEVEL, "trace", "debug" },
-		{ FORM_ENABLED, "enabled", "true" }, { FORM_ENABLED, "disabled", "false" },
-		{ FORM_ENCAP, "off", "Never" },	     { FORM_ENCAP, "never", "Never" },
-		{ FORM_ENCAP, "always", "Always" },  { FORM_ENCAP, "cross-subnet", "CrossSubnet" },
+		{ FORM_LEVEL, "warning", "warn" },
+		{ FORM_LEVEL, "fatal", "error" },
+		{ FORM_LEVEL, "panic", "error" },
+		{ FORM_LEVEL, "none", "error" },
+		{ FORM_LEVEL, "verbose", "debug" },
+		{ FORM_LEVEL, "trace", "debug" },
+		{ FORM_ENABLED, "enabled", "true" },
+		{ FORM_ENABLED, "disabled", "false" },
+		{ FORM_ENCAP, "off", "Never" },
+		{ FORM_ENCAP, "never", "Never" },
+		{ FORM_ENCAP, "always", "Always" },
+		{ FORM_ENCAP, "cross-subnet", "CrossSubnet" },
 		{ FORM_ENCAP, "crosssubnet", "CrossSubnet" },
-		{ FORM_BACKEND, "bird", "true" },    { FORM_BACKEND, "none", "false" },
+		{ FORM_BACKEND, "bird", "true" },
+		{ FORM_BACKEND, "none", "false" },
 		{ FORM_BACKEND, "vxlan", "false" },
 	};
 	char *out;
@@ -309,8 +325,8 @@ static void name_fill(struct config_name *n, const char *path)
 
 	str_copy(n->path, sizeof(n->path), path);
 	for (const char *p = path; *p && o < n->option + NAME_MAX_ - 2; p++) {
-		if (*p == '.' || (isupper((unsigned char)*p) && p > path &&
-				  !isupper((unsigned char)p[-1]))) {
+		if (*p == '.' ||
+		    (isupper((unsigned char)*p) && p > path && !isupper((unsigned char)p[-1]))) {
 			*o++ = '-';
 			*v++ = '_';
 		}
@@ -351,8 +367,7 @@ static const struct config_name *find_option(const struct config_names *all, con
 					     size_t len)
 {
 	for (size_t i = 0; i < all->n; i++)
-		if (strlen(all->name[i].option) == len &&
-		    strncmp(all->name[i].option, s, len) == 0)
+		if (strlen(all->name[i].option) == len && strncmp(all->name[i].option, s, len) == 0)
 			return &all->name[i];
 	return NULL;
 }
@@ -382,14 +397,15 @@ static int read_file(const char *path, bool may_miss, struct str *out, struct er
 	int rc = 0;
 
 	if (!f)
-		return may_miss && errno == ENOENT ?
-			       0 :
-			       err_set(e, -errno, "%s: cannot read the configuration: %s", path,
-				       strerror(errno));
+		return may_miss && errno == ENOENT
+			       ? 0
+			       : err_set(e, -errno, "%s: cannot read the configuration: %s", path,
+					 strerror(errno));
 	while ((n = fread(buf, 1, sizeof(buf), f)) > 0 && out->len <= YML_SIZE_MAX)
 		str_addn(out, buf, n);
 	if (ferror(f))
-		rc = err_set(e, -EIO, "%s: cannot read the configuration: %s", path, strerror(errno));
+		rc = err_set(e, -EIO, "%s: cannot read the configuration: %s", path,
+			     strerror(errno));
 	fclose(f);
 	return rc;
 }
@@ -452,11 +468,13 @@ static int load_calico_datastore(struct agent_config *c, char *const *envp, stru
 	}
 	if (strcmp(type, "etcdv3") != 0)
 		return err_set(e, -EINVAL,
-			       "variable DATASTORE_TYPE: must be etcdv3 or kubernetes, is \"%s\"", type);
+			       "variable DATASTORE_TYPE: must be etcdv3 or kubernetes, is \"%s\"",
+			       type);
 	if (!etcd)
-		return err_set(e, -EINVAL,
-			       "variable ETCD_ENDPOINTS: is missing, DATASTORE_TYPE=etcdv3 needs it "
-			       "(http://HOST:2379[,...])");
+		return err_set(
+			e, -EINVAL,
+			"variable ETCD_ENDPOINTS: is missing, DATASTORE_TYPE=etcdv3 needs it "
+			"(http://HOST:2379[,...])");
 	free(c->datastore);
 	c->datastore = xasprintf("etcd:%s", etcd);
 	return 0;
@@ -490,8 +508,9 @@ static void remark_unknown(const struct config_names *names, const char *var, si
 	const char *near = word_nearest(name, name_var, names, names->n);
 
 	if (near && remarks)
-		str_addf(remarks, "variable " ENV_PREFIX "%s is not known and has no effect; did you "
-				  "mean " ENV_PREFIX "%s?\n",
+		str_addf(remarks,
+			 "variable " ENV_PREFIX "%s is not known and has no effect; did you "
+			 "mean " ENV_PREFIX "%s?\n",
 			 name, near);
 }
 
@@ -532,13 +551,14 @@ static int option_unknown(const struct config_names *names, const char *arg, str
 	const char *near = word_nearest(name, name_option, names, names->n);
 
 	if (near)
-		return err_set(e, -EINVAL, "option --%s is not known; did you mean --%s?", name, near);
+		return err_set(e, -EINVAL, "option --%s is not known; did you mean --%s?", name,
+			       near);
 	return err_set(e, -EINVAL, "option --%s is not known; margayd --help lists all", name);
 }
 
 /* One option with a value. Returns how many words it took, or a negative errno. */
-static int option_value(struct agent_config *c, const struct config_names *names,
-			char *const *argv, struct err *e)
+static int option_value(struct agent_config *c, const struct config_names *names, char *const *argv,
+			struct err *e)
 {
 	const char *eq = strchr(argv[0], '=');
 	size_t len = eq ? (size_t)(eq - argv[0]) - 2 : strlen(argv[0]) - 2;
@@ -607,7 +627,8 @@ static int default_node(struct agent_config *c, struct err *e)
 		return err_set(e, -errno, "node: cannot read the host's name: %s", strerror(errno));
 	for (char *p = host; *p; p++)
 		*p = (char)tolower((unsigned char)*p);
-	return set_from(c, "node", host, "the host's name, which stands in for an unset \"node\"", e);
+	return set_from(c, "node", host, "the host's name, which stands in for an unset \"node\"",
+			e);
 }
 
 static void derive(struct agent_config *c)
@@ -621,9 +642,18 @@ static void derive(struct agent_config *c)
 /* Members whose row has no default are NULL until set. */
 static void no_nulls(struct agent_config *c)
 {
-	char **text[] = { &c->node, &c->datastore, &c->run_dir, &c->state_dir, &c->ip, &c->ip6,
-			  &c->ip_method, &c->router_id, &c->pool_v4.node_selector,
-			  &c->pool_v6.node_selector, &c->interface_prefix, &c->nodename_file,
+	char **text[] = { &c->node,
+			  &c->datastore,
+			  &c->run_dir,
+			  &c->state_dir,
+			  &c->ip,
+			  &c->ip6,
+			  &c->ip_method,
+			  &c->router_id,
+			  &c->pool_v4.node_selector,
+			  &c->pool_v6.node_selector,
+			  &c->interface_prefix,
+			  &c->nodename_file,
 			  &c->health_host };
 
 	for (size_t i = 0; i < ARRAY_SIZE(text); i++)
@@ -689,13 +719,15 @@ void config_help(struct str *out)
 	struct config_names names = { .n = 0 };
 
 	names_add(&names, &table, "");
-	str_add(out, "margayd - gives pods their addresses and carries them across hosts\n\n"
-		     "usage: margayd [-c FILE] [OPTION...]\n\n"
-		     "  -c, --config FILE\n        file of keys (YAML); default " CONFIG_FILE_DEFAULT "\n"
-		     "  --print-config\n        show what holds after file, environment and options\n"
-		     "  --help, --version\n\n"
-		     "Options go before the environment, the environment before the file.\n"
-		     "DATASTORE_TYPE, ETCD_ENDPOINTS and KUBECONFIG stand for --datastore.\n\n");
+	str_add(out,
+		"margayd - gives pods their addresses and carries them across hosts\n\n"
+		"usage: margayd [-c FILE] [OPTION...]\n\n"
+		"  -c, --config FILE\n        file of keys (YAML); default " CONFIG_FILE_DEFAULT
+		"\n"
+		"  --print-config\n        show what holds after file, environment and options\n"
+		"  --help, --version\n\n"
+		"Options go before the environment, the environment before the file.\n"
+		"DATASTORE_TYPE, ETCD_ENDPOINTS and KUBECONFIG stand for --datastore.\n\n");
 	for (size_t i = 0; i < names.n; i++) {
 		const struct config_name *n = &names.name[i];
 
@@ -706,7 +738,8 @@ void config_help(struct str *out)
 		str_add(out, "\n");
 		help_names(n, out);
 	}
-	str_add(out, "\nSignals: TERM ends (routes and pods stay as they are), HUP reads the configuration\n"
+	str_add(out, "\nSignals: TERM ends (routes and pods stay as they are), HUP reads the "
+		     "configuration\n"
 		     "again, USR1 writes the state to the log.\n");
 }
 

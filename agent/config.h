@@ -20,7 +20,7 @@ struct agent_config {
 	char *state_dir; /* what must outlive a restart: journal, the embedded database */
 
 	/* addresses */
-	char *ip;	 /* "": the Node's own, else detect; "autodetect"; "none"; ADDRESS[/LENGTH] */
+	char *ip; /* "": the Node's own, else detect; "autodetect"; "none"; ADDRESS[/LENGTH] */
 	char *ip6;
 	char *ip_method; /* first-found, interface=..., skip-interface=..., can-reach=..., cidr=... */
 	uint32_t as;	 /* 0: not told */
@@ -38,12 +38,12 @@ struct agent_config {
 	} pool_v4, pool_v6;
 
 	/* pods */
-	char *interface_prefix;	 /* "cali" */
-	int mtu;		 /* of pods; 0: that of the node's uplinks */
-	int route_protocol;	 /* of all routes that we make */
+	char *interface_prefix;	     /* "cali" */
+	int mtu;		     /* of pods; 0: that of the node's uplinks */
+	int route_protocol;	     /* of all routes that we make */
 	bool remove_external_routes; /* on pods' interfaces also routes that others made */
 	bool ip_forward;
-	char *nodename_file;	 /* "": do not write */
+	char *nodename_file; /* "": do not write */
 
 	/* to be seen */
 	int log_level;	/* enum log_level */

@@ -45,8 +45,9 @@ static void set_time(json_t *o, const char *name, int64_t mono_ms)
 	char text[WALL_STR_MAX];
 
 	if (mono_ms)
-		js_set_str(o, name, wall_rfc3339(clock_wall_ns() -
-						 (agent_now_ms() - mono_ms) * 1000000, text));
+		js_set_str(
+			o, name,
+			wall_rfc3339(clock_wall_ns() - (agent_now_ms() - mono_ms) * 1000000, text));
 }
 
 static void set_addr(json_t *o, const char *name, const struct addr *a)
@@ -325,8 +326,8 @@ static json_t *answer_routes(struct agent *a, const json_t *q)
 
 	if (js_str(q, "prefix", &text, &e) < 0 || (text && !prefix_parse_or_addr(text, &p))) {
 		json_decref(l.list);
-		return ctl_refusal(e.code ? e.msg :
-					    "prefix: must be ADDRESS/LENGTH as in 10.0.0.0/26");
+		return ctl_refusal(e.code ? e.msg
+					  : "prefix: must be ADDRESS/LENGTH as in 10.0.0.0/26");
 	}
 	if (text)
 		p = prefix_mask(&p);
@@ -385,8 +386,8 @@ static const struct command {
 	const char *name;
 	json_t *(*answer)(struct agent *a, const json_t *q);
 } commands[] = {
-	{ "status", answer_status },   { "neighbors", answer_neighbors },
-	{ "routes", answer_routes },   { "version", answer_version },
+	{ "status", answer_status }, { "neighbors", answer_neighbors },
+	{ "routes", answer_routes }, { "version", answer_version },
 	{ "log", answer_log },
 };
 
@@ -404,6 +405,6 @@ json_t *ctl_answer(struct agent *a, const char *line, size_t len)
 		if (strcmp(commands[i].name, cmd) == 0)
 			out = commands[i].answer(a, q);
 	json_decref(q);
-	return out ? out :
-		     ctl_refusal("cmd: must be one of status, neighbors, routes, version, log");
+	return out ? out
+		   : ctl_refusal("cmd: must be one of status, neighbors, routes, version, log");
 }

@@ -70,7 +70,8 @@ static void on_read(struct bufferevent *bev, void *arg)
 	if (line)
 		reply(c, ctl_answer(c->server->agent, line, len));
 	else if (evbuffer_get_length(in) >= CTL_LINE_MAX)
-		reply(c, ctl_refusal("the question is longer than 4096 bytes, or has no end of line"));
+		reply(c,
+		      ctl_refusal("the question is longer than 4096 bytes, or has no end of line"));
 	free(line);
 }
 
@@ -102,7 +103,7 @@ static void make_room(struct ctl_server *s)
 {
 	struct ctl_conn *c;
 
-	DL_FOREACH(s->conns, c)
+	DL_FOREACH (s->conns, c)
 		if (!c->answered)
 			break;
 	conn_free(c ? c : s->conns);
@@ -146,16 +147,18 @@ static int listen_on(const char *path, struct err *e)
 	mode_t old;
 
 	if (!str_copy(sun.sun_path, sizeof(sun.sun_path), path))
-		return err_set(e, -ENAMETOOLONG,
-			       "%s: a socket's path has at most %zu characters; choose a shorter runDir",
-			       path, sizeof(sun.sun_path) - 1);
+		return err_set(
+			e, -ENAMETOOLONG,
+			"%s: a socket's path has at most %zu characters; choose a shorter runDir",
+			path, sizeof(sun.sun_path) - 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_set(e, -errno, "%s: cannot make a socket: %s", path, strerror(errno));
 	/* The run directory's lock says that nobody else listens here. */
 	unlink(path);
 	old = umask(0177);
-	code = bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 || listen(fd, 64) < 0 ? -errno : 0;
+	code = bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 || listen(fd, 64) < 0 ? -errno
+											: 0;
 	umask(old);
 	if (code < 0) {
 		close(fd);

@@ -130,16 +130,15 @@ static void resolve(struct fib *f, struct hop *h)
 		ask_kernel(f, h);
 		return;
 	}
-	h->res = (struct bgp_resolution){ .reachable = true, .connected = true };
-	h->nh = (struct route_nh){ .gw = h->addr, .ifindex = l->index, .onlink = true };
+	h->res = (struct bgp_resolution) { .reachable = true, .connected = true };
+	h->nh = (struct route_nh) { .gw = h->addr, .ifindex = l->index, .onlink = true };
 }
 
 static void forget_hops(struct fib *f)
 {
 	struct hop *h, *next;
 
-	HASH_ITER(hh, f->hops, h, next)
-	{
+	HASH_ITER (hh, f->hops, h, next) {
 		HASH_DEL(f->hops, h);
 		free(h);
 	}
@@ -251,9 +250,9 @@ static void adopt(struct fib *f)
 	struct err e = { 0 };
 
 	route_each(rt, note_adopted, f);
-	HASH_ITER(hh, f->adopted, a, next)
-	{
-		int rc = route_desire(rt, ROUTE_CLASS_NOENCAP, SOURCE_ADOPTED, &a->key, &a->spec, &e);
+	HASH_ITER (hh, f->adopted, a, next) {
+		int rc = route_desire(rt, ROUTE_CLASS_NOENCAP, SOURCE_ADOPTED, &a->key, &a->spec,
+				      &e);
 
 		free(TAKE(a->nh));
 		a->spec.nh = NULL;
@@ -275,7 +274,7 @@ void fib_release_adopted(struct fib *f)
 	if (f->adopted)
 		log_info("fib", "routes of the last life that no peer told again may go",
 			 "routes=%zu", fib_waiting(f));
-	HASH_ITER(hh, f->adopted, a, next)
+	HASH_ITER (hh, f->adopted, a, next)
 		adopted_drop(f, a);
 	routes_changed(f->agent->routes);
 }
@@ -303,8 +302,8 @@ static unsigned next_hops(struct fib *f, const struct bgp_fib_change *c,
 
 		/* Two next hops behind one gateway are one for the kernel. */
 		for (unsigned k = 0; k < n; k++)
-			twice = twice || (nh[k].ifindex == h->nh.ifindex &&
-					  addr_eq(&nh[k].gw, &h->nh.gw));
+			twice = twice ||
+				(nh[k].ifindex == h->nh.ifindex && addr_eq(&nh[k].gw, &h->nh.gw));
 		if (h->res.reachable && !twice)
 			nh[n++] = h->nh;
 	}
@@ -357,8 +356,7 @@ void fib_free(struct fib *f)
 	if (!f)
 		return;
 	forget_hops(f);
-	HASH_ITER(hh, f->adopted, a, next)
-	{
+	HASH_ITER (hh, f->adopted, a, next) {
 		HASH_DEL(f->adopted, a);
 		free(a);
 	}

@@ -118,8 +118,8 @@ static void try_listen(struct health *h)
 {
 	const struct agent_config *cfg = h->agent->cfg;
 	static const struct timeval later = { .tv_sec = RETRY_S };
-	const char *host = strcmp(cfg->health_host, "localhost") == 0 ? "127.0.0.1" :
-									cfg->health_host;
+	const char *host =
+		strcmp(cfg->health_host, "localhost") == 0 ? "127.0.0.1" : cfg->health_host;
 
 	if (evhttp_bind_socket(h->http, host, (uint16_t)cfg->health_port) == 0) {
 		if (h->said)
@@ -128,8 +128,9 @@ static void try_listen(struct health *h)
 		return;
 	}
 	if (!h->said)
-		log_error("health", "cannot serve health; trying again. Choose another --health-port, "
-				    "or --health-enabled=false",
+		log_error("health",
+			  "cannot serve health; trying again. Choose another --health-port, "
+			  "or --health-enabled=false",
 			  "host=%s port=%d why=%s", host, cfg->health_port, strerror(errno));
 	h->said = true;
 	evtimer_add(h->retry, &later);

@@ -36,10 +36,11 @@ static int busy(int fd, const char *path, struct err *e)
 
 	pid[n > 0 ? n : 0] = '\0';
 	pid[strcspn(pid, "\n")] = '\0';
-	return err_set(e, -EBUSY,
-		       "%s: another agent (process %s) uses this directory. Stop it, or give this one "
-		       "a --run-dir and a --state-dir of its own",
-		       path, *pid ? pid : "unknown");
+	return err_set(
+		e, -EBUSY,
+		"%s: another agent (process %s) uses this directory. Stop it, or give this one "
+		"a --run-dir and a --state-dir of its own",
+		path, *pid ? pid : "unknown");
 }
 
 int lock_dir(const char *dir, struct err *e)
@@ -55,9 +56,9 @@ int lock_dir(const char *dir, struct err *e)
 	if (fd < 0)
 		return err_set(e, -errno, "cannot open %s: %s", path, strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? busy(fd, path, e) :
-					      err_set(e, -errno, "cannot lock %s: %s", path,
-						      strerror(errno));
+		return errno == EWOULDBLOCK
+			       ? busy(fd, path, e)
+			       : err_set(e, -errno, "cannot lock %s: %s", path, strerror(errno));
 	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n)
 		return err_set(e, -errno, "cannot write %s: %s", path, strerror(errno));

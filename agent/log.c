@@ -255,7 +255,7 @@ static struct log_source *source_find(const char *name, int64_t now_ms)
 	}
 	if (log_state.n_sources < LOG_SOURCES_MAX)
 		old = &log_state.source[log_state.n_sources++];
-	*old = (struct log_source){ .filled_ms = now_ms, .tokens = LOG_BURST };
+	*old = (struct log_source) { .filled_ms = now_ms, .tokens = LOG_BURST };
 	memcpy(old->name, key, sizeof(key));
 	return old;
 }
@@ -266,9 +266,9 @@ bool log_pass(const char *source, int64_t now_ms, unsigned *suppressed)
 	int64_t fresh = (now_ms - s->filled_ms) / 1000;
 
 	if (fresh > 0) {
-		s->tokens = fresh >= LOG_BURST || s->tokens + (unsigned)fresh > LOG_BURST ?
-				    LOG_BURST :
-				    s->tokens + (unsigned)fresh;
+		s->tokens = fresh >= LOG_BURST || s->tokens + (unsigned)fresh > LOG_BURST
+				    ? LOG_BURST
+				    : s->tokens + (unsigned)fresh;
 		s->filled_ms += fresh * 1000;
 	}
 	if (s->tokens == 0) {

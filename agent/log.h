@@ -30,8 +30,9 @@ enum log_format {
 };
 
 enum {
-	LOG_VALUE_MAX = 512, /* bytes of one value: enough for a path or a sentence, not for a page */
-	LOG_BURST = 10,	     /* lines that one source may cause at once */
+	LOG_VALUE_MAX =
+		512,	/* bytes of one value: enough for a path or a sentence, not for a page */
+	LOG_BURST = 10, /* lines that one source may cause at once */
 	LOG_SOURCES_MAX = 256, /* remembered; with more the oldest is forgotten */
 };
 
@@ -48,7 +49,7 @@ bool log_level_parse(const char *s, enum log_level *out);
 #define log_debug(mod, msg, ...) log_write(LOG_LEVEL_DEBUG, (mod), (msg), " " __VA_ARGS__)
 
 /* A line caused by `source` (an address, a client's name): limited in rate. */
-#define log_from(source, level, mod, msg, ...)                                                     \
+#define log_from(source, level, mod, msg, ...) \
 	log_write_from((source), (level), (mod), (msg), " " __VA_ARGS__)
 
 void log_write(enum log_level level, const char *mod, const char *msg, const char *fields, ...)

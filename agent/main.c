@@ -77,8 +77,8 @@ static void on_hup(evutil_socket_t sig, short what, void *arg)
 	struct err e = { 0 };
 
 	if (config_load(&fresh, p->argc, p->argv, environ, &action, NULL, &e) < 0) {
-		log_error("agent", "the configuration is wrong; going on with the old one", "why=%s",
-			  e.msg);
+		log_error("agent", "the configuration is wrong; going on with the old one",
+			  "why=%s", e.msg);
 		return;
 	}
 	config_reload(&p->cfg, &fresh, &need);
@@ -99,7 +99,7 @@ static void dump_value(const char *name, const json_t *value)
 	json_t *item;
 
 	if (json_is_array(value)) {
-		json_array_foreach(value, i, item)
+		json_array_foreach (value, i, item)
 			dump_value(name, item);
 		return;
 	}
@@ -113,7 +113,7 @@ static void on_usr1(evutil_socket_t sig, short what, void *arg)
 	json_t *state = ctl_status(arg), *value;
 	const char *name;
 
-	json_object_foreach(state, name, value)
+	json_object_foreach (state, name, value)
 		dump_value(name, value);
 	json_decref(state);
 }
@@ -123,8 +123,9 @@ static void catch_signals(struct program *p)
 	static const struct {
 		int sig;
 		event_callback_fn fn;
-	} rows[] = { { SIGTERM, on_term }, { SIGINT, on_term }, { SIGHUP, on_hup },
-		     { SIGUSR1, on_usr1 } };
+	} rows[] = {
+		{ SIGTERM, on_term }, { SIGINT, on_term }, { SIGHUP, on_hup }, { SIGUSR1, on_usr1 }
+	};
 
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -173,7 +174,8 @@ static void forwarding(const struct agent_config *cfg)
 	if (sysctl_set("net/ipv4/ip_forward", "1", &e) < 0)
 		log_error("agent", "cannot turn IP forwarding on; pods will not reach other nodes",
 			  "why=%s", e.msg);
-	if (strcmp(cfg->ip6, "none") != 0 && sysctl_set("net/ipv6/conf/all/forwarding", "1", &e) < 0)
+	if (strcmp(cfg->ip6, "none") != 0 &&
+	    sysctl_set("net/ipv6/conf/all/forwarding", "1", &e) < 0)
 		log_error("agent", "cannot turn IPv6 forwarding on", "why=%s", e.msg);
 }
 

@@ -71,7 +71,7 @@ void owner_decode(const char *text, struct owner_record *r)
 	json_t *obj = NULL;
 	const char *s;
 
-	*r = (struct owner_record){ 0 };
+	*r = (struct owner_record) { 0 };
 	if (js_parse(text, strlen(text), &obj, NULL) < 0)
 		return;
 	if (js_str(obj, "instance", &s, NULL) == 1)
@@ -112,11 +112,12 @@ static bool answered(struct owner *o)
 
 static void refuse(struct owner *o, const struct owner_record *other)
 {
-	log_error("owner",
-		  "another agent runs with this node's name; ending. Give each machine a name of its "
-		  "own (--node), or stop the other one",
-		  "node=%s other_host=%s other_pid=%lld", o->agent->cfg->node, other->host,
-		  (long long)other->pid);
+	log_error(
+		"owner",
+		"another agent runs with this node's name; ending. Give each machine a name of its "
+		"own (--node), or stop the other one",
+		"node=%s other_host=%s other_pid=%lld", o->agent->cfg->node, other->host,
+		(long long)other->pid);
 	o->agent->stop(o->agent, 1);
 }
 
@@ -189,7 +190,8 @@ static void wait_for_other(struct owner *o, const struct owner_record *other, in
 			 "node %s belonged to an agent on %s; waiting up to %d s to see whether it "
 			 "still runs",
 			 o->agent->cfg->node, other->host, o->wait_ms / 1000);
-		log_warn("owner", "this node's name belongs to another agent; looking whether it runs",
+		log_warn("owner",
+			 "this node's name belongs to another agent; looking whether it runs",
 			 "node=%s other_host=%s wait_ms=%d", o->agent->cfg->node, other->host,
 			 o->wait_ms);
 	} else if (other->beat != o->other.beat) {

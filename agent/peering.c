@@ -302,8 +302,8 @@ static void log_effect(const struct bgp_effect *ef)
 	if (ef->peer)
 		addr_format(&ef->peer->addr, addr);
 	if (ef->type == BGP_EFFECT_LOG) {
-		log_from(addr, level_of(ef->level), "bgp", "the speaker says", "peer=%s text=%s", addr,
-			 ef->text);
+		log_from(addr, level_of(ef->level), "bgp", "the speaker says", "peer=%s text=%s",
+			 addr, ef->text);
 		return;
 	}
 	/* The way up and down is for us; being up, and being up no more, is for everybody. */
@@ -489,8 +489,8 @@ static void log_remarks(const struct peering *p, const char *before)
 		CLEANUP(freep) char *line = xstrndup(s, n);
 
 		if (n && !strstr(before, line))
-			log_warn("bgp", "not all of the peering in the datastore is usable", "why=%s",
-				 line);
+			log_warn("bgp", "not all of the peering in the datastore is usable",
+				 "why=%s", line);
 		s += n + (s[n] == '\n');
 	}
 }
@@ -589,7 +589,7 @@ void peering_free(struct peering *p)
 		bgp_speaker_stop(p->speaker, true, "", agent_now_ms());
 		effects(p);
 	}
-	HASH_ITER(hh, p->conns, c, next)
+	HASH_ITER (hh, p->conns, c, next)
 		conn_free(c);
 	bgp_listen_free(p->listen);
 	bgp_speaker_free(p->speaker);

@@ -40,8 +40,8 @@ static void report(void *arg, const struct route_key *key, int code, const char 
 		log_from(dst, LOG_LEVEL_WARN, "routes", "a route is not in the kernel",
 			 "route=%s why=%s", dst, text);
 	else
-		log_from(dst, LOG_LEVEL_INFO, "routes", "the route is in the kernel now", "route=%s",
-			 dst);
+		log_from(dst, LOG_LEVEL_INFO, "routes", "the route is in the kernel now",
+			 "route=%s", dst);
 }
 
 static void arm(struct event *ev, int64_t ms)
@@ -63,7 +63,8 @@ static void on_links(evutil_socket_t fd, short what, void *arg)
 	int rc = link_table_read(r->agent->links, &e);
 
 	if (rc < 0)
-		log_from("links", LOG_LEVEL_ERROR, "routes", "cannot read link events", "why=%s", e.msg);
+		log_from("links", LOG_LEVEL_ERROR, "routes", "cannot read link events", "why=%s",
+			 e.msg);
 	else if (rc == 1)
 		log_info("routes", "link events were lost; listed the links again");
 	routes_changed(r);

@@ -157,7 +157,7 @@ static void stored_addresses(const char *name, const char *stored, struct prefix
 	struct object o;
 	struct node n;
 
-	*v4 = *v6 = (struct prefix){ .addr.family = IP_NONE };
+	*v4 = *v6 = (struct prefix) { .addr.family = IP_NONE };
 	if (!stored || object_decode(key, stored, 0, &o, NULL) < 0)
 		return;
 	if (node_decode(&o, &n, NULL) >= 0) {
@@ -175,7 +175,7 @@ static int decide_address(const struct self *s, enum ip_family family, const cha
 	struct autoip q = { s->agent->links, family, want, s->agent->cfg->ip_method };
 	int rc;
 
-	*out = (struct prefix){ .addr.family = IP_NONE };
+	*out = (struct prefix) { .addr.family = IP_NONE };
 	if (strcmp(want, "none") == 0)
 		return 1;
 	if (!*want) {
@@ -269,10 +269,11 @@ static bool pool_of_family(void *arg, const struct store_kv *kv)
 
 static char *pool_json(struct self *s, enum ip_family family, struct err *e)
 {
-	const struct config_pool *cfg = family == IP_V4 ? &s->agent->cfg->pool_v4 :
-							  &s->agent->cfg->pool_v6;
-	struct object o = object_new(kind_find("IPPool"), NULL,
-				     family == IP_V4 ? "default-ipv4-ippool" : "default-ipv6-ippool");
+	const struct config_pool *cfg =
+		family == IP_V4 ? &s->agent->cfg->pool_v4 : &s->agent->cfg->pool_v6;
+	struct object o =
+		object_new(kind_find("IPPool"), NULL,
+			   family == IP_V4 ? "default-ipv4-ippool" : "default-ipv6-ippool");
 	struct prefix cidr = cfg->cidr;
 	json_t *spec = object_in(o.json, "spec");
 	static const char *const encap[] = { "Never", "Always", "CrossSubnet" };
@@ -281,8 +282,9 @@ static char *pool_json(struct self *s, enum ip_family family, struct err *e)
 	char *out = NULL;
 
 	if (cidr.addr.family == IP_NONE && !choose_cidr(s, &cidr)) {
-		err_set(e, -ENOENT, "no default IPv4 pool: this node uses all of 192.168.0.0/16 and "
-				    "172.16.0.0/12 itself; name one with --default-pool-v4-cidr");
+		err_set(e, -ENOENT,
+			"no default IPv4 pool: this node uses all of 192.168.0.0/16 and "
+			"172.16.0.0/12 itself; name one with --default-pool-v4-cidr");
 	} else {
 		js_set_str(spec, "cidr", prefix_format(&cidr, text));
 		js_set_int(spec, "blockSize", cfg->block_size);
@@ -428,8 +430,8 @@ static void write_nodename(const struct self *s)
 		return;
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0 || write(fd, s->agent->cfg->node, strlen(s->agent->cfg->node)) < 0)
-		log_error("self", "cannot write the file with the node's name", "file=%s why=%s", path,
-			  strerror(errno));
+		log_error("self", "cannot write the file with the node's name", "file=%s why=%s",
+			  path, strerror(errno));
 }
 
 static void maybe_start(struct self *s)
@@ -447,7 +449,8 @@ static void node_changed(void *arg, const struct store_kv *kv)
 	struct self *s = arg;
 
 	maybe_start(s);
-	if (!kv || kv->value || !s->started || strcmp(strrchr(kv->key, '/') + 1, s->agent->cfg->node))
+	if (!kv || kv->value || !s->started ||
+	    strcmp(strrchr(kv->key, '/') + 1, s->agent->cfg->node))
 		return;
 	log_warn("self", "this node's resource was deleted; writing it again", "node=%s",
 		 s->agent->cfg->node);
@@ -463,7 +466,7 @@ struct self *self_new(struct agent *a)
 	s->retry = evtimer_new(a->base, on_retry, s);
 	assert(s->retry);
 	for (unsigned i = 0; i < TASK_MAX_; i++)
-		s->job[i] = (struct job){ .self = s, .task = (enum task)i };
+		s->job[i] = (struct job) { .self = s, .task = (enum task)i };
 	cache_subscribe(a->cache, KEY_RESOURCES "nodes/", node_changed, s);
 	return s;
 }

@@ -24,10 +24,10 @@ void self_troubles(const struct self *s, struct str *out);
 
 struct self_node {
 	const char *name;
-	bool set_v4, set_v6;	/* else what is stored stays */
-	struct prefix v4, v6;	/* IP_NONE: the node has none */
-	uint32_t as;		/* 0: what is stored stays */
-	const char *uid, *now;	/* for a new object */
+	bool set_v4, set_v6;   /* else what is stored stays */
+	struct prefix v4, v6;  /* IP_NONE: the node has none */
+	uint32_t as;	       /* 0: what is stored stays */
+	const char *uid, *now; /* for a new object */
 };
 /* The Node's JSON with these; NULL when the stored one (NULL: none) says so already. -EINVAL for stored
  * text that is no Node, which stays as it is. */

@@ -43,8 +43,9 @@ static int dial(const char *path, struct err *e)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
 	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0)
 		return fd;
-	err_set(e, -errno, "no agent answers at %s: %s. Is margayd running? Another directory of "
-			   "sockets is given with --run-dir",
+	err_set(e, -errno,
+		"no agent answers at %s: %s. Is margayd running? Another directory of "
+		"sockets is given with --run-dir",
 		path, strerror(errno));
 	close(fd);
 	return e ? e->code : -ECONNREFUSED;

@@ -15,7 +15,7 @@ static char *total(const json_t *neighbor, const char *name)
 	const char *family;
 	json_t *v;
 
-	json_object_foreach((json_t *)(uintptr_t)families, family, v)
+	json_object_foreach ((json_t *)(uintptr_t)families, family, v)
 		n += answer_number(v, name);
 	return xasprintf("%lld", n);
 }
@@ -46,9 +46,10 @@ static void add_row(struct table *t, const json_t *n, bool wide)
 
 static void print_table(const json_t *list, bool wide)
 {
-	static const char *const head[] = { "PEER ADDRESS", "AS", "TYPE", "STATE", "SINCE", "RECEIVED",
-					    "BEST", "SENT" };
-	static const char *const more[] = { "STALE", "ROUTER ID", "HOLD/KEEP", "MSG IN", "MSG OUT" };
+	static const char *const head[] = { "PEER ADDRESS", "AS",	"TYPE", "STATE",
+					    "SINCE",	    "RECEIVED", "BEST", "SENT" };
+	static const char *const more[] = { "STALE", "ROUTER ID", "HOLD/KEEP", "MSG IN",
+					    "MSG OUT" };
 	static const char *const tail[] = { "FLAPS", "LAST ERROR" };
 	struct table t = { 0 };
 	size_t i;
@@ -61,7 +62,7 @@ static void print_table(const json_t *list, bool wide)
 	for (i = 0; i < ARRAY_SIZE(tail); i++)
 		table_add(&t, xstrdup(tail[i]));
 	t.n_cols = t.cell.n;
-	json_array_foreach(list, i, n)
+	json_array_foreach (list, i, n)
 		add_row(&t, n, wide);
 	table_print(&t);
 	table_done(&t);

@@ -57,7 +57,7 @@ static void print_table(const json_t *list, bool wide)
 	for (i = 0; i < ARRAY_SIZE(tail); i++)
 		table_add(&t, xstrdup(tail[i]));
 	t.n_cols = t.cell.n;
-	json_array_foreach(list, i, r)
+	json_array_foreach (list, i, r)
 		add_row(&t, r, wide);
 	table_print(&t);
 	table_done(&t);
@@ -71,7 +71,8 @@ int cmd_bgp_routes(struct ctl *c, const struct args *a)
 
 	if (a->n_words > 1) {
 		json_decref(q);
-		return ctl_error("bgp routes: one prefix at most, \"%s\" is one too many", a->word[1]);
+		return ctl_error("bgp routes: one prefix at most, \"%s\" is one too many",
+				 a->word[1]);
 	}
 	js_set_str(q, "prefix", a->n_words ? a->word[0] : NULL);
 	if (agent_ask(c, q, &o, &e) < 0)

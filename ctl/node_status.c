@@ -14,7 +14,7 @@ static void print_list(const char *head, const json_t *list)
 	json_t *v;
 
 	printf("%s", head);
-	json_array_foreach(list, i, v)
+	json_array_foreach (list, i, v)
 		printf(" %s", json_string_value(v));
 	puts(json_array_size(list) ? "" : " none");
 }
@@ -29,12 +29,12 @@ static void print_node(const json_t *o)
 	printf("Node %s: agent %s is running (process %lld, since %s).\n", answer_text(o, "node"),
 	       answer_text(o, "version"), answer_number(o, "pid"), answer_text(o, "since"));
 	puts(json_array_size(why) ? "Not ready:" : "Ready.");
-	json_array_foreach(why, i, v)
+	json_array_foreach (why, i, v)
 		printf("  - %s\n", json_string_value(v));
 	printf("Datastore: %s, %s at revision %lld.\n", answer_text(ds, "spec"),
-	       *answer_text(ds, "lost")			     ? "not in reach, last seen" :
-	       json_is_true(json_object_get(ds, "synced")) ? "in sync" :
-							       "not in sync",
+	       *answer_text(ds, "lost")			     ? "not in reach, last seen"
+	       : json_is_true(json_object_get(ds, "synced")) ? "in sync"
+							     : "not in sync",
 	       answer_number(ds, "revision"));
 	print_list("Blocks:", json_object_get(o, "blocks"));
 	printf("Endpoints: %lld. Routes: %lld wanted, %lld in the kernel.\n",
@@ -51,8 +51,8 @@ static void add_session(struct table *t, const json_t *s)
 	table_add(t, xstrdup(answer_text(s, "type")));
 	table_add(t, xstrdup(up ? "up" : "start"));
 	table_add(t, answer_since(s, "since"));
-	table_add(t, *info ? xasprintf("%s: %s", answer_text(s, "state"), info) :
-			     xstrdup(answer_text(s, "state")));
+	table_add(t, *info ? xasprintf("%s: %s", answer_text(s, "state"), info)
+			   : xstrdup(answer_text(s, "state")));
 }
 
 static void print_sessions(const json_t *sessions, bool v6)
@@ -65,7 +65,7 @@ static void print_sessions(const json_t *sessions, bool v6)
 	printf("\n%s BGP status\n", v6 ? "IPv6" : "IPv4");
 	for (size_t k = 0; k < ARRAY_SIZE(head); k++)
 		table_add(&t, xstrdup(head[k]));
-	json_array_foreach(sessions, i, s)
+	json_array_foreach (sessions, i, s)
 		if (!!strchr(answer_text(s, "address"), ':') == v6)
 			add_session(&t, s);
 	if (t.cell.n > ARRAY_SIZE(head))

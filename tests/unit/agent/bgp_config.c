@@ -193,9 +193,9 @@ static void show(const struct bgp_peer_config *c, struct str *out)
 	str_add(out, "\n");
 }
 
-#define THREE                                                                                      \
-	"node a v4=10.0.0.9/24 label=rack\n"                                                       \
-	"node b v4=10.0.0.10/24 label=tor\n"                                                       \
+#define THREE                                \
+	"node a v4=10.0.0.9/24 label=rack\n" \
+	"node b v4=10.0.0.10/24 label=tor\n" \
 	"node c v4=10.0.0.11/24 label=rack\n"
 
 static const struct {
@@ -203,10 +203,12 @@ static const struct {
 } cases[] = {
 	{ "mesh; the side whose text is greater waits: 10 sorts before 9", THREE, "a",
 	  "Mesh_10_0_0_10 as 64512\n"
-	  "Mesh_10_0_0_11 as 64512\n", "" },
+	  "Mesh_10_0_0_11 as 64512\n",
+	  "" },
 	{ "the other end of it dials nobody that dials it", THREE, "b",
 	  "Mesh_10_0_0_9 as 64512 passive\n"
-	  "Mesh_10_0_0_11 as 64512 passive\n", "" },
+	  "Mesh_10_0_0_11 as 64512 passive\n",
+	  "" },
 	{ "a node that is not there has no sessions", THREE, "x", "", "" },
 	{ "mesh off", THREE "mesh off", "a", "", "" },
 	{ "a reflector has no mesh", THREE "node r v4=10.0.0.1/24 cluster=1", "r", "", "" },
@@ -220,8 +222,10 @@ static const struct {
 	{ "a session for each family that both have",
 	  "node a v4=10.0.0.1/24 v6=fd00::1/64\nnode b v4=10.0.0.2/24 v6=fd00::2/64\n"
 	  "node c v6=fd00::3/64",
-	  "a", "Mesh_10_0_0_2 as 64512 passive\nMesh_fd00__2 as 64512 passive\n"
-	       "Mesh_fd00__3 as 64512 passive\n", "" },
+	  "a",
+	  "Mesh_10_0_0_2 as 64512 passive\nMesh_fd00__2 as 64512 passive\n"
+	  "Mesh_fd00__3 as 64512 passive\n",
+	  "" },
 	{ "a node without addresses has no sessions and is in nobody's",
 	  "node a\nnode b v4=10.0.0.2/24", "a", "", "" },
 	{ "password and restart time of the mesh", THREE "meshsecret s3\nmeshrestart 30", "a",
@@ -247,18 +251,22 @@ static const struct {
 	  "Global_10_0_0_254_port_1790 as 65001 port 1790\n", "" },
 	{ "IPv6", "node a v4=10.0.0.1/24 v6=fd00::1/64\npeer t ip=fd00::fe as=65001", "a",
 	  "Global_fd00__fe as 65001\n", "" },
-	{ "a peer of a family that we do not have", "node a v4=10.0.0.1/24\npeer t ip=fd00::fe as=1",
-	  "a", "", "" },
+	{ "a peer of a family that we do not have",
+	  "node a v4=10.0.0.1/24\npeer t ip=fd00::fe as=1", "a", "", "" },
 	{ "ourselves", "node a v4=10.0.0.1/24\npeer t ip=10.0.0.1 as=64512", "a", "", "" },
 	{ "no AS number", "node a v4=10.0.0.1/24\npeer t ip=10.0.0.254", "a", "",
 	  "BGPPeer t: asNumber is missing" },
 	{ "everything that a peer can say",
-	  "node a v4=10.0.0.1/24\npeer t ip=10.0.0.254 as=65001 localas=64999 allow=2 nh=1 old ttl=1 "
+	  "node a v4=10.0.0.1/24\npeer t ip=10.0.0.254 as=65001 localas=64999 allow=2 nh=1 old "
+	  "ttl=1 "
 	  "secret=s3 restart=60 nosource",
-	  "a", "Global_10_0_0_254 as 65001 local-as 64999 allow 2 nh 1 keep ttl 1 key s3 restart 60 "
-	       "any-source\n", "" },
+	  "a",
+	  "Global_10_0_0_254 as 65001 local-as 64999 allow 2 nh 1 keep ttl 1 key s3 restart 60 "
+	  "any-source\n",
+	  "" },
 	{ "global before node, and the second is dropped",
-	  "node a v4=10.0.0.1/24\npeer a node=a ip=10.0.0.254 as=65009\npeer z ip=10.0.0.254 as=65001",
+	  "node a v4=10.0.0.1/24\npeer a node=a ip=10.0.0.254 as=65009\npeer z ip=10.0.0.254 "
+	  "as=65001",
 	  "a", "Global_10_0_0_254 as 65001\n", "" },
 	{ "another port is another peer",
 	  "node a v4=10.0.0.1/24\npeer a node=a ip=10.0.0.254 port=1179 as=65009\n"
@@ -271,30 +279,39 @@ static const struct {
 	{ "and its other end is the reverse peering",
 	  "node a v4=10.0.0.1/24\nnode b v4=10.0.0.2/24\npeer t ip=10.0.0.2 as=64512 nh=1", "b",
 	  "Node_10_0_0_1 as 64512 nh 1\n", "" },
-	{ "its AS must be the node's, else it is somebody else there: port and passive do not follow",
+	{ "its AS must be the node's, else it is somebody else there: port and passive do not "
+	  "follow",
 	  "mesh off\nnode a v4=10.0.0.1/24\nnode b v4=10.0.0.2/24 port=1179\n"
 	  "peer t ip=10.0.0.2 as=65009",
 	  "a", "Global_10_0_0_2 as 65009\n", "" },
-	{ "the port of a node is known", "mesh off\nnode a v4=10.0.0.1/24\n"
-					 "node b v4=10.0.0.2/24 port=1179\npeer t ip=10.0.0.2 as=64512",
+	{ "the port of a node is known",
+	  "mesh off\nnode a v4=10.0.0.1/24\n"
+	  "node b v4=10.0.0.2/24 port=1179\npeer t ip=10.0.0.2 as=64512",
 	  "a", "Global_10_0_0_2_port_1179 as 64512 port 1179 passive\n", "" },
 	{ "a node-scoped peer is never passive by text",
-	  "mesh off\nnode a v4=10.0.0.1/24\nnode b v4=10.0.0.2/24\npeer t node=a ip=10.0.0.2 as=64512",
+	  "mesh off\nnode a v4=10.0.0.1/24\nnode b v4=10.0.0.2/24\npeer t node=a ip=10.0.0.2 "
+	  "as=64512",
 	  "a", "Node_10_0_0_2 as 64512\n", "" },
 
 	{ "peers by selector: all that match but ourselves, nobody passive",
-	  "mesh off\n" THREE "peer t peersel=rack", "a", "Global_10_0_0_11 as 64512\n"
-							 "Node_10_0_0_10 as 64512\n", "" },
+	  "mesh off\n" THREE "peer t peersel=rack", "a",
+	  "Global_10_0_0_11 as 64512\n"
+	  "Node_10_0_0_10 as 64512\n",
+	  "" },
 	{ "of these the other end, in reverse: sessions back to every local side",
-	  "mesh off\n" THREE "peer t nodesel=tor peersel=rack", "a", "Node_10_0_0_10 as 64512\n", "" },
+	  "mesh off\n" THREE "peer t nodesel=tor peersel=rack", "a", "Node_10_0_0_10 as 64512\n",
+	  "" },
 	{ "and forward", "mesh off\n" THREE "peer t nodesel=tor peersel=rack", "b",
 	  "Node_10_0_0_9 as 64512\nNode_10_0_0_11 as 64512\n", "" },
-	{ "a node on neither side", "mesh off\n" THREE "node d v4=10.0.0.12/24\n"
-				    "peer t nodesel=tor peersel=rack", "d", "", "" },
-	{ "reverse peering by hand", "mesh off\n" THREE "peer t nodesel=tor peersel=rack manual", "a",
-	  "", "" },
+	{ "a node on neither side",
+	  "mesh off\n" THREE "node d v4=10.0.0.12/24\n"
+	  "peer t nodesel=tor peersel=rack",
+	  "d", "", "" },
+	{ "reverse peering by hand", "mesh off\n" THREE "peer t nodesel=tor peersel=rack manual",
+	  "a", "", "" },
 	{ "reverse peering does not take the local AS along, the rest it does",
-	  "mesh off\n" THREE "peer t nodesel=tor peersel=rack localas=65009 allow=3 ttl=2 secret=s3",
+	  "mesh off\n" THREE
+	  "peer t nodesel=tor peersel=rack localas=65009 allow=3 ttl=2 secret=s3",
 	  "a", "Node_10_0_0_10 as 64512 ttl 2 key s3\n", "" },
 	{ "reverse of a peer by address: same family only",
 	  "mesh off\nnode a v4=10.0.0.1/24 v6=fd00::1/64\nnode b v4=10.0.0.2/24 v6=fd00::2/64\n"
@@ -314,7 +331,8 @@ static const struct {
 	  "node t v4=10.0.0.3/24 cluster=8 label=rr\npeer p nodesel=rr peersel=rr",
 	  "r", "Node_10_0_0_2 as 64512 same-cluster\nNode_10_0_0_3 as 64512 client\n", "" },
 	{ "an iBGP peer by address is a client of a reflector, an eBGP one is not",
-	  "node r v4=10.0.0.1/24 cluster=7\npeer p ip=10.0.0.8 as=64512\npeer q ip=10.0.0.9 as=65001",
+	  "node r v4=10.0.0.1/24 cluster=7\npeer p ip=10.0.0.8 as=64512\npeer q ip=10.0.0.9 "
+	  "as=65001",
 	  "r", "Global_10_0_0_8 as 64512 client\nGlobal_10_0_0_9 as 65001\n", "" },
 	{ "local AS decides what is iBGP",
 	  "node r v4=10.0.0.1/24 cluster=7\npeer q ip=10.0.0.9 as=65001 localas=65001", "r",
@@ -334,7 +352,7 @@ static void sessions(void **state)
 
 		build(&w, cases[i].world);
 		bgp_config_peers(&w, cases[i].self, secret, NULL, &out, &remarks);
-		vec_foreach(&out, c)
+		vec_foreach (&out, c)
 			show(c, &got);
 		if (strcmp(str_text(&got), cases[i].want) != 0)
 			fail_msg("%s:\n--- want\n%s--- got\n%s", cases[i].name, cases[i].want,
@@ -396,7 +414,7 @@ static void router_id(void **state)
 	assert_int_equal(bgp_config_router_id("1.2.3.4", &n), 0x01020304);
 	hash = bgp_config_router_id("hash", &n);
 	assert_true(hash != 0 && hash >> 24 <= 223);
-	n.v4 = (struct prefix){ .len = 0 };
+	n.v4 = (struct prefix) { .len = 0 };
 	assert_int_equal(bgp_config_router_id("", &n), 0);
 	assert_int_equal(bgp_config_router_id("hash", &n), hash);
 }

@@ -7,7 +7,7 @@
 
 struct box {
 	struct event_base *base;
-	struct ds *ds;    /* the one that is tested through */
+	struct ds *ds;	  /* the one that is tested through */
 	struct ds *other; /* another process's hand on the same store */
 	char dir[64];
 	char spec[128];

@@ -112,7 +112,7 @@ static void late_subscriber_is_told_what_is_there(void **state)
 
 static struct store_res written(int64_t rev)
 {
-	return (struct store_res){ .status = STORE_OK, .rev = rev };
+	return (struct store_res) { .status = STORE_OK, .rev = rev };
 }
 
 /* An own write is in the picture at once; when the watch brings it, nobody is told again. */
@@ -294,14 +294,22 @@ static void scopes_of_a_node(void **state)
 		const char *key, *value;
 		bool kept;
 	} c[] = {
-		{ "/calico/resources/v3/projectcalico.org/workloadendpoints/ns/edge--7-k8s-web-eth0", "{}", true },
-		{ "/calico/resources/v3/projectcalico.org/workloadendpoints/ns/edge--7--a-k8s-web-eth0", "{}", false },
-		{ "/calico/resources/v3/projectcalico.org/workloadendpoints/ns/edge-k8s-web-eth0", "{}", false },
+		{ "/calico/resources/v3/projectcalico.org/workloadendpoints/ns/"
+		  "edge--7-k8s-web-eth0",
+		  "{}", true },
+		{ "/calico/resources/v3/projectcalico.org/workloadendpoints/ns/"
+		  "edge--7--a-k8s-web-eth0",
+		  "{}", false },
+		{ "/calico/resources/v3/projectcalico.org/workloadendpoints/ns/edge-k8s-web-eth0",
+		  "{}", false },
 		{ "/calico/resources/v3/projectcalico.org/workloadendpoints/bad", "{}", false },
 		{ "/calico/resources/v3/projectcalico.org/nodes/edge", "{}", true },
-		{ "/calico/ipam/v2/assignment/ipv4/block/10.0.0.0-26", "{\"affinity\": \"host:edge-7\"}", true },
-		{ "/calico/ipam/v2/assignment/ipv4/block/10.0.1.0-26", "{\"affinity\":\"host:edge-77\"}", false },
-		{ "/calico/ipam/v2/assignment/ipv4/block/10.0.2.0-26", "{\"affinity\":null}", false },
+		{ "/calico/ipam/v2/assignment/ipv4/block/10.0.0.0-26",
+		  "{\"affinity\": \"host:edge-7\"}", true },
+		{ "/calico/ipam/v2/assignment/ipv4/block/10.0.1.0-26",
+		  "{\"affinity\":\"host:edge-77\"}", false },
+		{ "/calico/ipam/v2/assignment/ipv4/block/10.0.2.0-26", "{\"affinity\":null}",
+		  false },
 		{ "/calico/ipam/v2/assignment/ipv4/block/10.0.3.0-26", "{}", false },
 		{ "/calico/ipam/v2/handle/x", "{}", false },
 		{ "/calico/ipam/v2/config", "{}", true },
@@ -341,8 +349,10 @@ static void picture_equals_store(void **state)
 		seed = seed * 1103515245 + 12345;
 		snprintf(key, sizeof(key), "/calico/r/%u", seed >> 16 & 31);
 		snprintf(value, sizeof(value), "%u", i);
-		struct store_req req = seed >> 24 & 3 ? store_update(key, value, 0) : store_delete(key, 0);
-		struct store_req copy = seed >> 24 & 3 ? store_update(key, value, 0) : store_delete(key, 0);
+		struct store_req req =
+			seed >> 24 & 3 ? store_update(key, value, 0) : store_delete(key, 0);
+		struct store_req copy =
+			seed >> 24 & 3 ? store_update(key, value, 0) : store_delete(key, 0);
 		struct store_res res = ds_call(b->other, copy);
 
 		if (seed >> 20 & 1)

@@ -44,8 +44,9 @@ static size_t split(char *text, char **out)
 static void load(const struct input *in, struct outcome *o)
 {
 	CLEANUP(freep) char *env = xstrdup(in->env ? in->env : "");
-	CLEANUP(freep) char *opts = xasprintf("margayd -c %s %s", in->file ? file : "/dev/null",
-					      in->options ? in->options : "");
+	CLEANUP(freep)
+	char *opts = xasprintf("margayd -c %s %s", in->file ? file : "/dev/null",
+			       in->options ? in->options : "");
 	char *argv[WORDS_MAX + 1], *envp[WORDS_MAX + 1];
 	size_t argc = split(opts, argv);
 
@@ -79,7 +80,7 @@ static void defaults(void **state)
 {
 	struct outcome o;
 
-	ok(&(struct input){ .options = "--node n1" }, &o);
+	ok(&(struct input) { .options = "--node n1" }, &o);
 	assert_string_equal(o.c.node, "n1");
 	assert_string_equal(o.c.datastore, "sqlite:/var/lib/margay/margay.db");
 	assert_string_equal(o.c.run_dir, "/run/margay");
@@ -102,19 +103,20 @@ static void layers(void **state)
 {
 	struct outcome o;
 
-	ok(&(struct input){ "healthPort: 1001\nnode: f\n", NULL, NULL }, &o);
+	ok(&(struct input) { "healthPort: 1001\nnode: f\n", NULL, NULL }, &o);
 	assert_int_equal(o.c.health_port, 1001);
 	done(&o);
-	ok(&(struct input){ "healthPort: 1001\nnode: f\n", "FELIX_HEALTHPORT=1002", NULL }, &o);
+	ok(&(struct input) { "healthPort: 1001\nnode: f\n", "FELIX_HEALTHPORT=1002", NULL }, &o);
 	assert_int_equal(o.c.health_port, 1002);
 	done(&o);
-	ok(&(struct input){ "healthPort: 1001\nnode: f\n",
-			    "FELIX_HEALTHPORT=1002 MARGAY_HEALTH_PORT=1003", NULL },
+	ok(&(struct input) { "healthPort: 1001\nnode: f\n",
+			     "FELIX_HEALTHPORT=1002 MARGAY_HEALTH_PORT=1003", NULL },
 	   &o);
 	assert_int_equal(o.c.health_port, 1003);
 	done(&o);
-	ok(&(struct input){ "healthPort: 1001\nnode: f\n",
-			    "FELIX_HEALTHPORT=1002 MARGAY_HEALTH_PORT=1003", "--health-port=1004" },
+	ok(&(struct input) { "healthPort: 1001\nnode: f\n",
+			     "FELIX_HEALTHPORT=1002 MARGAY_HEALTH_PORT=1003",
+			     "--health-port=1004" },
 	   &o);
 	assert_int_equal(o.c.health_port, 1004);
 	assert_string_equal(o.c.node, "f");
@@ -125,9 +127,9 @@ static void nested_keys(void **state)
 {
 	struct outcome o;
 
-	ok(&(struct input){ "node: a\ndefaultPoolV4:\n  cidr: 10.1.0.0/16\n  blockSize: 28\n",
-			    "MARGAY_DEFAULT_POOL_V4_BLOCK_SIZE=27",
-			    "--default-pool-v4-nat-outgoing=false --no-default-pools" },
+	ok(&(struct input) { "node: a\ndefaultPoolV4:\n  cidr: 10.1.0.0/16\n  blockSize: 28\n",
+			     "MARGAY_DEFAULT_POOL_V4_BLOCK_SIZE=27",
+			     "--default-pool-v4-nat-outgoing=false --no-default-pools" },
 	   &o);
 	assert_int_equal(o.c.pool_v4.cidr.len, 16);
 	assert_int_equal(o.c.pool_v4.block_size, 27);
@@ -141,13 +143,15 @@ static void calico(void **state)
 {
 	struct outcome o;
 
-	ok(&(struct input){ .env = "NODENAME=Edge-7 IP=autodetect AS=64600 CALICO_ROUTER_ID=hash "
-				   "CALICO_IPV4POOL_CIDR=10.9.0.0/16 CALICO_IPV4POOL_IPIP=Off "
-				   "CALICO_IPV4POOL_VXLAN=CrossSubnet NO_DEFAULT_POOLS=false "
-				   "FELIX_LOGSEVERITYSCREEN=Warning FELIX_IPFORWARDING=Disabled "
-				   "CALICO_NETWORKING_BACKEND=bird FELIX_INTERFACEPREFIX=cali,tap "
-				   "FELIX_IPV6SUPPORT=false IP6= CALICO_DISABLE_FILE_LOGGING=true" },
-	   &o);
+	ok(
+		&(struct input) {
+			.env = "NODENAME=Edge-7 IP=autodetect AS=64600 CALICO_ROUTER_ID=hash "
+			       "CALICO_IPV4POOL_CIDR=10.9.0.0/16 CALICO_IPV4POOL_IPIP=Off "
+			       "CALICO_IPV4POOL_VXLAN=CrossSubnet NO_DEFAULT_POOLS=false "
+			       "FELIX_LOGSEVERITYSCREEN=Warning FELIX_IPFORWARDING=Disabled "
+			       "CALICO_NETWORKING_BACKEND=bird FELIX_INTERFACEPREFIX=cali,tap "
+			       "FELIX_IPV6SUPPORT=false IP6= CALICO_DISABLE_FILE_LOGGING=true" },
+		&o);
 	assert_string_equal(o.c.node, "edge-7");
 	assert_string_equal(o.c.ip, "autodetect");
 	assert_string_equal(o.c.ip6, "none");
@@ -160,7 +164,7 @@ static void calico(void **state)
 	assert_true(o.c.bgp);
 	assert_string_equal(o.c.interface_prefix, "cali");
 	done(&o);
-	ok(&(struct input){ .env = "NODENAME=n CALICO_NETWORKING_BACKEND=vxlan" }, &o);
+	ok(&(struct input) { .env = "NODENAME=n CALICO_NETWORKING_BACKEND=vxlan" }, &o);
 	assert_false(o.c.bgp);
 	done(&o);
 }
@@ -169,17 +173,20 @@ static void calico_datastores(void **state)
 {
 	struct outcome o;
 
-	ok(&(struct input){ .env = "DATASTORE_TYPE=etcdv3 ETCD_ENDPOINTS=http://a:2379,http://b:2379",
-			    .options = "--node n" },
-	   &o);
+	ok(
+		&(struct input) {
+			.env = "DATASTORE_TYPE=etcdv3 ETCD_ENDPOINTS=http://a:2379,http://b:2379",
+			.options = "--node n" },
+		&o);
 	assert_string_equal(o.c.datastore, "etcd:http://a:2379,http://b:2379");
 	done(&o);
-	ok(&(struct input){ .env = "DATASTORE_TYPE=kubernetes KUBECONFIG=/k", .options = "--node n" },
+	ok(&(struct input) { .env = "DATASTORE_TYPE=kubernetes KUBECONFIG=/k",
+			     .options = "--node n" },
 	   &o);
 	assert_string_equal(o.c.datastore, "kubernetes:/k");
 	done(&o);
-	ok(&(struct input){ .env = "DATASTORE_TYPE=kubernetes",
-			    .options = "--node n --datastore sqlite:/x" },
+	ok(&(struct input) { .env = "DATASTORE_TYPE=kubernetes",
+			     .options = "--node n --datastore sqlite:/x" },
 	   &o);
 	assert_string_equal(o.c.datastore, "sqlite:/x");
 	done(&o);
@@ -195,40 +202,62 @@ static void errors(void **state)
 		{ "unknown key, with its line and the right one",
 		  { "node: a\nhelthPort: 1\n", NULL, NULL },
 		  { ":2: ", "helthPort", "healthPort" } },
-		{ "wrong type", { "node: a\n\nhealthPort: x\n", NULL, NULL },
+		{ "wrong type",
+		  { "node: a\n\nhealthPort: x\n", NULL, NULL },
 		  { ":3: ", "healthPort", "from 1 to 65535" } },
 		{ "out of range", { "healthPort: 70000\n", NULL, NULL }, { ":1: ", "65535", "" } },
-		{ "nested", { "defaultPoolV4:\n  blockSize: 19\n", NULL, NULL },
+		{ "nested",
+		  { "defaultPoolV4:\n  blockSize: 19\n", NULL, NULL },
 		  { ":2: ", "defaultPoolV4.blockSize", "20 to 32" } },
 		{ "a list instead of keys", { "- a\n", NULL, NULL }, { "must be", "a list", "" } },
 		{ "no YAML at all", { "node: [\n", NULL, NULL }, { "margay-config", ":", "" } },
-		{ "two documents", { "node: a\n---\nnode: b\n", NULL, NULL }, { "2 YAML", "", "" } },
+		{ "two documents",
+		  { "node: a\n---\nnode: b\n", NULL, NULL },
+		  { "2 YAML", "", "" } },
 		{ "a key twice", { "node: a\nnode: b\n", NULL, NULL }, { ":2", "node", "" } },
-		{ "host bits in the pool", { "defaultPoolV4: {cidr: 10.0.0.1/16}\n", NULL, NULL },
+		{ "host bits in the pool",
+		  { "defaultPoolV4: {cidr: 10.0.0.1/16}\n", NULL, NULL },
 		  { "cidr", "10.0.0.0/16", "" } },
-		{ "a variable", { NULL, "MARGAY_HEALTH_PORT=x", NULL },
+		{ "a variable",
+		  { NULL, "MARGAY_HEALTH_PORT=x", NULL },
 		  { "variable MARGAY_HEALTH_PORT: must be", "\"x\"", "" } },
-		{ "one of Calico's", { NULL, "FELIX_HEALTHPORT=x", NULL },
+		{ "one of Calico's",
+		  { NULL, "FELIX_HEALTHPORT=x", NULL },
 		  { "variable FELIX_HEALTHPORT: must be", "", "" } },
-		{ "an option", { NULL, NULL, "--health-port=x" }, { "--health-port: must be", "", "" } },
-		{ "an unknown option", { NULL, NULL, "--helth-port=1" },
+		{ "an option",
+		  { NULL, NULL, "--health-port=x" },
+		  { "--health-port: must be", "", "" } },
+		{ "an unknown option",
+		  { NULL, NULL, "--helth-port=1" },
 		  { "--helth-port", "did you mean --health-port", "" } },
 		{ "an option far from all", { NULL, NULL, "--zzzzzz" }, { "--help", "", "" } },
-		{ "an option without its value", { NULL, NULL, "--node" }, { "--node needs", "", "" } },
+		{ "an option without its value",
+		  { NULL, NULL, "--node" },
+		  { "--node needs", "", "" } },
 		{ "a word that is no option", { NULL, NULL, "start" }, { "\"start\"", "", "" } },
 		{ "no file after -c", { NULL, NULL, "-c" }, { "-c needs a file", "", "" } },
-		{ "a file that is not there", { NULL, NULL, "-c /nonexistent" },
+		{ "a file that is not there",
+		  { NULL, NULL, "-c /nonexistent" },
 		  { "/nonexistent", "No such file", "" } },
 		{ "node in capitals", { NULL, NULL, "--node=Edge" }, { "lower case", "Edge", "" } },
 		{ "IPv6 for ip", { NULL, NULL, "--ip=fd00::1" }, { "IPv4", "autodetect", "" } },
-		{ "router id zero", { NULL, NULL, "--router-id=0.0.0.0" }, { "hash", "10.0.0.1", "" } },
-		{ "autodetection", { NULL, NULL, "--ip-autodetection=best" },
+		{ "router id zero",
+		  { NULL, NULL, "--router-id=0.0.0.0" },
+		  { "hash", "10.0.0.1", "" } },
+		{ "autodetection",
+		  { NULL, NULL, "--ip-autodetection=best" },
 		  { "can-reach=", "\"best\"", "" } },
-		{ "prefix of interfaces", { NULL, NULL, "--interface-prefix=workload" },
+		{ "prefix of interfaces",
+		  { NULL, NULL, "--interface-prefix=workload" },
 		  { "1 to 4", "workload", "" } },
-		{ "log level", { NULL, NULL, "--log-level=loud" }, { "error, warn, info, debug", "", "" } },
-		{ "datastore type", { NULL, "DATASTORE_TYPE=mysql", NULL }, { "etcdv3", "mysql", "" } },
-		{ "etcd without endpoints", { NULL, "DATASTORE_TYPE=etcdv3", NULL },
+		{ "log level",
+		  { NULL, NULL, "--log-level=loud" },
+		  { "error, warn, info, debug", "", "" } },
+		{ "datastore type",
+		  { NULL, "DATASTORE_TYPE=mysql", NULL },
+		  { "etcdv3", "mysql", "" } },
+		{ "etcd without endpoints",
+		  { NULL, "DATASTORE_TYPE=etcdv3", NULL },
 		  { "ETCD_ENDPOINTS", "is missing", "" } },
 	};
 
@@ -250,7 +279,8 @@ static void remarks(void **state)
 {
 	struct outcome o;
 
-	ok(&(struct input){ .env = "MARGAY_HELTH_PORT=1 MARGAY_SERVICE_HOST=x", .options = "--node n" },
+	ok(&(struct input) { .env = "MARGAY_HELTH_PORT=1 MARGAY_SERVICE_HOST=x",
+			     .options = "--node n" },
 	   &o);
 	assert_non_null(strstr(str_text(&o.remarks), "MARGAY_HEALTH_PORT"));
 	assert_null(strstr(str_text(&o.remarks), "SERVICE_HOST"));
@@ -261,10 +291,10 @@ static void actions(void **state)
 {
 	struct outcome o;
 
-	ok(&(struct input){ .options = "--version" }, &o);
+	ok(&(struct input) { .options = "--version" }, &o);
 	assert_int_equal(o.action, CONFIG_VERSION);
 	done(&o);
-	ok(&(struct input){ .options = "--node n --print-config" }, &o);
+	ok(&(struct input) { .options = "--node n --print-config" }, &o);
 	assert_int_equal(o.action, CONFIG_PRINT);
 	done(&o);
 }
@@ -275,11 +305,13 @@ static void printed_config_reads_back(void **state)
 	struct outcome o, again;
 	struct str text = { 0 }, twice = { 0 };
 
-	ok(&(struct input){ .options = "--node n1 --as-number 64513 --default-pool-v4-cidr=10.0.0.0/8 "
-				       "--ip 10.0.0.1/24 --log-format json" },
-	   &o);
+	ok(
+		&(struct input) {
+			.options = "--node n1 --as-number 64513 --default-pool-v4-cidr=10.0.0.0/8 "
+				   "--ip 10.0.0.1/24 --log-format json" },
+		&o);
 	config_print(&o.c, &text);
-	ok(&(struct input){ .file = str_text(&text) }, &again);
+	ok(&(struct input) { .file = str_text(&text) }, &again);
 	config_print(&again.c, &twice);
 	assert_string_equal(str_text(&text), str_text(&twice));
 	assert_int_equal(again.c.as, 64513);
@@ -307,8 +339,9 @@ static void reload(void **state)
 	struct outcome a, b;
 	struct str need = { 0 };
 
-	ok(&(struct input){ "node: a\n", NULL, NULL }, &a);
-	ok(&(struct input){ "node: a\nlogLevel: debug\nhealthPort: 1\nrunDir: /x\n", NULL, NULL }, &b);
+	ok(&(struct input) { "node: a\n", NULL, NULL }, &a);
+	ok(&(struct input) { "node: a\nlogLevel: debug\nhealthPort: 1\nrunDir: /x\n", NULL, NULL },
+	   &b);
 	config_reload(&a.c, &b.c, &need);
 	assert_int_equal(a.c.log_level, LOG_LEVEL_DEBUG);
 	assert_int_equal(a.c.health_port, 9099);

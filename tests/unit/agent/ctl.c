@@ -106,7 +106,8 @@ static void said(const struct fixture *f, const char *bytes, size_t len, bool fi
 
 	/* A little at a time, so that the server sees it in pieces. */
 	for (unsigned i = 0; sent < len && i < 10000; i++) {
-		ssize_t n = send(fd, bytes + sent, len - sent < 700 ? len - sent : 700, MSG_NOSIGNAL);
+		ssize_t n =
+			send(fd, bytes + sent, len - sent < 700 ? len - sent : 700, MSG_NOSIGNAL);
 
 		if (n < 0 && errno != EAGAIN)
 			break;
@@ -188,7 +189,8 @@ static void clients_that_go(void **state)
 		int fd = dial(&f);
 
 		if (i % 3)
-			assert_true(send(fd, i % 3 == 1 ? "{}\n" : "{", i % 3 == 1 ? 3 : 1, MSG_NOSIGNAL) > 0);
+			assert_true(send(fd, i % 3 == 1 ? "{}\n" : "{", i % 3 == 1 ? 3 : 1,
+					 MSG_NOSIGNAL) > 0);
 		if (i % 2)
 			event_base_loop(f.box->base, EVLOOP_NONBLOCK);
 		close(fd);
@@ -234,9 +236,12 @@ int main(void)
 {
 #define BOX(f) cmocka_unit_test_setup_teardown(f, box_open, box_close)
 	const struct CMUnitTest tests[] = {
-		BOX(a_line_gets_a_line),      BOX(too_long_a_line),
-		BOX(silent_clients_make_room), BOX(clients_that_go),
-		BOX(a_left_over_socket_is_replaced), BOX(a_path_that_is_too_long),
+		BOX(a_line_gets_a_line),
+		BOX(too_long_a_line),
+		BOX(silent_clients_make_room),
+		BOX(clients_that_go),
+		BOX(a_left_over_socket_is_replaced),
+		BOX(a_path_that_is_too_long),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* as main.c does */

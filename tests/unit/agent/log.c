@@ -12,9 +12,10 @@
 #include "agent/log.h"
 #include "lib/str.h"
 
-static const char *line(enum log_format format, const struct log_head *head, const char *fields, ...)
-	PRINTF(3, 4);
-static const char *line(enum log_format format, const struct log_head *head, const char *fields, ...)
+static const char *line(enum log_format format, const struct log_head *head, const char *fields,
+			...) PRINTF(3, 4);
+static const char *line(enum log_format format, const struct log_head *head, const char *fields,
+			...)
 {
 	static char buf[4096];
 	struct str s = { 0 };
@@ -32,29 +33,37 @@ static const struct log_head warn = { .level = LOG_LEVEL_WARN, .mod = "bgp", .ms
 
 static void logfmt(void **state)
 {
-	const struct log_head full = { .time = "2026-01-02T03:04:05.006Z", .level = LOG_LEVEL_ERROR,
-				       .mod = "m", .msg = "x", .suppressed = 7 };
+	const struct log_head full = { .time = "2026-01-02T03:04:05.006Z",
+				       .level = LOG_LEVEL_ERROR,
+				       .mod = "m",
+				       .msg = "x",
+				       .suppressed = 7 };
 
-	assert_string_equal(line(LOG_FORMAT_LOGFMT, &warn, " "), "level=warn mod=bgp msg=\"it is so\"");
+	assert_string_equal(line(LOG_FORMAT_LOGFMT, &warn, " "),
+			    "level=warn mod=bgp msg=\"it is so\"");
 	assert_string_equal(line(LOG_FORMAT_LOGFMT, &warn, " a=%s b=%s c=%s", "1", "two words", ""),
 			    "level=warn mod=bgp a=1 b=\"two words\" c=\"\" msg=\"it is so\"");
 	assert_string_equal(line(LOG_FORMAT_LOGFMT, &warn, " a=%s", "x=\"\\\n\t"),
 			    "level=warn mod=bgp a=\"x=\\\"\\\\\\n\\u0009\" msg=\"it is so\"");
-	assert_string_equal(line(LOG_FORMAT_LOGFMT, &warn, " a=%d b=%u c=%ld d=%lu e=%lld f=%llu g=%zu",
-				 -1, 2u, -3l, 4ul, -5ll, 6ull, (size_t)7),
+	assert_string_equal(line(LOG_FORMAT_LOGFMT, &warn,
+				 " a=%d b=%u c=%ld d=%lu e=%lld f=%llu g=%zu", -1, 2u, -3l, 4ul,
+				 -5ll, 6ull, (size_t)7),
 			    "level=warn mod=bgp a=-1 b=2 c=-3 d=4 e=-5 f=6 g=7 msg=\"it is so\"");
-	assert_string_equal(line(LOG_FORMAT_LOGFMT, &full, " "),
-			    "time=2026-01-02T03:04:05.006Z level=error mod=m suppressed=7 msg=\"x\"");
+	assert_string_equal(
+		line(LOG_FORMAT_LOGFMT, &full, " "),
+		"time=2026-01-02T03:04:05.006Z level=error mod=m suppressed=7 msg=\"x\"");
 }
 
 static void json(void **state)
 {
-	const struct log_head full = { .time = "t", .level = LOG_LEVEL_DEBUG, .mod = "m", .msg = "\"x\"",
-				       .suppressed = 7 };
+	const struct log_head full = {
+		.time = "t", .level = LOG_LEVEL_DEBUG, .mod = "m", .msg = "\"x\"", .suppressed = 7
+	};
 
-	assert_string_equal(line(LOG_FORMAT_JSON, &full, " a=%s n=%d", "v", -3),
-			    "{\"time\":\"t\",\"level\":\"debug\",\"mod\":\"m\",\"a\":\"v\",\"n\":-3,"
-			    "\"suppressed\":7,\"msg\":\"\\\"x\\\"\"}");
+	assert_string_equal(
+		line(LOG_FORMAT_JSON, &full, " a=%s n=%d", "v", -3),
+		"{\"time\":\"t\",\"level\":\"debug\",\"mod\":\"m\",\"a\":\"v\",\"n\":-3,"
+		"\"suppressed\":7,\"msg\":\"\\\"x\\\"\"}");
 }
 
 /* Any bytes of a peer's give one line that a JSON parser takes. */

@@ -197,8 +197,16 @@ static void deleted_record_comes_back(void **state)
 static void any_text_is_a_record(void **state)
 {
 	static const char *const texts[] = {
-		"", "{", "[]", "{}", "null", "{\"instance\":5}", "{\"claim\":-1,\"beat\":\"x\"}",
-		"{\"instance\":\"" "0123456789012345678901234567890123456789012345678901234567890" "\"}",
+		"",
+		"{",
+		"[]",
+		"{}",
+		"null",
+		"{\"instance\":5}",
+		"{\"claim\":-1,\"beat\":\"x\"}",
+		"{\"instance\":\""
+		"0123456789012345678901234567890123456789012345678901234567890"
+		"\"}",
 		"{\"beat\":9223372036854775807}",
 	};
 	struct owner_record r;

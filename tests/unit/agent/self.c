@@ -45,8 +45,12 @@ static const char *text_at(const json_t *o, const char *path)
 
 static void new_node(void **state)
 {
-	struct self_node n = { .name = "n1", .set_v4 = true, .set_v6 = true, .v4 = cidr("10.0.0.1/24"),
-			       .uid = "u", .now = "2026-01-01T00:00:00Z" };
+	struct self_node n = { .name = "n1",
+			       .set_v4 = true,
+			       .set_v6 = true,
+			       .v4 = cidr("10.0.0.1/24"),
+			       .uid = "u",
+			       .now = "2026-01-01T00:00:00Z" };
 	json_t *o = changed(&n, NULL);
 
 	assert_string_equal(text_at(o, "kind"), "Node");
@@ -62,22 +66,26 @@ static void new_node(void **state)
 
 static void node_without_any_address_has_no_bgp(void **state)
 {
-	struct self_node n = { .name = "n1", .set_v4 = true, .set_v6 = true, .uid = "u", .now = "t" };
+	struct self_node n = {
+		.name = "n1", .set_v4 = true, .set_v6 = true, .uid = "u", .now = "t"
+	};
 	json_t *o = changed(&n, NULL);
 
 	assert_null(js_at(o, "spec.bgp"));
 	json_decref(o);
 }
 
-#define STORED                                                                                     \
-	"{\"kind\":\"Node\",\"apiVersion\":\"projectcalico.org/v3\",\"metadata\":{\"name\":\"n1\","  \
-	"\"labels\":{\"rack\":\"7\"},\"uid\":\"old\"},\"spec\":{\"bgp\":{\"ipv4Address\":"           \
+#define STORED                                                                             \
+	"{\"kind\":\"Node\",\"apiVersion\":\"projectcalico.org/"                           \
+	"v3\",\"metadata\":{\"name\":\"n1\","                                              \
+	"\"labels\":{\"rack\":\"7\"},\"uid\":\"old\"},\"spec\":{\"bgp\":{\"ipv4Address\":" \
 	"\"10.0.0.1/24\",\"asNumber\":64999,\"fromTheFuture\":{\"a\":[1]}},\"more\":true}}"
 
 static void what_is_right_is_not_written(void **state)
 {
-	struct self_node n = { .name = "n1", .set_v4 = true, .v4 = cidr("10.0.0.1/24"), .uid = "u",
-			       .now = "t" };
+	struct self_node n = {
+		.name = "n1", .set_v4 = true, .v4 = cidr("10.0.0.1/24"), .uid = "u", .now = "t"
+	};
 
 	assert_null(changed(&n, STORED));
 	n.as = 64999;
@@ -89,8 +97,12 @@ static void what_is_right_is_not_written(void **state)
 
 static void fields_of_others_stay(void **state)
 {
-	struct self_node n = { .name = "n1", .set_v4 = true, .v4 = cidr("10.0.0.2/24"), .uid = "u",
-			       .now = "t", .as = 65000 };
+	struct self_node n = { .name = "n1",
+			       .set_v4 = true,
+			       .v4 = cidr("10.0.0.2/24"),
+			       .uid = "u",
+			       .now = "t",
+			       .as = 65000 };
 	json_t *o = changed(&n, STORED);
 	int64_t as = 0;
 
@@ -117,8 +129,9 @@ static void address_taken_away(void **state)
 static void what_is_no_node_is_left_alone(void **state)
 {
 	static const char *const bad[] = { "", "{", "[]", "5", "{\"kind\":\"IPPool\"}" };
-	struct self_node n = { .name = "n1", .set_v4 = true, .v4 = cidr("10.0.0.1/24"), .uid = "u",
-			       .now = "t" };
+	struct self_node n = {
+		.name = "n1", .set_v4 = true, .v4 = cidr("10.0.0.1/24"), .uid = "u", .now = "t"
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct err e = { 0 };
