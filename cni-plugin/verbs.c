@@ -153,7 +153,13 @@ static int add_steps(struct add *a, uint64_t deadline_ms, struct fault *f)
 	if (podns_make(&a->ns, a->env, &a->answer, &a->link, f) < 0)
 		return -1;
 	a->linked = true;
-	return ready(a, f);
+	if (ready(a, f) == 0)
+		return 0;
+	/* Stopped while it was at work on READY: it may finish, and ABORT would come too late. DEL
+	 * takes back whatever there is by then. */
+	if (io_interrupted())
+		agent_close(&a->agent);
+	return -1;
 }
 
 int verb_add(const struct env *env, const struct conf *c, char **out, struct fault *f)

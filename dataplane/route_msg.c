@@ -111,8 +111,8 @@ static bool parse_key(struct route_msg *r, const struct rtmsg *rt, const struct 
 	r->key.dst.len = rt->rtm_dst_len;
 	r->key.metric = nl_attr_u32(tb[RTA_PRIORITY]);
 	r->key.table = tb[RTA_TABLE] ? nl_attr_u32(tb[RTA_TABLE]) : rt->rtm_table;
-	return family && r->key.dst.addr.family == family &&
-	       rt->rtm_dst_len <= addr_bits(family) && !prefix_has_host_bits(&r->key.dst);
+	return family && r->key.dst.addr.family == family && rt->rtm_dst_len <= addr_bits(family) &&
+	       !prefix_has_host_bits(&r->key.dst);
 }
 
 bool route_msg_parse(const struct nlmsghdr *h, struct route_msg *out)

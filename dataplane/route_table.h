@@ -103,8 +103,8 @@ struct route_table {
 extern const struct delta_type route_delta_type;
 struct route_value *route_value_intern(struct route_table *rt, const struct route_spec *s,
 				       bool foreign, bool unusual);
-/* Stands for "something of this protocol may be there": what is wanted gets written over it, what is
- * not wanted removed by its key. */
+/* Stands for "something of this protocol may be there": what is wanted gets written over it, what
+ * is not wanted removed by its key. */
 struct route_value *route_value_unknown(struct route_table *rt, uint8_t protocol);
 void route_value_ref(void *ctx, void *value);
 void route_value_unref(void *ctx, void *value);

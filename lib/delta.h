@@ -95,8 +95,8 @@ unsigned delta_note(const struct delta *d, uint32_t id);
 /* A byte of the caller's for each key, 0 at first. */
 uint8_t *delta_mark(const struct delta *d, uint32_t id);
 
-/* The keys of one list, in order, each by the one before: DELTA_NONE starts and ends. What happens to
- * a key may take it off the list, so ask for the next one first. */
+/* The keys of one list, in order, each by the one before: DELTA_NONE starts and ends. What happens
+ * to a key may take it off the list, so ask for the next one first. */
 uint32_t delta_next_on(const struct delta *d, enum delta_list list, uint32_t id);
 /* All keys: start with DELTA_NONE; ends with DELTA_NONE. Changing other keys meanwhile is fine. */
 uint32_t delta_next(const struct delta *d, uint32_t id);
