@@ -1,0 +1,32 @@
+/* nft_watch.h - who changes the tables of iptables-nft: the kernel's word on every change.
+ *
+ * iptables-nft keeps its rules in nftables, which tells listeners of every chain and rule that came
+ * or went, with the netlink address of who did it. What our own children write is dropped in the
+ * kernel; of the rest the chain's name is handed on. (iptables-legacy has no such events.) */
+#pragma once
+
+#include "dataplane/iptables.h"
+#include "dataplane/netlink.h"
+
+enum { NFT_WATCH_OWN_MAX = 4 }; /* children at a time */
+
+struct nft_watch {
+	struct nl_sock sock;
+	uint32_t own[NFT_WATCH_OWN_MAX]; /* 0: free */
+};
+
+/* family IP_NONE and chain NULL: everything may have changed (events were lost). chain NULL: the
+ * whole table. */
+typedef void (*nft_watch_fn)(void *arg, enum ip_family family, enum ipt_table table,
+			     const char *chain);
+
+int nft_watch_open(struct nft_watch *w, struct err *e);
+void nft_watch_close(struct nft_watch *w);
+/* A child of ours is about to write; it has ended. Between the two its events do not count. */
+void nft_watch_own(struct nft_watch *w, pid_t child);
+void nft_watch_disown(struct nft_watch *w, pid_t child);
+/* Take in what has arrived. 1: perhaps more. */
+int nft_watch_read(struct nft_watch *w, nft_watch_fn fn, void *arg);
+
+/* One message, pure. */
+void nft_watch_parse(const struct nlmsghdr *h, nft_watch_fn fn, void *arg);
