@@ -24,6 +24,7 @@
 enum {
 	SLOW_MS = 1000,	 /* an answer "not now" that took so long */
 	SPARE_MS = 3000, /* is the answer to everything for so long */
+	REFUSED_MAX = 4, /* such answers to one operation, quick or slow */
 };
 
 struct job {
@@ -43,6 +44,7 @@ struct ipam_runner {
 	unsigned n;
 	bool running;
 	struct err away;		  /* what the doomed are told */
+	unsigned refused;		  /* requests of the head that the store did not take now */
 	int64_t asked_ms, spare_until_ms; /* the last request to the store; not before */
 	struct store_req req;		  /* of the head, to be carried out */
 	struct event *kick;		  /* begin, or carry out after a pause */
@@ -126,18 +128,23 @@ static void on_answer(void *arg, struct store_res *res)
 	/* A machine asks again several times, and to undo again: with a store that makes everybody
 	 * wait to the end of its patience that is half a minute, and everything else waits behind.
 	 */
-	if (res->status == STORE_UNAVAILABLE && now - r->asked_ms >= SLOW_MS)
-		r->spare_until_ms = now + SPARE_MS;
+	if (res->status == STORE_UNAVAILABLE) {
+		r->refused++;
+		str_copy(r->said, sizeof(r->said), res->msg);
+		if (now - r->asked_ms >= SLOW_MS)
+			r->spare_until_ms = now + SPARE_MS;
+	}
 	head_step(r, res);
 }
 
-/* Was it so slow a moment ago that it is not asked now? */
+/* Was it so slow a moment ago that it is not asked now? Or does it read and not write (a full
+ * disk), which looks like progress to a machine? Then this operation has to end. */
 static bool spared(const struct ipam_runner *r, struct store_res *res)
 {
-	if (agent_now_ms() >= r->spare_until_ms)
+	if (r->refused < REFUSED_MAX && agent_now_ms() >= r->spare_until_ms)
 		return false;
 	*res = (struct store_res) { .status = STORE_UNAVAILABLE };
-	str_copy(res->msg, sizeof(res->msg), "the datastore did not answer a moment ago");
+	str_copy(res->msg, sizeof(res->msg), r->said);
 	return true;
 }
 
@@ -221,6 +228,7 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	r->running = true;
+	r->refused = 0;
 	head_step(r, NULL);
 }
 

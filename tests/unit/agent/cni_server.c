@@ -951,6 +951,55 @@ static void store_that_cannot_be_written(void **state)
 	assert_false(route_there(ip));
 }
 
+/* The disk is full: reading goes on, writing does not. */
+static void full_disk(void **state)
+{
+	struct world *w = *state;
+	int64_t begun;
+	char filler[128];
+	FILE *f;
+
+	free(add(w, "c1", "pod1"));
+	agent_end(w, false);
+	assert_int_equal(unshare(CLONE_NEWNS), 0);
+	sh("mount --make-rprivate / && mkdir %s/small && mount -t tmpfs -o size=4m tmpfs %s/small "
+	   "&& cp %s/margay.db* "
+	   "%s/small/",
+	   w->dir, w->dir, w->dir, w->dir);
+	snprintf(w->spec, sizeof(w->spec), "sqlite:%s/small/margay.db", w->dir);
+	agent_start(w);
+	expect_ok(ask(w, "{\"op\":\"STATUS\",\"config\":{\"name\":\"net\"}}"));
+	snprintf(filler, sizeof(filler), "%s/small/filler", w->dir);
+	f = fopen(filler, "w");
+	while (fputc('x', f) != EOF && fflush(f) == 0)
+		fwrite(filler, 1, sizeof(filler), f);
+	fclose(f);
+	for (int i = 0; i < 40; i++) { /* some writes may still fit into what is allocated */
+		char id[16];
+		json_t *o;
+
+		snprintf(id, sizeof(id), "d%d", i);
+		begun = agent_now_ms();
+		o = call(w, "IPAM_ADD", id, id);
+		if (is_ok(o)) {
+			json_decref(o);
+			continue;
+		}
+		expect_fail(o, 11, "no space left");
+		assert_true(agent_now_ms() - begun < 15000);
+		break;
+	}
+	expect_ok(call(w, "DEL", "c1", "pod1"));
+	assert_int_equal(unlink(filler), 0);
+	for (int i = 0; i < 1000 && notes(w, "cni-journal"); i++)
+		turn(w);
+	free(add(w, "c9", "pod9"));
+	agent_end(w, false);
+	sh("umount -l %s/small", w->dir);
+	snprintf(w->spec, sizeof(w->spec), "sqlite:%s/margay.db", w->dir);
+	agent_start(w);
+}
+
 static void status_says_broken(void **state)
 {
 	struct world *w = *state;
@@ -1131,6 +1180,7 @@ int main(void)
 		TEST(journal_is_replayed),
 		TEST(locked_datastore),
 		TEST(store_that_cannot_be_written),
+		TEST(full_disk),
 		TEST(status_says_broken),
 		TEST(hostile_lines),
 		TEST(too_many_connections),
