@@ -44,6 +44,7 @@ struct ipam_runner {
 	unsigned n;
 	bool running;
 	struct err away;		  /* what the doomed are told */
+	char said[256];			  /* why not, in the words of the store */
 	unsigned refused;		  /* requests of the head that the store did not take now */
 	int64_t asked_ms, spare_until_ms; /* the last request to the store; not before */
 	struct store_req req;		  /* of the head, to be carried out */
