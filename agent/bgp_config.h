@@ -1,8 +1,8 @@
 /* bgp_config.h - from nodes, BGPConfiguration and BGPPeers to the list of sessions. Pure.
  *
- * SPEC  Calico's rules: mesh with passive side by text, BGPPeers forward (global, then for nodes), then
- *       reverse; the first that names an address and port wins. DIFFERS: a BGPPeer to a node's address
- *       takes the place of the mesh session instead of fighting with it. */
+ * SPEC  Calico's rules: mesh with passive side by text, BGPPeers forward (global, then for nodes),
+ *       then reverse; the first that names an address and port wins. DIFFERS: a BGPPeer to a node's
+ *       address takes the place of the mesh session instead of fighting with it. */
 #pragma once
 
 #include "agent/bgp_world.h"

@@ -1,6 +1,6 @@
 /* bgp_listen.c - where BGP peers reach us
- * SHAPE  Wanted against actual: address and port of each family; the MD5 key of each peer. A listener
- *        whose address or port changed is made anew with all keys. */
+ * SHAPE  Wanted against actual: address and port of each family; the MD5 key of each peer. A
+ *        listener whose address or port changed is made anew with all keys. */
 #include "agent/bgp_listen.h"
 
 #include <assert.h>

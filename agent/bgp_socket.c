@@ -1,5 +1,6 @@
 /* bgp_socket.c - TCP sockets as BGP wants them
- * SPEC   RFC 2385, RFC 5082; precedence "internetwork control" (CS6) as RFC 4271's appendix asks. */
+ * SPEC   RFC 2385, RFC 5082; precedence "internetwork control" (CS6) as RFC 4271's appendix
+ *        asks. */
 #include "agent/bgp_socket.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* bgp_world.c - what the datastore says about BGP
- * WHY    Read anew as a whole whenever one of its objects changed: the rules look across all of them,
- *        and a cluster's nodes decode in milliseconds.
+ * WHY    Read anew as a whole whenever one of its objects changed: the rules look across all of
+ *        them, and a cluster's nodes decode in milliseconds.
  * TESTS  tests/unit/agent/bgp_world.c */
 #include "agent/bgp_world.h"
 

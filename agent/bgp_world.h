@@ -1,6 +1,7 @@
 /* bgp_world.h - what the datastore says about BGP: nodes, BGPPeers, BGPConfiguration, pools.
  *
- * Kept apart from what follows from it (bgp_config.h), so that the rules are tested on plain structs. */
+ * Kept apart from what follows from it (bgp_config.h), so that the rules are tested on plain
+ * structs. */
 #pragma once
 
 #include <jansson.h>

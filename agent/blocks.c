@@ -2,9 +2,9 @@
  * SHAPE  Affinities and local endpoints are read from the picture as a whole whenever one of them
  *        changed: a node has a handful of blocks and at most some hundred pods. Changes of one loop
  *        turn are one reading.
- * SPEC   confirmed: blackhole, announced. pendingDeletion: the blackhole stays until the affinity is
- *        gone. pending: nothing. A block of one address needs no blackhole. DIFFERS: Calico goes on
- *        announcing a block in pendingDeletion. */
+ * SPEC   confirmed: blackhole, announced. pendingDeletion: the blackhole stays until the affinity
+ *        is gone. pending: nothing. A block of one address needs no blackhole. DIFFERS: Calico goes
+ *        on announcing a block in pendingDeletion. */
 #include "agent/blocks.h"
 
 #include <assert.h>

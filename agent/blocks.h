@@ -1,5 +1,6 @@
-/* blocks.h - the blocks that this node holds: a blackhole for each, so that packets to addresses that
- * nobody has do not go round in circles, and their announcement; /32s for borrowed addresses. */
+/* blocks.h - the blocks that this node holds: a blackhole for each, so that packets to addresses
+ * that nobody has do not go round in circles, and their announcement; /32s for borrowed
+ * addresses. */
 #pragma once
 
 #include "lib/addr.h"

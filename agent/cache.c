@@ -1,8 +1,8 @@
 /* cache.c - the agent's picture of the datastore
  * SHAPE  A sorted array of pointers to entries. An own write enters before the watch tells it
  *        (cache_wrote); the entry's revision makes the later event a no-op. An own deletion stays
- *        as a tombstone (value NULL) until the watch has passed it, or an older PUT still on its way
- *        would bring the key back for a moment.
+ *        as a tombstone (value NULL) until the watch has passed it, or an older PUT still on its
+ *        way would bring the key back for a moment.
  * COST   Insertion moves pointers: 160 KB at 20 000 keys, some 10 us.
  * INVARIANTS  what a replaced entry held stays readable until the next event of the watch, so that
  *        borrowed pointers live as long as cache.h promises.
@@ -230,8 +230,8 @@ static void drop_tombs(struct cache *c)
 
 /* ---- listing ---- */
 
-/* Keys that the store no longer has, as a list to walk while subscribers change the picture. What was
- * written after the list was made (rev above it) is not missing. */
+/* Keys that the store no longer has, as a list to walk while subscribers change the picture. What
+ * was written after the list was made (rev above it) is not missing. */
 static void remove_missing(struct cache *c, const struct store_res *res)
 {
 	VEC(char *) gone = { 0 };
@@ -271,8 +271,8 @@ static void retry_later(struct cache *c, const char *why)
 	c->retry_ms = c->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : c->retry_ms * 2;
 }
 
-/* The store is older than the picture: it was restored from a copy, or replaced. Nothing of the picture
- * is newer than what it says. */
+/* The store is older than the picture: it was restored from a copy, or replaced. Nothing of the
+ * picture is newer than what it says. */
 static void forget_revisions(struct cache *c)
 {
 	log_warn("cache", "the datastore has gone back; taking it as it is now");

@@ -1,8 +1,8 @@
 /* cache.h - the agent's picture of the datastore, kept up to date by one watch.
  *
- * SHAPE  Holds stored text by key, except where a scope says less, and tells subscribers every change
- *        after it is in the picture. After DS_GONE or a reconnect it lists again and tells only the
- *        difference. Decoding is the subscriber's.
+ * SHAPE  Holds stored text by key, except where a scope says less, and tells subscribers every
+ *        change after it is in the picture. After DS_GONE or a reconnect it lists again and tells
+ *        only the difference. Decoding is the subscriber's.
  * WHY    IPAM reads, policy, peers and pools are answered from memory: an ADD costs writes only. */
 #pragma once
 
@@ -14,8 +14,8 @@ struct event_base;
 /* Should the picture hold this? What it held and no longer wants is told as deleted. */
 typedef bool cache_keep_fn(void *arg, const struct store_kv *kv);
 
-/* Below `prefix` only what keep() wants is held; keep NULL: everything. The first row that fits a key
- * counts, so the narrower prefix stands first; a key that no row fits is held. */
+/* Below `prefix` only what keep() wants is held; keep NULL: everything. The first row that fits a
+ * key counts, so the narrower prefix stands first; a key that no row fits is held. */
 struct cache_scope {
 	const char *prefix; /* borrowed for the life of the cache */
 	cache_keep_fn *keep;

@@ -1,7 +1,7 @@
 /* config.c - file, environment and options, from one table
  * SHAPE  rows -> names: "healthPort" is the file's key, --health-port, MARGAY_HEALTH_PORT; a nested
- *        "defaultPoolV4.cidr" is --default-pool-v4-cidr. Layers: defaults, file, Calico's variables,
- *        MARGAY_*, options; each may replace what the one before said.
+ *        "defaultPoolV4.cidr" is --default-pool-v4-cidr. Layers: defaults, file, Calico's
+ *        variables, MARGAY_*, options; each may replace what the one before said.
  * TESTS  tests/unit/agent/config.c */
 #include "agent/config.h"
 
@@ -439,7 +439,8 @@ static int load_file(struct agent_config *c, const char *path, bool may_miss, st
 	return rc;
 }
 
-/* The value of NAME in envp; NULL when it is unset or empty, which is how pod templates say unset. */
+/* The value of NAME in envp; NULL when it is unset or empty, which is how pod templates say
+ * unset. */
 static const char *env_get(char *const *envp, const char *name)
 {
 	size_t len = strlen(name);

@@ -1,8 +1,8 @@
 /* config.h - what the agent was told: file, environment, options, in rising order of weight.
  *
- * One table (config.c) is the list of file keys, options (`runDir` is --run-dir), MARGAY_* variables
- * (MARGAY_RUN_DIR), --help and --print-config. A second one maps the variables of a calico-node pod
- * onto it, so that such a pod's template works unchanged. */
+ * One table (config.c) is the list of file keys, options (`runDir` is --run-dir), MARGAY_*
+ * variables (MARGAY_RUN_DIR), --help and --print-config. A second one maps the variables of a
+ * calico-node pod onto it, so that such a pod's template works unchanged. */
 #pragma once
 
 #include "agent/log.h"
@@ -22,7 +22,7 @@ struct agent_config {
 	/* addresses */
 	char *ip; /* "": the Node's own, else detect; "autodetect"; "none"; ADDRESS[/LENGTH] */
 	char *ip6;
-	char *ip_method; /* first-found, interface=..., skip-interface=..., can-reach=..., cidr=... */
+	char *ip_method; /* first-found, interface=, skip-interface=, can-reach=, cidr= */
 	uint32_t as;	 /* 0: not told */
 	char *router_id; /* "": the IPv4 address; "hash"; dotted quad */
 	bool bgp;	 /* run the speaker at all */
@@ -61,9 +61,9 @@ enum config_action {
 	CONFIG_PRINT,
 };
 
-/* Read the file, then environ, then the options. path: "" to use -c or the default file (which may be
- * missing). Errors say file and line, variable or option, and what would be right. Remarks that do
- * not stop us are appended to *remarks, one line each; may be NULL. */
+/* Read the file, then environ, then the options. path: "" to use -c or the default file (which may
+ * be missing). Errors say file and line, variable or option, and what would be right. Remarks that
+ * do not stop us are appended to *remarks, one line each; may be NULL. */
 int config_load(struct agent_config *c, int argc, char *const *argv, char *const *envp,
 		enum config_action *action, struct str *remarks, struct err *e);
 void config_done(struct agent_config *c);

@@ -4,7 +4,8 @@
  *
  *	{"cmd":"status"}	node, datastore, blocks, sessions, routes, whether ready and why not
  *	{"cmd":"neighbors"}	every BGP session in detail
- *	{"cmd":"routes","prefix":"10.0.0.0/26"}	paths of one prefix; without it, of all (at most CTL_ROUTES_MAX)
+ *	{"cmd":"routes","prefix":"10.0.0.0/26"}	paths of one prefix; without it, of all
+ *				(at most CTL_ROUTES_MAX)
  *	{"cmd":"version"}
  *	{"cmd":"log","level":"debug"}
  *

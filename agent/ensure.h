@@ -11,8 +11,8 @@ struct agent;
 struct ensure;
 
 typedef char *ensure_change_fn(void *arg, const char *stored);
-/* failed: the store refuses for good, with its words; NULL: the object is as it should be. Called once
- * from the loop; the ensure is gone afterwards. */
+/* failed: the store refuses for good, with its words; NULL: the object is as it should be. Called
+ * once from the loop; the ensure is gone afterwards. */
 typedef void ensure_done_fn(void *arg, const char *failed);
 
 struct ensure *ensure_new(struct agent *a, const char *key, ensure_change_fn *change,

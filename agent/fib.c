@@ -1,6 +1,6 @@
 /* fib.c - what BGP chose, as routes for the kernel
- * SHAPE  A next hop on a link becomes `via NEXTHOP dev LINK onlink`. Another one is looked up in the
- *        kernel: the gateway of the route that covers it is the gateway here too. Claims of the
+ * SHAPE  A next hop on a link becomes `via NEXTHOP dev LINK onlink`. Another one is looked up in
+ *        the kernel: the gateway of the route that covers it is the gateway here too. Claims of the
  *        present speaker have source 0, adopted ones source 1; the first makes the second go.
  * DIFFERS: Calico's BIRD installs an `unreachable` route for an unresolved next hop, and loses its
  *        tunnel on ECMP. Here an unresolved next hop is left out, every hop is onlink.

@@ -25,6 +25,6 @@ size_t fib_waiting(const struct fib *f);
 /* The speaker's question (bgp_resolve_fn; arg is the fib). Next hops resolve through links and
  * through kernel routes of others, also a default route, never through a BGP route. */
 struct bgp_resolution fib_resolve(void *arg, const struct addr *next_hop);
-/* Links or routes changed, or may have: look at all next hops again. True when an answer differs, so
- * that the speaker must ask again and tell its routes again. */
+/* Links or routes changed, or may have: look at all next hops again. True when an answer differs,
+ * so that the speaker must ask again and tell its routes again. */
 bool fib_recheck(struct fib *f);

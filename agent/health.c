@@ -1,7 +1,8 @@
 /* health.c - GET /liveness and /readiness
- * WHY    Liveness answers from the loop itself, so a loop that hangs does not answer at all. Readiness
- *        is what pods need: a datastore to get addresses from, routes in the kernel, sessions. After
- *        Calico, one session that is up is enough once all were up or 15 s have passed. */
+ * WHY    Liveness answers from the loop itself, so a loop that hangs does not answer at all.
+ *        Readiness is what pods need: a datastore to get addresses from, routes in the kernel,
+ *        sessions. After Calico, one session that is up is enough once all were up or 15 s have
+ *        passed. */
 #include "agent/health.h"
 
 #include <assert.h>

@@ -7,8 +7,9 @@
  * %llu %zu and PRI* of <inttypes.h>), separated by one blank. Values are quoted where they need it
  * and cut at LOG_VALUE_MAX; the message is a fixed, unique text, easy to grep.
  *
- * error: someone must act. warn: handled, and msg says what is done instead. info: state changes that
- * an operator wants in a timeline. debug: for us. Never log stdin of a CNI call, tokens, MD5 keys.
+ * error: someone must act. warn: handled, and msg says what is done instead. info: state changes
+ * that an operator wants in a timeline. debug: for us. Never log stdin of a CNI call, tokens, MD5
+ * keys.
  *
  * What a remote party can trigger goes through log_from(): at most LOG_BURST lines per source, then
  * one a second; the next line that passes carries suppressed=N. */

@@ -2,8 +2,8 @@
  * SHAPE  Order matters in three places. Locks come before everything. The kernel is listed before
  *        anything is claimed, and nothing is removed from it until all parts have claimed
  *        (routes.h). The owner record is written before this agent writes anything else.
- * END    SIGTERM leaves routes, pods and endpoints as they are, and closes BGP connections without a
- *        NOTIFICATION, so that peers keep our routes for the time of a restart. */
+ * END    SIGTERM leaves routes, pods and endpoints as they are, and closes BGP connections without
+ *        a NOTIFICATION, so that peers keep our routes for the time of a restart. */
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>

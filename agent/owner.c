@@ -170,7 +170,8 @@ static void write_record(struct owner *o, int64_t rev)
 		  on_written, o);
 }
 
-/* Take the record from whoever had it: our claim is the next one, unless we take back what was ours. */
+/* Take the record from whoever had it: our claim is the next one, unless we take back what was
+ * ours. */
 static void claim(struct owner *o, const struct owner_record *old, int64_t rev)
 {
 	if (!o->claimed)

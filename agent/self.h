@@ -1,5 +1,5 @@
-/* self.h - what this agent writes about its node and cluster into the datastore: the Node resource with
- * its addresses, ClusterInformation, and default pools where there are none.
+/* self.h - what this agent writes about its node and cluster into the datastore: the Node resource
+ * with its addresses, ClusterInformation, and default pools where there are none.
  *
  * Fields that others wrote stay as they are; every write is compare-and-swap. */
 #pragma once
@@ -29,8 +29,8 @@ struct self_node {
 	uint32_t as;	       /* 0: what is stored stays */
 	const char *uid, *now; /* for a new object */
 };
-/* The Node's JSON with these; NULL when the stored one (NULL: none) says so already. -EINVAL for stored
- * text that is no Node, which stays as it is. */
+/* The Node's JSON with these; NULL when the stored one (NULL: none) says so already. -EINVAL for
+ * stored text that is no Node, which stays as it is. */
 int self_node_change(const struct self_node *n, const char *stored, char **out, struct err *e);
 /* The first default range for IPv4 that overlaps none of `used`. False: all do. */
 bool self_default_cidr(const struct prefix *used, size_t n, struct prefix *out);

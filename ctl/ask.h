@@ -17,5 +17,6 @@ json_t *agent_question(const char *cmd);
 /* Text of a member, "" when it is absent or no text; and a number, 0. */
 const char *answer_text(const json_t *o, const char *name);
 long long answer_number(const json_t *o, const char *name);
-/* "2026-08-01T10:00:00Z" as "10:00:00" when that is less than a day ago, else as "2026-08-01". Heap. */
+/* "2026-08-01T10:00:00Z" as "10:00:00" when that is less than a day ago, else as "2026-08-01".
+ * Heap. */
 char *answer_since(const json_t *o, const char *name);

@@ -1,4 +1,5 @@
-/* bgp_routes.c - margayctl bgp routes: the paths that this node's speaker knows, and why one is best */
+/* bgp_routes.c - margayctl bgp routes: the paths that this node's speaker knows, and why one is
+ * best */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -14,8 +14,8 @@
 
 /* A world in text, one word list per line:
  *	node NAME v4=CIDR v6=CIDR as=N cluster=ID port=N label=KEY:VALUE
- *	peer NAME node=.. nodesel=.. ip=.. port=.. peersel=.. as=.. localas=.. nh=N old manual nosource
- *		ttl=N secret=NAME restart=S allow=N
+ *	peer NAME node=.. nodesel=.. ip=.. port=.. peersel=.. as=.. localas=.. nh=N old manual
+ *		nosource ttl=N secret=NAME restart=S allow=N
  *	mesh off	as N	meshsecret NAME	meshrestart S */
 static char *word(char **rest)
 {
