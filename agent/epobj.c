@@ -12,6 +12,7 @@
 
 #include "lib/json.h"
 #include "lib/str.h"
+#include "model/jscur.h"
 #include "model/wall.h"
 
 enum { IFNAME_HASH_DIGITS = 11, IFNAME_PREFIX_MAX = 4 };
@@ -189,30 +190,75 @@ char *epobj_encode(const struct epobj_new *w)
 	return js_dump(obj);
 }
 
-/* ---- decode ---- */
+/* ---- decode ----
+ *
+ * With a cursor and not as a tree: every change of a pod has somebody look at all of them. */
 
-static int decode_nets(struct epobj *w, const json_t *root, struct err *e)
+/* A text, or null for none; the former value goes. */
+static void take_text(struct jscur *c, char **out)
 {
-	json_t *list = NULL, *v;
-	size_t i;
+	if (jscur_null(c))
+		return;
+	free(*out);
+	*out = jscur_text(c);
+}
 
-	if (js_list(root, "spec.ipNetworks", &list, e) < 0)
-		return e ? e->code : -EINVAL;
-	if (json_array_size(list) > WEP_NETS_MAX)
-		return err_set(e, -E2BIG, "spec.ipNetworks: %zu entries, at most %d are possible",
-			       json_array_size(list), WEP_NETS_MAX);
-	json_array_foreach (list, i, v) {
-		const char *s = json_string_value(v);
+static void take_net(struct jscur *c, struct epobj *w)
+{
+	CLEANUP(freep) char *text = jscur_text(c);
+	struct prefix *p = &w->nets[w->n_nets];
 
-		if (!s || !prefix_parse_or_addr(s, &w->nets[i]) ||
-		    prefix_has_host_bits(&w->nets[i]))
-			return err_set(e, -EINVAL,
-				       "spec.ipNetworks[%zu]: must be an address with /32 or /128, "
-				       "is \"%.64s\"",
-				       i, s ? s : js_type_name(v));
+	if (!text)
+		return;
+	if (w->n_nets == WEP_NETS_MAX)
+		jscur_fail(c, "spec.ipNetworks: more than 8 entries");
+	else if (!prefix_parse_or_addr(text, p) || prefix_has_host_bits(p))
+		jscur_fail(c, "spec.ipNetworks: must be addresses with /32 or /128");
+	else
 		w->n_nets++;
+}
+
+static void take_nets(struct jscur *c, struct epobj *w)
+{
+	if (jscur_null(c))
+		return;
+	w->n_nets = 0;
+	for (jscur_open(c, '['); jscur_more(c, ']');)
+		take_net(c, w);
+}
+
+static void take_spoofed(struct jscur *c, struct epobj *w)
+{
+	if (jscur_null(c))
+		return;
+	for (jscur_open(c, '['); jscur_more(c, ']');) {
+		jscur_value(c);
+		w->any_source = true;
 	}
-	return 0;
+}
+
+static void take_spec(struct jscur *c, struct epobj *w, char **mac)
+{
+	for (jscur_open(c, '{'); jscur_more(c, '}');) {
+		struct jspan key = jscur_key(c);
+
+		if (jspan_is(key, "node"))
+			take_text(c, &w->node);
+		else if (jspan_is(key, "containerID"))
+			take_text(c, &w->container_id);
+		else if (jspan_is(key, "endpoint"))
+			take_text(c, &w->endpoint);
+		else if (jspan_is(key, "interfaceName"))
+			take_text(c, &w->ifname);
+		else if (jspan_is(key, "mac"))
+			take_text(c, mac);
+		else if (jspan_is(key, "ipNetworks"))
+			take_nets(c, w);
+		else if (jspan_is(key, "allowSpoofedSourcePrefixes"))
+			take_spoofed(c, w);
+		else
+			jscur_value(c);
+	}
 }
 
 static bool host_ifname_ok(const char *s)
@@ -222,43 +268,45 @@ static bool host_ifname_ok(const char *s)
 	return n < WEP_IFNAME_MAX && !s[n] && strcmp(s, ".") != 0 && strcmp(s, "..") != 0;
 }
 
-static int decode_spec(struct epobj *w, const json_t *root, struct err *e)
+static void never_null(char **s)
 {
-	const char *node = "", *id = "", *endpoint = "", *ifname = "", *mac = NULL;
-	json_t *spoof = NULL;
+	if (!*s)
+		*s = xstrdup("");
+}
 
-	if (js_need(js_str(root, "spec.node", &node, e), "spec.node", e) < 0 ||
-	    js_str(root, "spec.containerID", &id, e) < 0 ||
-	    js_str(root, "spec.endpoint", &endpoint, e) < 0 ||
-	    js_str(root, "spec.interfaceName", &ifname, e) < 0 ||
-	    js_str(root, "spec.mac", &mac, e) < 0 ||
-	    js_list(root, "spec.allowSpoofedSourcePrefixes", &spoof, e) < 0)
-		return -EINVAL;
-	if (!host_ifname_ok(ifname))
+static int check(struct epobj *w, const char *mac, struct err *e)
+{
+	if (!w->node)
+		return err_set(e, -EINVAL, "spec.node: is missing");
+	never_null(&w->container_id);
+	never_null(&w->endpoint);
+	never_null(&w->ifname);
+	if (!host_ifname_ok(w->ifname))
 		return err_set(e, -EINVAL,
 			       "spec.interfaceName \"%.32s\": must be an interface name of 1 to 15 "
 			       "characters",
-			       ifname);
-	w->node = xstrdup(node);
-	w->container_id = xstrdup(id);
-	w->endpoint = xstrdup(endpoint);
-	w->ifname = xstrdup(ifname);
+			       w->ifname);
 	w->has_mac = mac && mac_parse(mac, w->mac);
-	w->any_source = json_array_size(spoof) > 0;
 	return 0;
 }
 
 int epobj_decode(struct epobj *w, const char *json, struct err *e)
 {
-	CLEANUP(js_freep) json_t *root = NULL;
+	struct jscur c = jscur_init(json, strlen(json));
+	CLEANUP(freep) char *mac = NULL;
 	int rc;
 
 	memset(w, 0, sizeof(*w));
-	rc = js_parse(json, strlen(json), &root, e);
-	if (!rc)
-		rc = decode_spec(w, root, e);
-	if (!rc)
-		rc = decode_nets(w, root, e);
+	for (jscur_open(&c, '{'); jscur_more(&c, '}');) {
+		if (jspan_is(jscur_key(&c), "spec"))
+			take_spec(&c, w, &mac);
+		else
+			jscur_value(&c);
+	}
+	if (!jscur_end(&c))
+		rc = err_set(e, -EINVAL, "byte %zu: %s", jscur_at(&c), c.why ? c.why : "leftover");
+	else
+		rc = check(w, mac, e);
 	if (rc < 0)
 		epobj_done(w);
 	return rc;

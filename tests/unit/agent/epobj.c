@@ -172,6 +172,35 @@ static void hostile(void **state)
 	}
 }
 
+static void cut_at_every_byte(void **state)
+{
+	for (size_t n = 0; n < strlen(GOLDEN); n++) {
+		CLEANUP(freep) char *cut = xstrndup(GOLDEN, n);
+		struct epobj w;
+
+		assert_true(epobj_decode(&w, cut, NULL) < 0);
+	}
+}
+
+static void members_twice_and_null(void **state)
+{
+	struct epobj w;
+
+	assert_int_equal(epobj_decode(&w,
+				      "{\"spec\":{\"node\":\"a\",\"node\":\"b\",\"mac\":null,"
+				      "\"ipNetworks\":null,\"ipNetworks\":[\"10.0.0.1\"]},"
+				      "\"spec\":{\"ipNetworks\":[\"10.0.0.2/32\"],"
+				      "\"allowSpoofedSourcePrefixes\":[\"10.0.0.0/8\"]}}",
+				      NULL),
+			 0);
+	assert_string_equal(w.node, "b");
+	assert_int_equal(w.n_nets, 1);
+	assert_int_equal(w.nets[0].addr.b[3], 2);
+	assert_false(w.has_mac);
+	assert_true(w.any_source);
+	epobj_done(&w);
+}
+
 static void profile_of_a_network(void **state)
 {
 	struct cni_call c = call_of("default", "", "id");
@@ -193,6 +222,8 @@ int main(void)
 		cmocka_unit_test(decode_gives_back),
 		cmocka_unit_test(replacing),
 		cmocka_unit_test(hostile),
+		cmocka_unit_test(cut_at_every_byte),
+		cmocka_unit_test(members_twice_and_null),
 		cmocka_unit_test(profile_of_a_network),
 	};
 
