@@ -35,7 +35,7 @@ void ipam_count_for(struct ipam_op *op, const char *handle_id)
 			vec_remove_fast(&op->others, i);
 			return;
 		}
-	*c = (struct ipam_count){ .id = xstrdup(handle_id), .adopt = c->adopt };
+	*c = (struct ipam_count) { .id = xstrdup(handle_id), .adopt = c->adopt };
 }
 
 static int read_handle(struct ipam_op *op, const struct store_res *in)
@@ -86,7 +86,8 @@ static bool written(struct ipam_op *op, const struct store_res *in)
 	struct ipam_count *c = &op->count;
 	bool was_delete = c->h->n_entry == 0;
 
-	c->known = c->sure = in->status == STORE_OK || (was_delete && in->status == STORE_NOT_FOUND);
+	c->known = c->sure =
+		in->status == STORE_OK || (was_delete && in->status == STORE_NOT_FOUND);
 	c->rev = c->known && !was_delete ? in->rev : 0;
 	if (c->known && !was_delete)
 		return true;

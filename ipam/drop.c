@@ -52,7 +52,7 @@ static enum ipam_state next_count(struct ipam_op *op, int outcome)
 /* The block was not written by us after they were read. */
 static void forget_handles(struct ipam_op *op)
 {
-	vec_foreach(&op->drop.handles, it) {
+	vec_foreach (&op->drop.handles, it) {
 		ipam_count_for(op, *it);
 		op->count.known = false;
 	}
@@ -151,7 +151,7 @@ static enum ipam_state read_handles(struct ipam_op *op, int ignored)
 {
 	struct ipam_drop *d = &op->drop;
 
-	vec_foreach(&d->handles, it) {
+	vec_foreach (&d->handles, it) {
 		ipam_count_for(op, *it);
 		if (!op->count.known)
 			return ipam_count_read(op, false, read_handles);
@@ -168,10 +168,10 @@ static enum ipam_state drop_n(struct ipam_op *op, unsigned n)
 	d->addrs = xcalloc(n, sizeof(*d->addrs));
 	d->n = n;
 	for (unsigned i = 0; i < n; i++) {
-		d->addrs[i] = (struct ipam_addr){ .addr = block_addr(b, d->ords[i]),
-						  .block = b->cidr,
-						  .seq = b->seq_of[d->ords[i]],
-						  .held = true };
+		d->addrs[i] = (struct ipam_addr) { .addr = block_addr(b, d->ords[i]),
+						   .block = b->cidr,
+						   .seq = b->seq_of[d->ords[i]],
+						   .held = true };
 		note_handle(d, block_attr_of(b, d->ords[i])->handle);
 	}
 	return read_handles(op, 0);

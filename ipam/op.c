@@ -76,7 +76,7 @@ static void procedures_done(struct ipam_op *op)
 	ipam_slot_clear(op);
 	if (op->count.id)
 		vec_push(&op->others, op->count);
-	vec_foreach(&op->others, it) {
+	vec_foreach (&op->others, it) {
 		free(it->id);
 		handle_free(it->h);
 	}

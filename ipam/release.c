@@ -95,7 +95,8 @@ static void tally_block(struct ipam_op *op)
 	}
 }
 
-/* The host's block may have emptied in a pool that does not want the host any more. */
+/* The host's block may have emptied in a pool that does not want the host any more.
+ * DIFFERS: Calico ends the affinity of a block in use as well. */
 static enum ipam_state block_tidied(struct ipam_op *op, int ignored)
 {
 	return block_next(op, 0);

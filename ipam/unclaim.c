@@ -5,7 +5,8 @@
  *	affinity pendingDeletion --changed--> somebody claims it: UNCLAIM_BUSY
  *	     |
  *	empty: delete block; in use: block without owner
- *	     |  changed: look again; in use now -> affinity confirmed again: UNCLAIM_USED
+ *	     |  changed: look again; affinity changed as well: UNCLAIM_BUSY
+ *	     |           in use now -> affinity confirmed again: UNCLAIM_USED
  *	delete affinity
  *
  * May be done by any host. A crash in between leaves pendingDeletion, which the owner's next claim
@@ -78,6 +79,26 @@ static enum ipam_state on_restored(struct ipam_op *op, const struct store_res *i
 	return op->unclaim.then(op, UNCLAIM_USED);
 }
 
+static enum ipam_state try_again(struct ipam_op *op)
+{
+	struct ipam_unclaim *u = &op->unclaim;
+
+	if (u->even_used || (block_is_empty(op->block) && !u->want_seq))
+		return block_away(op);
+	return u->rev ? aff_write(op, AFFINITY_CONFIRMED, on_restored) : u->then(op, UNCLAIM_USED);
+}
+
+/* Was it a pod that changed the block, or the owner who wants it after all? Asked after the block
+ * was read: an owner who claims it from now on bumps the block, and our next write of it fails. */
+static enum ipam_state on_still_marked(struct ipam_op *op, const struct store_res *in)
+{
+	int64_t mark = op->unclaim.rev;
+
+	if (aff_read(op, in) < 0)
+		return ipam_giveup_err(op, IPAM_FAIL_CORRUPT);
+	return op->unclaim.rev == mark ? try_again(op) : op->unclaim.then(op, UNCLAIM_BUSY);
+}
+
 static enum ipam_state on_block_again(struct ipam_op *op, const struct store_res *in)
 {
 	struct ipam_unclaim *u = &op->unclaim;
@@ -86,9 +107,7 @@ static enum ipam_state on_block_again(struct ipam_op *op, const struct store_res
 		return ipam_giveup_err(op, IPAM_FAIL_CORRUPT);
 	if (!op->block || !block_owned_by(op->block, u->owner))
 		return delete_aff(op);
-	if (u->even_used || (block_is_empty(op->block) && !u->want_seq))
-		return block_away(op);
-	return u->rev ? aff_write(op, AFFINITY_CONFIRMED, on_restored) : u->then(op, UNCLAIM_USED);
+	return u->rev ? ipam_get(op, aff_key(op), true, on_still_marked) : try_again(op);
 }
 
 static enum ipam_state on_block_away(struct ipam_op *op, const struct store_res *in)

@@ -98,7 +98,7 @@ static void begin_for(struct run *r, struct container *c)
 
 	switch (c->state) {
 	case C_UNKNOWN:
-		if (chance(r, 20)) {
+		if (w->faults && chance(r, 20)) {
 			container_renew(c); /* forgotten: a leak, if it holds anything */
 			return;
 		}
@@ -248,15 +248,20 @@ static void run_world(uint64_t seed)
 	while (r.w.delayed.n)
 		world_delayed(&r.w, 0, chance(&r, 50));
 	r.fault_percent = 0;
-	r.w.faults = false;
 	while (r.n_tasks) {
-		if (chance(&r, 50)) {
+		if (!r.w.faults || chance(&r, 50)) {
 			task_finish(&r.w, &r.task[0]);
 		} else {
 			task_abandon(&r.task[0]);
 		}
 		end_task(&r, 0);
 	}
+	for (unsigned i = 0; i < r.w.n_containers && !r.w.faults; i++)
+		if (r.w.container[i].state == C_UNKNOWN) {
+			struct task t = task_del(&r.w, &r.w.container[i]);
+
+			task_finish(&r.w, &t);
+		}
 	world_settle(&r.w);
 	world_done(&r.w);
 	stats.worlds++;

@@ -72,21 +72,35 @@ static void judge_owners(const struct world *w, const struct prefix *cidr, const
 	}
 }
 
-static void judge_ordinals(const struct world *w, const struct block *old, const struct block *new)
+static void judge_ordinals(const struct world *w, const struct block *old, const struct block *next)
 {
-	for (unsigned i = 0; old && new &&i < old->size; i++) {
-		const struct block_attr *a = block_attr_of(old, i), *b = block_attr_of(new, i);
+	for (unsigned i = 0; old && i < old->size; i++) {
+		const struct block_attr *a = block_attr_of(old, i);
+		const struct block_attr *b = next ? block_attr_of(next, i) : NULL;
 
-		if (!a || !b || str_eq(a->handle, b->handle) || (a->handle && !b->handle))
+		if (!a || (b && str_eq(a->handle, b->handle)))
 			continue;
-		if (a->handle)
+		if (a->handle && b && b->handle)
 			wrong(w, "an address goes from %s to %s in one write", a->handle,
 			      b->handle);
-		if (a->released_ns > w->now_ns - (int64_t)w->cooldown_s * NS_PER_S)
-			wrong(w, "an address is taken before it cooled down");
+		if (a->handle && !b && w->cooldown_s)
+			wrong(w, "an address of %s is free at once", a->handle);
+		if (!a->handle && a->released_ns > w->now_ns - (int64_t)w->cooldown_s * NS_PER_S)
+			wrong(w, "an address is free before it cooled down");
 	}
-	if (old && new &&new->seq <= old->seq)
+	if (old && next && next->seq <= old->seq)
 		wrong(w, "a block was written without counting its sequence number on");
+}
+
+static void judge_returns(const struct world *w, const struct block *old, const struct block *next)
+{
+	for (unsigned c = 0; next && c < w->n_containers; c++) {
+		const char *id = w->container[c].handle;
+
+		if (w->container[c].state == C_IDLE &&
+		    block_held_by(next, id, NULL) > (old ? block_held_by(old, id, NULL) : 0))
+			wrong(w, "%s gets an address after its DEL", id);
+	}
 }
 
 static void judge_write(void *arg, const char *key, const char *old, const char *new)
@@ -103,7 +117,8 @@ static void judge_write(void *arg, const char *key, const char *old, const char 
 
 		judge_owners(w, &cidr, b);
 		judge_ordinals(w, a, b);
-	} else if (new &&ipamkey_parse_handle(key)) {
+		judge_returns(w, a, b);
+	} else if (new && ipamkey_parse_handle(key)) {
 		CLEANUP(handle_freep) struct handle *h = NULL;
 
 		if (handle_decode(new, strlen(new), &h, &e) < 0)
@@ -272,6 +287,11 @@ static struct task task_begin(struct world *w, struct task t)
 {
 	if (w->trace)
 		printf("%s: %s %s begins\n", host_name(t.host), t.name, t.c ? t.c->handle : "");
+	if (t.c) {
+		CLEANUP(freep) char *key = ipamkey_handle(t.c->handle);
+
+		t.clean = mem_value(&w->m, key) == NULL;
+	}
 	t.state = ipam_step(t.op, NULL, w->now_ns, &t.out, &t.err);
 	return t;
 }
@@ -397,6 +417,15 @@ struct task task_repair(struct world *w, unsigned host, bool all_handles)
 	return task_begin(w, t);
 }
 
+/* An ADD that fails leaves nothing, if the store lets it. */
+static void judge_failure(struct world *w, const struct task *t)
+{
+	CLEANUP(freep) char *key = ipamkey_handle(t->c->handle);
+
+	if (!w->faults && t->clean && mem_value(&w->m, key))
+		wrong(w, "%s failed and left %s", t->c->handle, mem_value(&w->m, key));
+}
+
 static void task_over(struct world *w, struct task *t)
 {
 	bool ok = t->state == IPAM_DONE;
@@ -419,6 +448,8 @@ static void task_over(struct world *w, struct task *t)
 	case T_ADD_IP:
 		if (ok)
 			judge_answer(w, t);
+		else
+			judge_failure(w, t);
 		t->c->state = ok ? C_LIVE : C_UNKNOWN;
 		break;
 	case T_DEL:
@@ -629,6 +660,9 @@ static void check_all(const struct world *w)
 
 void world_settle(struct world *w)
 {
+	/* Where nothing went wrong there is nothing to repair. */
+	if (!w->faults)
+		check_all(w);
 	w->faults = false;
 	w->now_ns += 3600 * NS_PER_S;
 	for (unsigned h = 0; h < w->n_hosts; h++)

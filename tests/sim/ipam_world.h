@@ -34,6 +34,7 @@ struct task {
 	struct container *c; /* NULL for T_OTHER */
 	struct store_req out;
 	unsigned steps, want;
+	bool clean; /* the handle did not exist when it began */
 	struct err err;
 	enum ipam_state state;
 	const char *name;
