@@ -195,7 +195,8 @@ void bgp_listen_free(struct bgp_listen *l)
 		vec_done(&l->of[i].keys);
 	}
 	event_free(l->retry);
-	explicit_bzero(l->want.p, l->want.n * sizeof(*l->want.p));
+	if (l->want.p)
+		explicit_bzero(l->want.p, l->want.cap * sizeof(*l->want.p));
 	vec_done(&l->want);
 	free(l);
 }

@@ -33,6 +33,7 @@ struct blocks {
 	struct agent *agent;
 	char *prefix; /* of our affinities' keys */
 	struct event *turn;
+	bool started;
 	struct prefix_vec confirmed, holes, borrowed;
 };
 
@@ -189,8 +190,15 @@ static void changed(void *arg, const struct store_kv *kv)
 	static const struct timeval now = { 0 };
 	struct blocks *b = arg;
 
-	if (cache_synced(b->agent->cache) && !event_pending(b->turn, EV_TIMEOUT, NULL))
+	if (b->started && cache_synced(b->agent->cache) &&
+	    !event_pending(b->turn, EV_TIMEOUT, NULL))
 		evtimer_add(b->turn, &now);
+}
+
+void blocks_start(struct blocks *b)
+{
+	b->started = true;
+	changed(b, NULL);
 }
 
 struct blocks *blocks_new(struct agent *a)

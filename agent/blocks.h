@@ -9,6 +9,9 @@ struct agent;
 struct blocks;
 
 struct blocks *blocks_new(struct agent *a);
+/* This agent is the node's only one: what the store says of the node's blocks is said of this
+ * machine. */
+void blocks_start(struct blocks *b);
 void blocks_free(struct blocks *b);
 /* Confirmed ones, sorted; borrowed. */
 const struct prefix *blocks_confirmed(const struct blocks *b, size_t *n);

@@ -184,6 +184,8 @@ static void on_ours(void *arg)
 	struct agent *a = arg;
 
 	self_start(a->self);
+	peering_start(a->peering);
+	blocks_start(a->blocks);
 }
 
 /* The parts, in the order of agent.h. */

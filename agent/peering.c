@@ -65,7 +65,7 @@ struct peering {
 		size_t n;
 	} blocks, local;
 	struct str remarks; /* of the last configuration */
-	bool restarting, released;
+	bool started, restarting, released;
 };
 
 static void settle(struct peering *p);
@@ -518,8 +518,15 @@ static void changed(void *arg, const struct store_kv *kv)
 {
 	struct peering *p = arg;
 
-	if (cache_synced(p->agent->cache) && !event_pending(p->configure, EV_TIMEOUT, NULL))
+	if (p->started && cache_synced(p->agent->cache) &&
+	    !event_pending(p->configure, EV_TIMEOUT, NULL))
 		arm(p->configure, kv ? CONFIG_DELAY_MS : 0);
+}
+
+void peering_start(struct peering *p)
+{
+	p->started = true;
+	changed(p, NULL);
 }
 
 /* ---- links ---- */

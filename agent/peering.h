@@ -8,8 +8,10 @@
 struct agent;
 struct peering;
 
-/* Begins when the datastore's picture is complete and this node is in it. */
+/* Begins when it is started, the datastore's picture is complete, and this node is in it. */
 struct peering *peering_new(struct agent *a);
+/* This agent is the node's only one: from now on it may speak for it. */
+void peering_start(struct peering *p);
 /* Closes the sockets without a word, so that peers that do graceful restart keep our routes. */
 void peering_free(struct peering *p);
 

@@ -14,7 +14,7 @@ struct routes;
 
 /* Who has something in the table. Leftovers of an earlier life go when all of them have claimed. */
 enum routes_party {
-	ROUTES_BLOCKS,
+	ROUTES_BLOCKS, /* not before it is certain that no other agent runs by this node's name */
 	ROUTES_ENDPOINTS,
 	ROUTES_FIB, /* has taken under its protection what the kernel had from BGP */
 	ROUTES_PARTY_MAX_,
