@@ -18,8 +18,8 @@ struct agent;
 struct owner;
 
 enum {
-	OWNER_BEAT_MS = 5000,
-	OWNER_WAIT_MS = 12000, /* two beats and time for a slow store */
+	OWNER_BEAT_MS = 10000, /* 5 000 nodes are 500 small writes a second */
+	OWNER_WAIT_MS = 25000, /* two beats and time for a slow store */
 };
 
 /* ours: called once when this agent may act. A foreign owner stops the agent (a->stop). */
