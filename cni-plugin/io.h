@@ -7,7 +7,7 @@ enum {
 	/* The kubelet gives a sandbox four minutes and one runtime request two. */
 	IO_BUDGET_MS = 90000,
 	/* For putting things back after the budget is gone. */
-	IO_UNDO_MS = 5000,
+	IO_UNDO_MS = 2000,
 };
 
 /* Hold SIGTERM, SIGINT and SIGHUP back except while waiting; ignore SIGPIPE. */

@@ -98,7 +98,9 @@ static void queue_del(struct batch *b, uint32_t id)
 {
 	struct route_table *rt = b->rt;
 	const struct route_value *have = delta_have_of(&rt->delta, id);
-	uint64_t grace = route_link_grace(rt, have);
+	/* What was written here and is wanted no more needs no patience. */
+	bool ours = *delta_mark(&rt->delta, id) & MARK_OURS;
+	uint64_t grace = ours ? 0 : route_link_grace(rt, have);
 	struct route_spec s = route_value_spec(have);
 
 	if (grace) {

@@ -21,13 +21,14 @@ def new_name():
 
 
 NETWORK = (ROOT / "deploy/quickstart/network.yaml").read_text()
+POOL = NETWORK.split("---\n")[0]
 
 
-def make_lab(name, nodes=3, tor=True, start=True, manifest=NETWORK, **up):
-    """A lab with the quick start's network; agents ready when start is set."""
+def make_lab(name, nodes=3, tor=True, start=True, manifest=None, **up):
+    """A lab with the quick start's network, or only its pool where there is no router; agents ready when start is set."""
     lab = Lab(name)
     lab.up(nodes=nodes, tor=tor, **up)
-    lab.apply(manifest)
+    lab.apply(manifest or (NETWORK if tor else POOL))
     if start:
         for node in lab.nodes:
             node.start(wait_ready=False)

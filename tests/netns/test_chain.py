@@ -11,9 +11,25 @@ from deploy.lab.lab import CNI_PLUGINS, Pod
 PORTMAP = {"type": "portmap", "snat": True, "capabilities": {"portMappings": True}}
 BANDWIDTH = {"type": "bandwidth", "capabilities": {"bandwidth": True}}
 VERSIONS = ["0.3.1", "0.4.0", "1.0.0", "1.1.0"]
+STOCK_VERSIONS = VERSIONS[:3]  # Debian's plugins know up to 1.0.0
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_every_version_alone(three, version):
+    node = three.nodes[0]
+    pod = Pod(node, "alone", "v" + version.replace(".", "-"), node.network(version=version))
+    pod.add()
+    try:
+        assert pod.result["cniVersion"] == version
+        assert ("mtu" in pod.result["interfaces"][1]) == (version == "1.1.0")
+        assert pod.ping(node.address)
+        if version != "0.3.1":
+            pod.check()
+    finally:
+        pod.delete()
+
+
+@pytest.mark.parametrize("version", STOCK_VERSIONS)
 def test_chain_with_bandwidth_and_portmap(three, version):
     node = three.nodes[0]
     web = Pod(node, "web", "v" + version.replace(".", "-"), node.network(BANDWIDTH, PORTMAP, version=version))
@@ -29,7 +45,8 @@ def test_chain_with_bandwidth_and_portmap(three, version):
         assert "sandbox" not in host or not host["sandbox"]
         assert (pod["name"], pod["sandbox"]) == ("eth0", web.netns)
         if version != "0.3.1":
-            web.check(caps=caps)
+            # Debian's portmap 1.1.1 looks for IPv6 chains that it did not make, also behind stock ptp.
+            web.check(caps=caps, without=("portmap",))
         server = serve(web)
         try:
             other = three.nodes[1].pods["default.pod2"]
@@ -61,7 +78,7 @@ def test_host_local_gives_the_address(three, tmp_path):
     """Another IPAM plugin is delegated to: margay does everything but the address."""
     node = three.nodes[0]
     ipam = {"type": "host-local", "subnet": "10.99.1.0/24", "dataDir": str(tmp_path)}
-    pod = Pod(node, "default", "delegated", node.network(ipam=ipam, name="hostlocal"))
+    pod = Pod(node, "default", "delegated", node.network(ipam=ipam, name="hostlocal", version="1.0.0"))
     pod.add()
     try:
         assert pod.ip.startswith("10.99.1.")

@@ -37,13 +37,13 @@ BAD_MANIFESTS = [
     ("not a CIDR", pool("p", "10.1.0.0"), ["cidr", "10.1.0.0"]),
     ("overlap", pool("p", "172.31.128.0/17"), ["172.31.128.0/17", "172.31.0.0/16", "pods"]),
     ("pool smaller than a block", pool("p", "10.1.0.0/28"), ["blockSize", "/28"]),
-    ("block size out of range", pool("p", "10.1.0.0/16", ", blockSize: 9"), ["blockSize", "20", "32"]),
+    ("block size out of range", pool("p", "10.1.0.0/16", ", blockSize: 9"), ["blockSize", "20"]),
     ("both encapsulations", pool("p", "10.1.0.0/16", ", ipipMode: Always, vxlanMode: Always"), ["ipipMode", "vxlanMode"]),
     ("bad selector", pool("p", "10.1.0.0/16", ", nodeSelector: 'a ='"), ["nodeSelector"]),
     ("unknown kind", "apiVersion: projectcalico.org/v3\nkind: IPPol\nmetadata: {name: x}\n", ["IPPol"]),
     ("wrong version", pool("p", "10.1.0.0/16").replace("/v3", "/v9"), ["projectcalico.org/v9", "projectcalico.org/v3"]),
     ("no name", "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {}\nspec: {cidr: 10.1.0.0/16}\n", ["name"]),
-    ("broken YAML", "apiVersion: [", ["line"]),
+    ("broken YAML", "apiVersion: [", ["stdin:2"]),
     ("twice the same key", pool("p", "10.1.0.0/16", ", cidr: 10.2.0.0/16"), ["cidr"]),
 ]
 
@@ -60,10 +60,13 @@ def test_bad_manifest_is_refused_with_words(store, what, manifest, words):
 
 
 def test_the_line_of_the_mistake_is_named(store):
-    said = store.ctl("apply", "-f", "-", check=False, stdin=pool("good", "10.1.0.0/16") + "---" +
-                     pool("bad", "10.2.0.0/16").replace("spec: {cidr", "spec:\n  disabled: maybe\n  cidr").replace("}\n", "\n"))
+    manifest = pool("good", "10.1.0.0/16") + "---" + pool("bad", "10.2.0.0/16").replace(
+        "spec: {cidr: 10.2.0.0/16}", "spec:\n  cidr: 10.2.0.0/16\n  disabled: maybe")
+    line = manifest.splitlines().index("  disabled: maybe") + 1
+    said = store.ctl("apply", "-f", "-", check=False, stdin=manifest)
     assert said.returncode == 1
-    assert ":8:" in said.stderr + said.stdout or "line 8" in said.stderr + said.stdout, said.stderr + said.stdout
+    assert f"stdin:{line}: spec.disabled" in said.stderr, said.stderr
+    assert "good" not in store.ctl("get", "ippools").stdout, "a file with a mistake writes nothing"
 
 
 def test_two_agents_with_one_name(labs):
@@ -74,9 +77,8 @@ def test_two_agents_with_one_name(labs):
     second.start(wait_ready=False)
     assert second.process.wait(timeout=20) != 0
     second.process = None
-    text = lab.log("node1-agent")
-    assert "node1" in text and "already" in text
-    assert first.health() == 200
+    assert "another agent runs with this node's name" in lab.log("node1-agent")
+    assert first.ctl_json("node", "status")["blocks"] == [] and first.health("liveness") == 200
 
 
 def test_second_agent_in_one_run_directory(labs):
@@ -115,7 +117,7 @@ def test_agent_absent(labs):
     node.start()
     wait.until("the journal is worked off", lambda: not list((node.state_dir / "cni-journal").glob("*.json")))
     assert "is not assigned" in lab.ctl("ipam", "show", f"--ip={address}").stdout
-    assert address not in node.routes()
+    assert f"{address} dev" not in node.routes()
 
 
 def test_agent_killed_between_the_halves_of_add(labs):
@@ -130,7 +132,7 @@ def test_agent_killed_between_the_halves_of_add(labs):
     node.start()
     wait.until("the half ADD is undone", lambda: "is not assigned" in
                lab.ctl("ipam", "show", f"--ip={address}").stdout)
-    assert address not in node.routes()
+    assert f"{address} dev" not in node.routes()
 
 
 def test_plugin_gone_between_the_halves_of_add(labs):
@@ -168,7 +170,7 @@ def test_netns_gone_before_del_and_del_again(labs):
     assert "is not assigned" in lab.ctl("ipam", "show", f"--ip={address}").stdout
     pod.delete(keep_ns=True)
     pod.network.delete(pod.container_id)  # and without any namespace
-    assert address not in node.routes()
+    assert f"{address} dev" not in node.routes()
 
 
 def test_add_again_gives_the_same_address(labs):
@@ -204,7 +206,7 @@ def test_exhausted_pool(labs):
 
 
 def test_no_pool_at_all(labs):
-    lab = labs(nodes=1, tor=False, manifest=pool("off", "172.31.0.0/16", ", disabled: true"))
+    lab = labs(nodes=1, tor=False, manifest=pool("shut", "172.31.0.0/16", ", disabled: true"))
     _, said = add_fails(lab.nodes[0], "web")
     assert "pool" in said.msg + said.details
 
