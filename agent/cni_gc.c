@@ -21,8 +21,6 @@
 #include "lib/json.h"
 #include "lib/vec.h"
 
-#define GC_GRACE_NS (INT64_C(60) * 1000000000)
-
 struct stale {
 	char *key, *id;
 };
@@ -36,6 +34,11 @@ struct gc {
 	unsigned failed;
 	struct cni_error why; /* the first failure */
 };
+
+static int64_t grace_ns(const struct gc *g)
+{
+	return (int64_t)g->job->agent->cfg->gc_grace_s * 1000000000;
+}
 
 static void gc_free(struct cni_job *j)
 {
@@ -85,7 +88,7 @@ static void gc_addresses(struct gc *g)
 				     .network = g->job->call.network,
 				     .live = (const char *const *)g->live.p,
 				     .n_live = g->live.n,
-				     .grace_ns = GC_GRACE_NS };
+				     .grace_ns = grace_ns(g) };
 
 	ipam_runner_submit(a->ipam, ipam_gc_op(&req), on_addresses, g);
 }
@@ -156,7 +159,7 @@ static bool is_ours(struct gc *g, const struct epobj *w, const char *json)
 
 		holder_done(&h);
 		if (ours)
-			return now - when > GC_GRACE_NS;
+			return now - when > grace_ns(g);
 	}
 	/* No address of ours: a delegate's, or freed already. */
 	return has_profile(json, c->network);

@@ -196,6 +196,10 @@ static const struct field rows[] = {
 		     .check = check_if_prefix, .doc = "How pods' host interfaces begin."),
 	FIELD_INT(struct agent_config, mtu, "mtu", .min = 0, .max = 65535, .def = "0",
 		  .doc = "MTU of pods; 0: the smallest of the node's uplinks.", .unit = "bytes"),
+	FIELD_INT(struct agent_config, gc_grace_s, "gcGrace", .min = 0, .max = 86400, .def = "60",
+		  .unit = "s",
+		  .doc = "What is younger survives a CNI GC that does not list it: its ADD may have "
+			 "come after the list was made."),
 	FIELD_INT(struct agent_config, route_protocol, "routeProtocol", .min = 4, .max = 255,
 		  .def = "80", .doc = "Kernel protocol number that marks our routes."),
 	FIELD_BOOL(struct agent_config, remove_external_routes, "removeExternalRoutes",

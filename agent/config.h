@@ -42,6 +42,7 @@ struct agent_config {
 	int mtu;		     /* of pods; 0: that of the node's uplinks */
 	int route_protocol;	     /* of all routes that we make */
 	bool remove_external_routes; /* on pods' interfaces also routes that others made */
+	int gc_grace_s; /* what is younger survives a CNI GC that does not list it */
 	bool ip_forward;
 	char *nodename_file; /* "": do not write */
 

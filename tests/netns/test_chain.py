@@ -146,19 +146,23 @@ def test_version_and_status(three):
     node.network().status()
 
 
-def test_gc_removes_what_the_runtime_forgot(three):
-    node = three.nodes[1]
+def test_gc_removes_what_the_runtime_forgot(labs):
+    lab = labs(nodes=2, tor=False, start=False)
+    for each in lab.nodes:
+        each.start("--gc-grace", "0")
+    first = lab.nodes[0].add_pod("first")
+    node = lab.nodes[1]
     kept = node.add_pod("kept", namespace="gc")
     lost = node.add_pod("lost", namespace="gc")
     valid = [(p.container_id, "eth0") for p in node.pods.values() if p is not lost]
     try:
         node.network().gc(valid)
         wait.until("the forgotten pod's address is free", lambda: "is not assigned" in
-                   three.ctl("ipam", "show", f"--ip={lost.ip}").stdout)
-        assert "is in use" in three.ctl("ipam", "show", f"--ip={kept.ip}").stdout
+                   lab.ctl("ipam", "show", f"--ip={lost.ip}").stdout)
+        assert "is in use" in lab.ctl("ipam", "show", f"--ip={kept.ip}").stdout
         assert lost.ip not in node.routes()
-        assert kept.ping(three.nodes[0].pods["default.pod1"].ip)
+        assert kept.ping(first.ip)
     finally:
         lost.delete()
         kept.delete()
-    assert json.loads(three.ctl("-o", "json", "get", "workloadendpoints", "-n", "gc").stdout)["items"] == []
+    assert json.loads(lab.ctl("-o", "json", "get", "workloadendpoints", "-n", "gc").stdout)["items"] == []

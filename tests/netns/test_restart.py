@@ -125,7 +125,7 @@ def left_is_right(lab, node):
     """Only the three first pods hold anything: addresses, interfaces, routes, endpoints."""
     def addresses():
         report = lab.ctl("-o", "json", "ipam", "show", "--show-blocks").stdout
-        return sum(b["inUse"] for p in json.loads(report)["pools"] for b in p["blocks"])
+        return sum(b["inUse"] for p in json.loads(report) for b in p["blocks"])
     wait.until(lambda: f"three addresses in use, not {addresses()}", lambda: addresses() == 3)
     links = [x["ifname"] for x in ns.ip_json(node.ns, "link", "show") if x["ifname"].startswith("cali")]
     assert len(links) == 1
