@@ -17,17 +17,22 @@ From Calico, or from an RFC. Collected from the `DIFFERS:` comments of the sourc
 """
 
 
+# At the beginning of a comment or of one of its lines or sentences; up to the comment's end, an empty line, or the
+# next word in capitals that begins a part of a file's head (WHY, SHAPE, TESTS, ...).
+MARK = re.compile(r"(?:/\*|\*|[.;])[ \t]+DIFFERS:(.*?)(?:\*/|\n[ \t]*\*?[ \t]*\n|\s(?=(?:WHY|SHAPE|COST|UNITS|INVARIANTS|ERRORS|LIMITS|SPEC|TESTS)\s))", re.S)
+
+
 def sentences(text):
-    """(line number, sentence) of each DIFFERS: comment, its lines joined, up to the comment's end or an empty line."""
-    for m in re.finditer(r"DIFFERS:(.*?)(?:\*/|\n[ \t]*\*?[ \t]*\n)", text, re.S):
+    """Each DIFFERS: comment, its lines joined."""
+    for m in MARK.finditer(text):
         words = re.sub(r"\n[ \t]*\*[ \t]?", " ", m.group(1))
-        yield text.count("\n", 0, m.start()) + 1, " ".join(words.split())
+        yield " ".join(words.split())
 
 
 def page():
     lines = [HEAD]
     for folder in FOLDERS:
-        found = [(p, s) for p in sorted((ROOT / folder).glob("*.[ch]")) for _, s in sentences(p.read_text())]
+        found = [(p, s) for p in sorted((ROOT / folder).glob("*.[ch]")) for s in sentences(p.read_text())]
         if found:
             lines.append(f"## {folder}\n")
             lines += [f"- {s} (`{p.relative_to(ROOT)}`)" for p, s in found]

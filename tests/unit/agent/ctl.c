@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,7 +92,7 @@ static ssize_t hear(const struct fixture *f, int fd, char *buf, size_t size)
 		if (got > 0)
 			n += (size_t)got;
 		else
-			usleep(1000);
+			poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 1);
 		event_base_loop(f->box->base, EVLOOP_NONBLOCK);
 	}
 	fail_msg("the server does not close");
