@@ -47,6 +47,9 @@ enum {
 	BGP_RESTART_WAIT_MS = 120000,
 	/* A peer without graceful restart need not send End-of-RIB; it has told all after this. */
 	BGP_SETTLE_MS = 10000,
+	/* Sessions in a row, each lost before its End-of-RIB, whose paths a peer keeps; of more than
+	 * that the oldest go: a peer in a loop of crashes says the same each time. */
+	BGP_STALE_SOURCES_MAX = 8,
 	/* Stale routes are dropped this long after the session came back, End-of-RIB or not. */
 	BGP_STALE_MAX_MS = 360000,
 };

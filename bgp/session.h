@@ -33,6 +33,7 @@ struct bgp_session_config {
 	uint32_t connect_retry_ms; /* first retry; doubles up to 16 times that; 0: 200 ms */
 	uint16_t gr_restart_s;	   /* RFC 4724: offered to the peer, at most 4095; 0: not offered */
 	bool restarting;	   /* we have just restarted with forwarding kept: R and F bits */
+	bool forwarding;	   /* it was kept, however long ago that was: F bits */
 };
 
 enum bgp_conn_side {

@@ -319,7 +319,10 @@ static struct bgp_open our_open(const struct bgp_session *s)
 	o.caps.gr.time_s = cfg->gr_restart_s < 4095 ? cfg->gr_restart_s : 4095;
 	o.caps.gr.restarting = cfg->restarting;
 	o.caps.gr.families = cfg->families;
-	o.caps.gr.forwarding = cfg->restarting ? cfg->families : 0;
+	/* A session that was up before in this life, too: nothing of ours has stopped forwarding.
+	 * Without the bit the peer would drop our routes at once, to have them told again. */
+	if (cfg->restarting || cfg->forwarding || s->info.flaps)
+		o.caps.gr.forwarding = cfg->families;
 	return o;
 }
 

@@ -51,7 +51,7 @@ static void unhold(struct bgp_speaker *sp, enum bgp_af af)
 static void converge(struct bgp_speaker *sp)
 {
 	sp->converged = true;
-	vec_foreach(&sp->peers, p) {
+	vec_foreach (&sp->peers, p) {
 		struct bgp_session_config sc = bgp_peer_session_config(*p);
 
 		bgp_session_configure((*p)->session, &sc, sp->now);
@@ -129,11 +129,11 @@ void bgp_speaker_free(struct bgp_speaker *sp)
 {
 	if (!sp)
 		return;
-	vec_foreach(&sp->peers, p) {
+	vec_foreach (&sp->peers, p) {
 		bgp_peer_drop_routes(*p);
 		bgp_peer_free(*p);
 	}
-	vec_foreach(&sp->leaving, p)
+	vec_foreach (&sp->leaving, p)
 		bgp_peer_free(*p);
 	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
 		bgp_adjout_done(&sp->adjout[af]);
@@ -171,7 +171,7 @@ static void reset_all(struct bgp_speaker *sp, const char *why)
 {
 	struct bgp_notification n = bgp_cease(BGP_CEASE_CONFIG_CHANGE, NULL);
 
-	vec_foreach(&sp->peers, it) {
+	vec_foreach (&sp->peers, it) {
 		struct bgp_session_config sc = bgp_peer_session_config(*it);
 
 		if ((*it)->source)
@@ -276,7 +276,7 @@ void bgp_speaker_check_converged(struct bgp_speaker *sp)
 
 	if (sp->converged || !sp->restart_until)
 		return;
-	vec_foreach(&sp->peers, p) {
+	vec_foreach (&sp->peers, p) {
 		(*p)->over = peer_is_over(*p);
 		all &= (*p)->over;
 	}
@@ -300,12 +300,11 @@ bool bgp_speaker_converged(const struct bgp_speaker *sp)
 void bgp_speaker_tick(struct bgp_speaker *sp, int64_t now_ms)
 {
 	bgp_speaker_enter(sp, now_ms);
-	vec_foreach(&sp->peers, p) {
+	vec_foreach (&sp->peers, p) {
 		bgp_session_tick((*p)->session, now_ms);
-		if (now_ms >= (*p)->stale_until)
-			bgp_peer_drop_stale(*p, UINT32_MAX);
+		bgp_peer_expire_stale(*p, now_ms);
 	}
-	vec_foreach(&sp->leaving, p)
+	vec_foreach (&sp->leaving, p)
 		bgp_session_tick((*p)->session, now_ms);
 	bgp_speaker_check_converged(sp);
 	bgp_speaker_leave(sp);
@@ -323,7 +322,8 @@ int64_t bgp_speaker_deadline(const struct bgp_speaker *sp)
 	for (size_t i = 0; i < sp->peers.n; i++) {
 		const struct bgp_peer *p = sp->peers.p[i];
 
-		at = earlier(at, earlier(bgp_session_deadline(p->session), p->stale_until));
+		at = earlier(at, bgp_session_deadline(p->session));
+		at = earlier(at, bgp_peer_stale_until(p));
 		if (!sp->converged && p->source && !p->over)
 			at = earlier(at, p->settle_at);
 	}
@@ -340,7 +340,7 @@ void bgp_speaker_stop(struct bgp_speaker *sp, bool restart, const char *text, in
 
 	bgp_speaker_enter(sp, now_ms);
 	sp->stopped = true;
-	vec_foreach(&sp->peers, p)
+	vec_foreach (&sp->peers, p)
 		bgp_session_stop((*p)->session, restart ? NULL : &n, "this speaker stops", now_ms);
 	bgp_speaker_leave(sp);
 }

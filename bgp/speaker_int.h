@@ -33,10 +33,15 @@ struct bgp_peer {
 	uint32_t gr_forwarding; /* and did keep it this time */
 	uint16_t gr_time_s;
 	bool gr_restarting; /* it said R: do not wait for it */
-	/* RFC 4724: the last session's paths, kept */
-	struct bgp_source *stale;
-	int64_t stale_until;
-	bool over; /* a restarted speaker waits for it no more */
+	/* RFC 4724: paths of earlier sessions, kept: more than one when the peer was lost again
+	 * before its End-of-RIB. until: when they go if it stays away */
+	struct bgp_stale {
+		struct bgp_source *src;
+		int64_t until;
+	} stale[BGP_STALE_SOURCES_MAX];
+	unsigned n_stale;
+	int64_t stale_up_until; /* while Established: when they go without an End-of-RIB */
+	bool over;		/* a restarted speaker waits for it no more */
 	/* log lines in the present window */
 	struct {
 		int64_t since;
@@ -68,7 +73,7 @@ struct bgp_speaker {
 	VEC(struct prefix) locals;     /* sorted */
 	VEC(struct bgp_peer *) peers;  /* by address, then port */
 	VEC(struct bgp_peer *) leaving;
-	VEC(struct bgp_peer *) awake;  /* to be woken when the call is over */
+	VEC(struct bgp_peer *) awake;	/* to be woken when the call is over */
 	VEC(struct bgp_source *) dying; /* dead, being swept */
 	VEC(struct bgp_conn_ref) conns; /* by id */
 	uint64_t next_conn;
@@ -119,6 +124,9 @@ void bgp_peer_free(struct bgp_peer *p);
 /* speaker_session.c */
 extern const struct bgp_session_ops bgp_peer_ops;
 void bgp_peer_drop_stale(struct bgp_peer *p, uint32_t families);
+/* Drop what has been kept for too long; and when to look again, INT64_MAX: nothing is kept. */
+void bgp_peer_expire_stale(struct bgp_peer *p, int64_t now_ms);
+int64_t bgp_peer_stale_until(const struct bgp_peer *p);
 /* All that the last session left, without a word to anybody. */
 void bgp_peer_drop_routes(struct bgp_peer *p);
 struct bgp_target bgp_peer_target(const struct bgp_peer *p, enum bgp_af af,

@@ -16,7 +16,7 @@ struct bgp_session_config bgp_peer_session_config(const struct bgp_peer *p)
 {
 	const struct bgp_speaker *sp = p->sp;
 
-	return (struct bgp_session_config){
+	return (struct bgp_session_config) {
 		.local_as = bgp_peer_local_as(p),
 		.remote_as = p->config.remote_as,
 		.router_id = sp->global.router_id,
@@ -29,6 +29,7 @@ struct bgp_session_config bgp_peer_session_config(const struct bgp_peer *p)
 		.connect_retry_ms = p->config.connect_retry_ms,
 		.gr_restart_s = p->config.gr_restart_s,
 		.restarting = !sp->converged,
+		.forwarding = sp->global.restarting,
 	};
 }
 
@@ -73,7 +74,6 @@ static struct bgp_peer *peer_new(struct bgp_speaker *sp, const struct bgp_peer_c
 	p->sp = sp;
 	p->config = *config;
 	p->id = id_take(sp);
-	p->stale_until = INT64_MAX;
 	p->log.since = sp->now;
 	sc = bgp_peer_session_config(p);
 	sp->seed = sp->seed * 1664525u + 1013904223u;
@@ -93,7 +93,7 @@ void bgp_peer_free(struct bgp_peer *p)
 		if (sp->conns.p[i].peer == p)
 			vec_remove(&sp->conns, i--);
 	}
-	vec_foreach(&sp->dying, src) {
+	vec_foreach (&sp->dying, src) {
 		if ((*src)->peer == p)
 			(*src)->peer = NULL;
 	}
@@ -167,9 +167,8 @@ static bool config_eq(const struct bgp_peer_config *a, const struct bgp_peer_con
 	return !needs_reset(a, b) && strcmp(a->name, b->name) == 0 && a->kind == b->kind &&
 	       a->passive == b->passive && a->hold_s == b->hold_s &&
 	       a->keepalive_s == b->keepalive_s && a->connect_retry_ms == b->connect_retry_ms &&
-	       a->allowed_local_as == b->allowed_local_as &&
-	       a->gr_restart_s == b->gr_restart_s && a->prefix_limit == b->prefix_limit &&
-	       strcmp(a->password, b->password) == 0;
+	       a->allowed_local_as == b->allowed_local_as && a->gr_restart_s == b->gr_restart_s &&
+	       a->prefix_limit == b->prefix_limit && strcmp(a->password, b->password) == 0;
 }
 
 /* The wanted set, sorted by key; of equal keys the later one in the caller's array comes later. */
@@ -229,7 +228,7 @@ void bgp_speaker_set_peers(struct bgp_speaker *sp, const struct bgp_peer_config 
 	sp->peers.p = next.p;
 	sp->peers.n = next.n;
 	sp->peers.cap = next.cap;
-	vec_foreach(&fresh, p) {
+	vec_foreach (&fresh, p) {
 		if (!sp->stopped)
 			bgp_session_start((*p)->session, now_ms);
 	}

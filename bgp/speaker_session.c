@@ -27,16 +27,46 @@ static bool source_is_dead(const struct bgp_source *src)
 	return true;
 }
 
+/* Entry i of the stale ones: its paths in these families are to go. True: so does the entry. */
+static bool stale_drop(struct bgp_peer *p, unsigned i, uint32_t families)
+{
+	struct bgp_source *src = p->stale[i].src;
+
+	source_kill(p->sp, src, families);
+	if (!source_is_dead(src))
+		return false;
+	vec_push(&p->sp->dying, src);
+	p->n_stale--;
+	memmove(&p->stale[i], &p->stale[i + 1], (p->n_stale - i) * sizeof(p->stale[0]));
+	return true;
+}
+
 void bgp_peer_drop_stale(struct bgp_peer *p, uint32_t families)
 {
-	if (!p->stale)
-		return;
-	source_kill(p->sp, p->stale, families);
-	if (!source_is_dead(p->stale))
-		return;
-	vec_push(&p->sp->dying, p->stale);
-	p->stale = NULL;
-	p->stale_until = INT64_MAX;
+	for (unsigned i = 0; i < p->n_stale;)
+		i += !stale_drop(p, i, families);
+}
+
+void bgp_peer_expire_stale(struct bgp_peer *p, int64_t now_ms)
+{
+	for (unsigned i = 0; i < p->n_stale;) {
+		int64_t until = p->source ? p->stale_up_until : p->stale[i].until;
+
+		i += now_ms < until || !stale_drop(p, i, UINT32_MAX);
+	}
+}
+
+int64_t bgp_peer_stale_until(const struct bgp_peer *p)
+{
+	int64_t at = INT64_MAX;
+
+	if (p->n_stale && p->source)
+		return p->stale_up_until;
+	for (unsigned i = 0; i < p->n_stale; i++) {
+		if (p->stale[i].until < at)
+			at = p->stale[i].until;
+	}
+	return at;
 }
 
 static void leave_groups(struct bgp_peer *p)
@@ -45,23 +75,30 @@ static void leave_groups(struct bgp_peer *p)
 		bgp_adjout_leave(&p->sp->adjout[af], &p->member[af]);
 }
 
-/* The session is over. keep: families whose paths stay as stale. */
+/* The session is over. keep: families whose paths stay as stale.
+ * DIFFERS: RFC 4724 4.2 drops what was stale already when the session is lost again. Then a peer that
+ * dies twice, the second time before it has told its routes, punches a hole into forwarding that it
+ * still does. Here older ones keep the time that they got when they became stale. */
 static void source_retire(struct bgp_peer *p, uint32_t keep)
 {
 	struct bgp_source *src = TAKE(p->source);
 
 	leave_groups(p);
-	bgp_peer_drop_stale(p, UINT32_MAX);
+	bgp_peer_drop_stale(p, ~keep);
 	if (!src)
 		return;
+	if (p->n_stale == BGP_STALE_SOURCES_MAX)
+		stale_drop(p, 0, UINT32_MAX);
 	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
 		bool stale = keep >> af & 1 && src->af[af].paths;
 
 		bgp_rib_source_state(&p->sp->rib[af], src,
 				     stale ? BGP_SOURCE_STALE : BGP_SOURCE_DEAD);
 	}
-	p->stale = src;
-	bgp_peer_drop_stale(p, 0); /* when nothing is kept */
+	p->stale[p->n_stale++] =
+		(struct bgp_stale) { .src = src,
+				     .until = p->sp->now + (int64_t)p->gr_time_s * 1000 };
+	stale_drop(p, p->n_stale - 1, 0); /* when nothing is kept */
 }
 
 void bgp_peer_drop_routes(struct bgp_peer *p)
@@ -76,7 +113,7 @@ static bool has_past(const struct bgp_peer *p)
 		if (p->sp->dying.p[i]->peer_id == p->id)
 			return true;
 	}
-	return p->stale != NULL;
+	return p->n_stale > 0;
 }
 
 static struct bgp_source *source_make(struct bgp_peer *p, const struct bgp_negotiated *neg,
@@ -136,7 +173,7 @@ static void join_groups(struct bgp_peer *p, uint32_t families, const struct addr
 		if (!(families >> af & 1))
 			continue;
 		t = bgp_peer_target(p, (enum bgp_af)af, local);
-		p->member[af] = (struct bgp_member){ .owner = p };
+		p->member[af] = (struct bgp_member) { .owner = p };
 		bgp_adjout_join(&p->sp->adjout[af], &p->member[af], &t, p->id, true);
 	}
 }
@@ -224,8 +261,7 @@ static void on_up(void *arg)
 	take_graceful(p, neg, conn);
 	/* RFC 4724 4.2: what it did not keep forwarding for goes at once, the rest at End-of-RIB */
 	bgp_peer_drop_stale(p, ~(p->gr_families & p->gr_forwarding & neg->wire.families));
-	if (p->stale)
-		p->stale_until = sp->now + BGP_STALE_MAX_MS;
+	p->stale_up_until = sp->now + BGP_STALE_MAX_MS;
 	join_groups(p, neg->wire.families, &conn->local);
 	bgp_speaker_check_converged(sp);
 }
@@ -236,8 +272,6 @@ static void on_down(void *arg, const struct bgp_down *why)
 	uint32_t keep = why->graceful ? p->gr_families : 0;
 
 	source_retire(p, keep);
-	if (p->stale)
-		p->stale_until = p->sp->now + (int64_t)p->gr_time_s * 1000;
 	bgp_speaker_check_converged(p->sp);
 }
 

@@ -44,7 +44,7 @@ bool bgp_speaker_peer_status(const struct bgp_speaker *sp, size_t i, struct bgp_
 	if (i >= sp->peers.n)
 		return false;
 	p = sp->peers.p[i];
-	*out = (struct bgp_peer_status){ .config = &p->config, .remote_as = p->config.remote_as };
+	*out = (struct bgp_peer_status) { .config = &p->config, .remote_as = p->config.remote_as };
 	take_session(out, p->session);
 	take_negotiated(out, bgp_session_negotiated(p->session));
 	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
@@ -53,8 +53,10 @@ bool bgp_speaker_peer_status(const struct bgp_speaker *sp, size_t i, struct bgp_
 			out->routes_accepted[af] = p->source->af[af].usable;
 			out->routes_best[af] = p->source->af[af].best;
 		}
-		if (p->stale && p->stale->af[af].state == BGP_SOURCE_STALE)
-			out->routes_stale[af] = p->stale->af[af].paths;
+		for (unsigned k = 0; k < p->n_stale; k++) {
+			if (p->stale[k].src->af[af].state == BGP_SOURCE_STALE)
+				out->routes_stale[af] += p->stale[k].src->af[af].paths;
+		}
 		out->routes_sent[af] = p->member[af].sent;
 	}
 	return true;
@@ -116,7 +118,7 @@ static bool tell_unusable(const struct bgp_speaker *sp, const struct prefix *pre
 		/* paths of ended sessions are only not swept yet */
 		if (why[i] == BGP_REASON_OK || why[i] == BGP_REASON_SESSION_GONE)
 			continue;
-		info[kept++] = (struct bgp_path_info){
+		info[kept++] = (struct bgp_path_info) {
 			.prefix = *prefix,
 			.attrs = p[i].attrs,
 			.peer = peer_config(bgp_source_at(&sp->sources, p[i].source)),

@@ -413,6 +413,60 @@ static void a_restarting_peer_keeps_its_routes(void **state)
 	net_done(&net);
 }
 
+/* It dies again and again, each time before it has told anything: what it forwards is kept, but not for
+ * longer than its first death allows. */
+static void dying_again_before_it_spoke_loses_nothing(void **state)
+{
+	(void)state;
+	with_graceful_restart(2);
+	for (unsigned i = 0; i < 12; i++) {
+		net_kill(&net.node[1]);
+		wait_ms(200);
+		assert_non_null(route(0, "10.1.0.0/26"));
+		net_start(&net.node[1], true);
+		for (unsigned k = 0; k < 2000 && status(0, 1).state != BGP_STATE_ESTABLISHED; k++)
+			wait_ms(1);
+		assert_non_null(route(0, "10.1.0.0/26"));
+	}
+	wait_ms(15000);
+	assert_non_null(route(0, "10.1.0.0/26"));
+	assert_int_equal(status(0, 1).routes_stale[0], 0);
+	assert_int_equal(look(0, "10.1.0.0/26").paths, 1);
+
+	/* With nothing to tell any more, and never alive long enough to say so. */
+	net.node[1].n_blocks = 0;
+	for (unsigned i = 0; i < 40; i++) {
+		net_kill(&net.node[1]);
+		wait_ms(900);
+		net_start(&net.node[1], true);
+		for (unsigned k = 0; k < 2000 && status(0, 1).state != BGP_STATE_ESTABLISHED; k++)
+			wait_ms(1);
+	}
+	net_kill(&net.node[1]);
+	wait_ms(21000);
+	assert_null(route(0, "10.1.0.0/26"));
+	assert_int_equal(status(0, 1).routes_stale[0], 0);
+	net_done(&net);
+}
+
+/* Only the connection breaks: neither side has restarted, nothing stops forwarding for a moment. */
+static void a_broken_connection_loses_nothing(void **state)
+{
+	unsigned gone = 0;
+
+	(void)state;
+	with_graceful_restart(2);
+	net_break(&net, 0, 1);
+	for (unsigned i = 0; i < 10000; i++) {
+		wait_ms(1);
+		gone += !route(0, "10.1.0.0/26") || !route(1, "10.0.0.0/26");
+	}
+	assert_int_equal(gone, 0);
+	assert_int_equal(status(0, 1).state, BGP_STATE_ESTABLISHED);
+	assert_int_equal(status(0, 1).routes_stale[0], 0);
+	net_done(&net);
+}
+
 static void what_it_does_not_repeat_goes_at_its_end_of_rib(void **state)
 {
 	(void)state;
@@ -604,6 +658,8 @@ int main(void)
 		cmocka_unit_test(the_fib_is_told_again),
 		cmocka_unit_test(without_it_a_lost_peer_takes_its_routes_along),
 		cmocka_unit_test(a_restarting_peer_keeps_its_routes),
+		cmocka_unit_test(dying_again_before_it_spoke_loses_nothing),
+		cmocka_unit_test(a_broken_connection_loses_nothing),
 		cmocka_unit_test(what_it_does_not_repeat_goes_at_its_end_of_rib),
 		cmocka_unit_test(end_of_rib_waits_until_its_sender_has_heard_all),
 		cmocka_unit_test(its_time_runs_out),
