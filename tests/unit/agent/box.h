@@ -1,4 +1,5 @@
-/* box.h - a loop and an embedded datastore in a directory of its own, for tests of the agent's parts. */
+/* box.h - a loop and an embedded datastore in a directory of its own, for tests of the agent's
+ * parts. */
 #pragma once
 
 #include <event2/event.h>

@@ -333,7 +333,8 @@ static void scopes_of_a_node(void **state)
 	scopes_done(&s);
 }
 
-/* Thousands of random changes, some of them told by ourselves: in the end the picture is the store. */
+/* Thousands of random changes, some of them told by ourselves: in the end the picture is the
+ * store. */
 static void picture_equals_store(void **state)
 {
 	struct box *b = *state;
