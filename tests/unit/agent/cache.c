@@ -333,6 +333,43 @@ static void scopes_of_a_node(void **state)
 	scopes_done(&s);
 }
 
+/* The database is replaced by another, whose revisions begin anew: only the difference is told, and
+ * what the old one had at higher revisions does not stay. */
+static void another_store_in_its_place(void **state)
+{
+	struct box *b = *state;
+	struct heard h = { 0 };
+	struct err e = { 0 };
+	CLEANUP(freep) char *rm = xasprintf("rm -f '%s'/margay.db*", b->dir);
+
+	for (unsigned i = 0; i < 20; i++)
+		box_put(b, "/calico/a/1", "\"often\"");
+	box_put(b, "/calico/a/2", "\"old\"");
+	box_put(b, "/calico/a/3", "\"old\"");
+	struct cache *c = cache_new(b->base, b->ds, NULL, NULL);
+
+	cache_subscribe(c, "/calico/", on_change, &h);
+	box_run_to(b, &h.synced, 1);
+	str_cut(&h.text, 0);
+	ds_close(b->other);
+	assert_int_equal(system(rm), 0);
+	assert_int_equal(ds_open(&b->other, b->base, b->spec, DS_CREATE, &e), 0);
+	box_put(b, "/calico/a/2", "\"new\"");
+	box_run_to(b, &h.synced, 2);
+	while (cache_count(c) != 1)
+		event_base_loop(b->base, EVLOOP_ONCE);
+	assert_string_equal(cache_get(c, "/calico/a/2")->value, "\"new\"");
+	assert_non_null(strstr(str_text(&h.text), "-a/1"));
+	assert_non_null(strstr(str_text(&h.text), "-a/3"));
+	assert_true(cache_synced(c));
+	/* And it goes on. */
+	box_put(b, "/calico/a/9", "1");
+	while (!cache_get(c, "/calico/a/9"))
+		event_base_loop(b->base, EVLOOP_ONCE);
+	str_done(&h.text);
+	cache_free(c);
+}
+
 /* Thousands of random changes, some of them told by ourselves: in the end the picture is the
  * store. */
 static void picture_equals_store(void **state)
@@ -391,6 +428,7 @@ int main(void)
 		BOX(scopes_leave_out_and_say_so),
 		BOX(answers_have_the_stores_form),
 		BOX(scopes_of_a_node),
+		BOX(another_store_in_its_place),
 		BOX(picture_equals_store),
 	};
 
