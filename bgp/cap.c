@@ -4,7 +4,7 @@
  *        none when the side cannot do it. A code that is not in the table is noted and passed over.
  *        To add one: a row, its two functions, a field in struct bgp_caps, vectors in
  *        tests/unit/bgp/open.c; what follows from both sides having it goes into bgp_negotiate.
- * SPEC   RFC 5492; 2918; 4724 3; 4760 8; 6793; 8538 */
+ * SPEC   RFC 5492; 2918; 4724 3; 4760 8; 6793; 7313; 7911 4; 8538; 8654; 8950 4; 9234 4.1; 9494 3 */
 #include "bgp/cap.h"
 
 #include <string.h>
@@ -133,17 +133,171 @@ static void gr_encode(struct wr *w, const struct bgp_caps *caps)
 	}
 }
 
+/* RFC 8950 4: [AFI: 2] [SAFI: 2] [next hop's AFI: 2] each. */
+static bool enhe_decode(struct bgp_caps *caps, struct rd *v)
+{
+	while (rd_left(v) && !v->bad) {
+		uint16_t afi = rd_u16(v), safi = rd_u16(v), nh = rd_u16(v);
+		enum bgp_af af = safi <= 255 ? bgp_af_find(afi, (uint8_t)safi) : BGP_AF_MAX_;
+
+		if (!v->bad && af != BGP_AF_MAX_ &&
+		    nh == bgp_af_info(BGP_AF_IPV6_UNICAST)->afi)
+			caps->ext_next_hop |= 1u << af;
+	}
+	return !v->bad;
+}
+
+static void enhe_encode(struct wr *w, const struct bgp_caps *caps)
+{
+	size_t n = (size_t)__builtin_popcount(caps->ext_next_hop);
+
+	if (!n)
+		return;
+	put_head(w, BGP_CAP_EXTENDED_NEXT_HOP, 6 * n);
+	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
+		if (!(caps->ext_next_hop >> af & 1))
+			continue;
+		wr_u16(w, bgp_af_info((enum bgp_af)af)->afi);
+		wr_u16(w, bgp_af_info((enum bgp_af)af)->safi);
+		wr_u16(w, bgp_af_info(BGP_AF_IPV6_UNICAST)->afi);
+	}
+}
+
+static bool extended_decode(struct bgp_caps *caps, struct rd *v)
+{
+	(void)v;
+	return caps->extended_message = true;
+}
+
+static void extended_encode(struct wr *w, const struct bgp_caps *caps)
+{
+	if (caps->extended_message)
+		put_head(w, BGP_CAP_EXTENDED_MESSAGE, 0);
+}
+
+/* RFC 9234 4.2: the same role twice is once; two different ones are a mismatch. */
+static bool role_decode(struct bgp_caps *caps, struct rd *v)
+{
+	uint8_t code = rd_u8(v);
+	enum bgp_role role = code < BGP_ROLE_MAX_ - 1 ? (enum bgp_role)(code + 1) : BGP_ROLE_MAX_;
+
+	if (v->bad || rd_left(v))
+		return false;
+	caps->role_twice |= caps->role != BGP_ROLE_NONE && caps->role != role;
+	caps->role = role;
+	return true;
+}
+
+static void role_encode(struct wr *w, const struct bgp_caps *caps)
+{
+	if (caps->role == BGP_ROLE_NONE)
+		return;
+	put_head(w, BGP_CAP_ROLE, 1);
+	wr_u8(w, (uint8_t)(caps->role - 1));
+}
+
+enum {
+	ADD_PATH_RECEIVE = 1,
+	ADD_PATH_SEND = 2,
+};
+
+/* RFC 7911 4: [AFI: 2] [SAFI: 1] [1 receive, 2 send, 3 both] each; another value: passed over. */
+static bool add_path_decode(struct bgp_caps *caps, struct rd *v)
+{
+	while (rd_left(v) && !v->bad) {
+		uint16_t afi = rd_u16(v);
+		enum bgp_af af = bgp_af_find(afi, rd_u8(v));
+		uint8_t how = rd_u8(v);
+
+		if (v->bad || af == BGP_AF_MAX_ || how > (ADD_PATH_RECEIVE | ADD_PATH_SEND))
+			continue;
+		caps->add_path_rx |= how & ADD_PATH_RECEIVE ? 1u << af : 0;
+		caps->add_path_tx |= how & ADD_PATH_SEND ? 1u << af : 0;
+	}
+	return !v->bad;
+}
+
+static void add_path_encode(struct wr *w, const struct bgp_caps *caps)
+{
+	uint32_t any = caps->add_path_rx | caps->add_path_tx;
+
+	if (!any)
+		return;
+	put_head(w, BGP_CAP_ADD_PATH, 4 * (size_t)__builtin_popcount(any));
+	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
+		unsigned how = (caps->add_path_rx >> af & 1 ? ADD_PATH_RECEIVE : 0) |
+			       (caps->add_path_tx >> af & 1 ? ADD_PATH_SEND : 0);
+
+		if (!how)
+			continue;
+		wr_u16(w, bgp_af_info((enum bgp_af)af)->afi);
+		wr_u8(w, bgp_af_info((enum bgp_af)af)->safi);
+		wr_u8(w, (uint8_t)how);
+	}
+}
+
+static bool enhanced_decode(struct bgp_caps *caps, struct rd *v)
+{
+	(void)v;
+	return caps->enhanced_refresh = true;
+}
+
+static void enhanced_encode(struct wr *w, const struct bgp_caps *caps)
+{
+	if (caps->enhanced_refresh)
+		put_head(w, BGP_CAP_ENHANCED_REFRESH, 0);
+}
+
+/* RFC 9494 3: [AFI: 2] [SAFI: 1] [F . . . . . . .] [stale time: 3] each; none: it only knows what
+ * LLGR_STALE means. */
+static bool llgr_decode(struct bgp_caps *caps, struct rd *v)
+{
+	memset(&caps->llgr, 0, sizeof(caps->llgr));
+	caps->llgr.present = true;
+	while (rd_left(v) && !v->bad) {
+		uint16_t afi = rd_u16(v);
+		enum bgp_af af = bgp_af_find(afi, rd_u8(v));
+		uint8_t flags = rd_u8(v);
+		uint32_t time_s = (uint32_t)rd_u8(v) << 16;
+
+		time_s |= rd_u16(v);
+		if (v->bad || af == BGP_AF_MAX_)
+			continue;
+		caps->llgr.families |= 1u << af;
+		caps->llgr.time_s[af] = time_s;
+		if (flags & GR_FORWARDING)
+			caps->llgr.forwarding |= 1u << af;
+	}
+	return !v->bad;
+}
+
+static void llgr_encode(struct wr *w, const struct bgp_caps *caps)
+{
+	if (!caps->llgr.present)
+		return;
+	put_head(w, BGP_CAP_LONG_LIVED_GR, 7 * (size_t)__builtin_popcount(caps->llgr.families));
+	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
+		if (!(caps->llgr.families >> af & 1))
+			continue;
+		wr_u16(w, bgp_af_info((enum bgp_af)af)->afi);
+		wr_u8(w, bgp_af_info((enum bgp_af)af)->safi);
+		wr_u8(w, (uint8_t)(caps->llgr.forwarding >> af & 1 ? GR_FORWARDING : 0));
+		wr_u8(w, (uint8_t)(caps->llgr.time_s[af] >> 16));
+		wr_u16(w, (uint16_t)caps->llgr.time_s[af]);
+	}
+}
+
 static const struct cap_row rows[] = {
 	{ BGP_CAP_MULTIPROTOCOL, "multiprotocol", mp_decode, mp_encode },
 	{ BGP_CAP_ROUTE_REFRESH, "route-refresh", refresh_decode, refresh_encode },
-	{ BGP_CAP_EXTENDED_NEXT_HOP, "extended-next-hop", NULL, NULL },
-	{ BGP_CAP_EXTENDED_MESSAGE, "extended-message", NULL, NULL },
-	{ BGP_CAP_ROLE, "role", NULL, NULL },
+	{ BGP_CAP_EXTENDED_NEXT_HOP, "extended-next-hop", enhe_decode, enhe_encode },
+	{ BGP_CAP_EXTENDED_MESSAGE, "extended-message", extended_decode, extended_encode },
+	{ BGP_CAP_ROLE, "role", role_decode, role_encode },
 	{ BGP_CAP_GRACEFUL_RESTART, "graceful-restart", gr_decode, gr_encode },
 	{ BGP_CAP_AS4, "4-octet-as", as4_decode, as4_encode },
-	{ BGP_CAP_ADD_PATH, "add-path", NULL, NULL },
-	{ BGP_CAP_ENHANCED_REFRESH, "enhanced-route-refresh", NULL, NULL },
-	{ BGP_CAP_LONG_LIVED_GR, "long-lived-graceful-restart", NULL, NULL },
+	{ BGP_CAP_ADD_PATH, "add-path", add_path_decode, add_path_encode },
+	{ BGP_CAP_ENHANCED_REFRESH, "enhanced-route-refresh", enhanced_decode, enhanced_encode },
+	{ BGP_CAP_LONG_LIVED_GR, "long-lived-graceful-restart", llgr_decode, llgr_encode },
 	{ BGP_CAP_HOSTNAME, "hostname", NULL, NULL },
 };
 

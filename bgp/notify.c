@@ -33,7 +33,7 @@ static const struct {
 	{ BGP_ERR_OPEN, 5, "Authentication Failure" },
 	{ BGP_ERR_OPEN, BGP_OPEN_BAD_HOLD, "Unacceptable Hold Time" },
 	{ BGP_ERR_OPEN, BGP_OPEN_BAD_CAPABILITY, "Unsupported Capability" },
-	{ BGP_ERR_OPEN, 11, "Role Mismatch" },
+	{ BGP_ERR_OPEN, BGP_OPEN_BAD_ROLE, "Role Mismatch" },
 	{ BGP_ERR_UPDATE, BGP_UPDATE_MALFORMED, "Malformed Attribute List" },
 	{ BGP_ERR_UPDATE, BGP_UPDATE_UNKNOWN_WELL_KNOWN, "Unrecognized Well-known Attribute" },
 	{ BGP_ERR_UPDATE, BGP_UPDATE_MISSING_WELL_KNOWN, "Missing Well-known Attribute" },
@@ -97,6 +97,42 @@ struct bgp_notification bgp_cease(uint8_t subcode, const char *text)
 	memcpy(n.data + 1, text, len);
 	n.len = (uint8_t)(len + 1);
 	return n;
+}
+
+struct bgp_notification bgp_hard_reset(const struct bgp_notification *n)
+{
+	struct bgp_notification h = { .code = BGP_ERR_CEASE, .subcode = BGP_CEASE_HARD_RESET };
+	size_t len = n->len < sizeof(h.data) - 2 ? n->len : sizeof(h.data) - 2;
+
+	h.data[0] = n->code;
+	h.data[1] = n->subcode;
+	memcpy(h.data + 2, n->data, len);
+	h.len = (uint8_t)(len + 2);
+	return h;
+}
+
+bool bgp_notification_is_final(const struct bgp_notification *n)
+{
+	if (n->code != BGP_ERR_CEASE)
+		return false;
+	switch (n->subcode) {
+	case BGP_CEASE_MAX_PREFIXES:
+	case BGP_CEASE_SHUTDOWN:
+	case BGP_CEASE_DECONFIGURED:
+	case BGP_CEASE_HARD_RESET:
+	/* RFC 9384 3: the path is gone, not only the session. */
+	case BGP_CEASE_BFD_DOWN:
+		return true;
+	default:
+		return false;
+	}
+}
+
+struct bgp_notification bgp_notification_inner(const struct bgp_notification *n)
+{
+	if (n->code == BGP_ERR_CEASE && n->subcode == BGP_CEASE_HARD_RESET && n->len >= 2)
+		return bgp_notification_decode(n->data, n->len);
+	return *n;
 }
 
 struct bgp_notification bgp_notification_decode(const uint8_t *body, size_t len)

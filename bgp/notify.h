@@ -29,6 +29,7 @@ enum {
 	BGP_OPEN_BAD_PARAMETER = 4,
 	BGP_OPEN_BAD_HOLD = 6,
 	BGP_OPEN_BAD_CAPABILITY = 7,
+	BGP_OPEN_BAD_ROLE = 11,
 
 	BGP_UPDATE_MALFORMED = 1,
 	BGP_UPDATE_UNKNOWN_WELL_KNOWN = 2,
@@ -65,6 +66,12 @@ struct bgp_notification bgp_notification(uint8_t code, uint8_t subcode, const vo
 					 size_t len);
 /* Cease; for subcodes 2 and 4 the text goes along (RFC 9003), cut to what UTF-8 allows in 255. */
 struct bgp_notification bgp_cease(uint8_t subcode, const char *text);
+/* RFC 8538 3.1: the same inside of a Hard Reset, cut if it must be. */
+struct bgp_notification bgp_hard_reset(const struct bgp_notification *n);
+/* Must n, when we send it, end the session for good, so that routes are not kept? RFC 8538 5.2 */
+bool bgp_notification_is_final(const struct bgp_notification *n);
+/* What n says: what is inside, when it is a Hard Reset. */
+struct bgp_notification bgp_notification_inner(const struct bgp_notification *n);
 /* The body of one that came; total: what does not parse is code 0. */
 struct bgp_notification bgp_notification_decode(const uint8_t *body, size_t len);
 /* "Cease/Administrative Shutdown \"back at five\"": written into out, cut to size. */

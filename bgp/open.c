@@ -139,6 +139,26 @@ bool bgp_open_decode(const uint8_t *body, size_t len, struct bgp_open *out,
 	return true;
 }
 
+/* RFC 9234 4.2: provider and customer, server and client, peer and peer. */
+static bool roles_fit(const struct bgp_open *open, const struct bgp_expect *expect)
+{
+	static const enum bgp_role partner[BGP_ROLE_MAX_] = {
+		[BGP_ROLE_PROVIDER] = BGP_ROLE_CUSTOMER,
+		[BGP_ROLE_RS] = BGP_ROLE_RS_CLIENT,
+		[BGP_ROLE_RS_CLIENT] = BGP_ROLE_RS,
+		[BGP_ROLE_CUSTOMER] = BGP_ROLE_PROVIDER,
+		[BGP_ROLE_PEER] = BGP_ROLE_PEER,
+	};
+
+	if (expect->role == BGP_ROLE_NONE)
+		return true;
+	if (open->caps.role_twice)
+		return false;
+	if (open->caps.role == BGP_ROLE_NONE)
+		return !expect->role_strict;
+	return open->caps.role == partner[expect->role];
+}
+
 bool bgp_open_check(const struct bgp_open *open, const struct bgp_expect *expect,
 		    struct bgp_notification *n, char *text)
 {
@@ -149,6 +169,13 @@ bool bgp_open_check(const struct bgp_open *open, const struct bgp_expect *expect
 		return refuse(n, text, BGP_OPEN_BAD_AS, NULL, 0,
 			      "the peer is in AS %u, must be in AS %u as configured", open->as,
 			      expect->remote_as);
+	if (expect->local_as != expect->remote_as && !roles_fit(open, expect))
+		return refuse(n, text, BGP_OPEN_BAD_ROLE, NULL, 0,
+			      "the peer's role is %s%s, which does not go with ours, %s",
+			      open->caps.role < BGP_ROLE_MAX_ ? bgp_role_name(open->caps.role) :
+								"unknown",
+			      open->caps.role_twice ? " among others" : "",
+			      bgp_role_name(expect->role));
 	/* RFC 6286 2.2: unique inside of an AS. */
 	if (expect->local_as == expect->remote_as && open->id == expect->local_id) {
 		a = addr_v4(open->id);
@@ -163,6 +190,18 @@ static uint32_t offered_families(const struct bgp_open *o)
 {
 	/* RFC 4760 8: who says nothing speaks IPv4 unicast. */
 	return o->caps.mp ? o->caps.families : 1u << BGP_AF_IPV4_UNICAST;
+}
+
+/* What follows from one side being able to send and the other to receive. */
+static void negotiate_wire(struct bgp_wire *wire, const struct bgp_caps *local,
+			   const struct bgp_caps *remote)
+{
+	wire->ext_next_hop = local->ext_next_hop & remote->ext_next_hop & wire->families;
+	wire->add_path_rx = local->add_path_rx & remote->add_path_tx & wire->families;
+	wire->add_path_tx = local->add_path_tx & remote->add_path_rx & wire->families;
+	wire->msg_max = local->extended_message && remote->extended_message ? BGP_MSG_MAX_EXT :
+									      BGP_MSG_MAX;
+	wire->role = wire->ebgp ? local->role : BGP_ROLE_NONE;
 }
 
 static uint16_t keepalive_time(uint16_t hold_s, uint16_t wanted_s)
@@ -186,9 +225,15 @@ struct bgp_negotiated bgp_negotiate(const struct bgp_open *local, const struct b
 			.local_as = local->as,
 			.remote_as = remote->as,
 			.families = offered_families(local) & offered_families(remote),
-			.msg_max = BGP_MSG_MAX,
 		},
 	};
+
+	neg.graceful_notification =
+		neg.graceful && local->caps.gr.notification && remote->caps.gr.notification;
+	neg.enhanced_refresh = neg.refresh && local->caps.enhanced_refresh &&
+			       remote->caps.enhanced_refresh;
+	neg.long_lived = local->caps.llgr.present && remote->caps.llgr.present;
+	negotiate_wire(&neg.wire, &local->caps, &remote->caps);
 
 	/* A hold time of 0, once any side says so, means no timers at all (RFC 4271 4.2). */
 	neg.keepalive_s = keepalive_time(neg.hold_s, keepalive_s);

@@ -2,7 +2,8 @@
  *
  * Capabilities are rows of a table in cap.c (code, name, decode, encode); the values that they carry
  * are fields of struct bgp_caps. Adding one is a row, a field, its test vectors.
- * SPEC   RFC 4271 4.2, 6.2; 2918; 4724 3; 4760 8; 5492; 6286; 6793; 7607; 9072 */
+ * SPEC   RFC 4271 4.2, 6.2; 2918; 4724 3; 4760 8; 5492; 6286; 6793; 7313; 7607; 7911; 8538; 8654;
+ *        8950; 9072; 9234; 9494 */
 #pragma once
 
 #include "bgp/limits.h"
@@ -31,6 +32,18 @@ struct bgp_caps {
 	bool refresh;
 	bool as4;
 	asn_t as4_number;
+	bool enhanced_refresh;		   /* RFC 7313 */
+	bool extended_message;		   /* RFC 8654 */
+	uint32_t ext_next_hop;		   /* families whose next hop may be IPv6, RFC 8950 */
+	uint32_t add_path_rx, add_path_tx; /* families it takes, and sends, several paths in */
+	enum bgp_role role;		   /* RFC 9234 */
+	bool role_twice;		   /* it said several, and different ones */
+	/* RFC 9494 */
+	struct {
+		bool present;
+		uint32_t families, forwarding;
+		uint32_t time_s[BGP_AF_MAX_]; /* how long to keep its routes after gr.time_s */
+	} llgr;
 	/* RFC 4724, 8538 */
 	struct {
 		bool present;
@@ -70,8 +83,11 @@ bool bgp_open_decode(const uint8_t *body, size_t len, struct bgp_open *out,
 struct bgp_expect {
 	asn_t local_as, remote_as;
 	uint32_t local_id;
+	enum bgp_role role; /* ours, on eBGP */
+	bool role_strict;   /* and the peer must have said its own */
 };
-/* Is this the peer that we mean? (AS, own router ID on iBGP.) As bgp_open_decode on false. */
+/* Is this the peer that we mean? (AS, own router ID on iBGP, role.) As bgp_open_decode on
+ * false. */
 bool bgp_open_check(const struct bgp_open *open, const struct bgp_expect *expect,
 		    struct bgp_notification *n, char *text);
 
@@ -81,6 +97,9 @@ struct bgp_negotiated {
 	uint16_t keepalive_s; /* 0: none are sent */
 	bool refresh;
 	bool graceful; /* both offered graceful restart */
+	bool graceful_notification; /* and over a NOTIFICATION too, RFC 8538 */
+	bool enhanced_refresh;	    /* RFC 7313 */
+	bool long_lived;	    /* both know RFC 9494 */
 	uint32_t remote_id;
 	struct bgp_wire wire; /* first_as_check is the session's to set */
 };

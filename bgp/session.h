@@ -33,6 +33,13 @@ struct bgp_session_config {
 	uint32_t connect_retry_ms; /* first retry; doubles up to 16 times that; 0: 200 ms */
 	uint16_t gr_restart_s;	   /* RFC 4724: offered to the peer, at most 4095; 0: not offered */
 	bool restarting;	   /* we have just restarted with forwarding kept: R and F bits */
+	bool enhanced_refresh;	   /* RFC 7313: offered */
+	bool extended_message;	   /* RFC 8654: offered */
+	bool long_lived_aware;	   /* RFC 9494: we know what LLGR_STALE means */
+	bool role_strict;	   /* RFC 9234: the peer must say its role */
+	enum bgp_role role;	   /* RFC 9234: ours on eBGP */
+	uint32_t ext_next_hop;	   /* families; RFC 8950 */
+	uint32_t add_path_rx, add_path_tx; /* families; RFC 7911 */
 	bool forwarding;	   /* it was kept, however long ago that was: F bits */
 };
 
@@ -82,7 +89,8 @@ enum bgp_down_kind {
 };
 struct bgp_down {
 	enum bgp_down_kind kind;
-	/* RFC 4724: the peer may come back as it was, keep its routes as stale. Else drop them. */
+	/* RFC 4724, 8538: the peer may come back as it was, keep its routes as stale. Else drop
+	 * them. */
 	bool graceful;
 	struct bgp_notification n; /* SENT and RECEIVED */
 	char text[BGP_TEXT_MAX];   /* in words, with direction */
@@ -169,6 +177,9 @@ struct bgp_session_info {
 	uint64_t withdrawn_by_error; /* UPDATEs under treat-as-withdraw */
 	char last_error[BGP_TEXT_MAX];
 	int64_t last_error_ms;
+	/* the last NOTIFICATION but for collisions: direction, names, text, and why it was sent */
+	char last_notification[BGP_TEXT_MAX];
+	int64_t last_notification_ms;
 	int64_t next_retry_ms; /* 0: none pending */
 };
 const struct bgp_session_info *bgp_session_info(const struct bgp_session *s);

@@ -461,7 +461,7 @@ static ssize_t complete_msg(struct bgp_session *s, uint64_t conn, const uint8_t 
 	ssize_t used;
 
 	if (have > c->rx.cap) {
-		c->rx.cap = have < 256 ? 256 : msg_max(c);
+		c->rx.cap = want < 256 ? 256 : want;
 		c->rx.p = xrealloc(c->rx.p, c->rx.cap);
 	}
 	memcpy(c->rx.p + c->rx.n, p, n);
@@ -485,9 +485,7 @@ static ssize_t complete_msg(struct bgp_session *s, uint64_t conn, const uint8_t 
 
 static void keep_rest(struct bgp_conn *c, const uint8_t *p, size_t len)
 {
-	c->rx.cap = len < 256 ? 256 : BGP_MSG_MAX;
-	if (c->rx.cap < len)
-		c->rx.cap = len;
+	c->rx.cap = len < 256 ? 256 : len;
 	c->rx.p = xmalloc(c->rx.cap);
 	memcpy(c->rx.p, p, len);
 	c->rx.n = len;

@@ -6,7 +6,7 @@
  * WAITING after TCP failed: retry_ms, doubling to 16 times that. After an error (NOTIFICATION either
  *         way that will come again): Idle for 1 s, doubling to 32 s; forgotten after 5 min
  *         Established. In Idle the peer's connections are refused, elsewhere they are welcome.
- * SPEC    RFC 4271 6.8, 8.2.2, 10; 4486; 4724 4.2, 5; 5492 4; 6286 2.3; 6608; 9687
+ * SPEC    RFC 4271 6.8, 8.2.2, 10; 4486; 4724 4.2, 5; 5492 4; 6286 2.3; 6608; 8538; 9687
  * TESTS   tests/unit/bgp/session.c, session_pair.c */
 #include <stdio.h>
 #include <string.h>
@@ -126,8 +126,10 @@ static void enter_idle_hold(struct bgp_session *s, struct bgp_conn *c, int64_t n
 }
 
 /* Will the same happen again at once, so that waiting is better? */
-static bool deserves_wait(enum bgp_down_kind kind, const struct bgp_notification *n)
+static bool deserves_wait(enum bgp_down_kind kind, const struct bgp_notification *outer)
 {
+	const struct bgp_notification inner = bgp_notification_inner(outer), *n = &inner;
+
 	if (kind != BGP_DOWN_SENT && kind != BGP_DOWN_RECEIVED)
 		return false;
 	if (n->code == BGP_ERR_HOLD || n->code == BGP_ERR_SEND_HOLD)
@@ -192,8 +194,21 @@ static void down_text(struct bgp_down *down, enum bgp_state from, const char *wh
 static bool says_less(const struct bgp_session *s, const struct bgp_down *down, enum bgp_state from,
 		      int64_t now_ms)
 {
-	return down->kind == BGP_DOWN_TCP && from < BGP_STATE_ESTABLISHED && s->errors &&
-	       s->info.last_error[0] && now_ms - s->info.last_error_ms < ERRORS_FORGOTTEN_MS;
+	const struct bgp_session_info *info = &s->info;
+
+	return down->kind == BGP_DOWN_TCP && from < BGP_STATE_ESTABLISHED &&
+	       info->last_notification[0] && info->last_error_ms == info->last_notification_ms &&
+	       now_ms - info->last_error_ms < ERRORS_FORGOTTEN_MS;
+}
+
+static void note_error(struct bgp_session *s, const struct bgp_down *down, int64_t now_ms)
+{
+	snprintf(s->info.last_error, sizeof(s->info.last_error), "%s", down->text);
+	s->info.last_error_ms = now_ms;
+	if (down->kind == BGP_DOWN_TCP)
+		return;
+	snprintf(s->info.last_notification, sizeof(s->info.last_notification), "%s", down->text);
+	s->info.last_notification_ms = now_ms;
 }
 
 static void tell_end(struct bgp_session *s, const struct bgp_down *down, enum bgp_state from,
@@ -204,10 +219,8 @@ static void tell_end(struct bgp_session *s, const struct bgp_down *down, enum bg
 		       (down->kind == BGP_DOWN_TCP && from < BGP_STATE_ESTABLISHED);
 
 	snprintf(s->why, sizeof(s->why), "%s", down->text);
-	if (!collision && down->kind != BGP_DOWN_STOPPED && !says_less(s, down, from, now_ms)) {
-		snprintf(s->info.last_error, sizeof(s->info.last_error), "%s", down->text);
-		s->info.last_error_ms = now_ms;
-	}
+	if (!collision && down->kind != BGP_DOWN_STOPPED && !says_less(s, down, from, now_ms))
+		note_error(s, down, now_ms);
 	bgp_session_log(s, routine ? BGP_LEVEL_DEBUG : BGP_LEVEL_WARN, "%s", down->text);
 	if (from != BGP_STATE_ESTABLISHED)
 		return;
@@ -230,6 +243,28 @@ static void queue_notification(struct bgp_session *s, struct bgp_conn *c,
 	bgp_conn_control(s, c, buf, wr_len(&w), now_ms);
 }
 
+/* RFC 4724 4.2: the connection broke and nobody said a word; RFC 8538 3: or a word that is not a
+ * Hard Reset. */
+static bool is_graceful(const struct bgp_conn *c, enum bgp_state from, const struct bgp_down *down)
+{
+	if (from != BGP_STATE_ESTABLISHED || !c->neg.graceful || down->kind == BGP_DOWN_STOPPED)
+		return false;
+	if (down->kind == BGP_DOWN_TCP)
+		return true;
+	return c->neg.graceful_notification &&
+	       !(down->n.code == BGP_ERR_CEASE && down->n.subcode == BGP_CEASE_HARD_RESET);
+}
+
+/* What the peer is told: with RFC 8538 agreed upon, an end for good must say so. */
+static struct bgp_notification to_send(const struct bgp_conn *c, enum bgp_state from,
+				       const struct bgp_notification *n)
+{
+	if (from != BGP_STATE_ESTABLISHED || !c->neg.graceful_notification ||
+	    n->subcode == BGP_CEASE_HARD_RESET || !bgp_notification_is_final(n))
+		return *n;
+	return bgp_hard_reset(n);
+}
+
 /* Close it, whose state is already the next one. */
 static void end(struct bgp_session *s, struct bgp_conn *c, enum bgp_state from,
 		enum bgp_down_kind kind, const struct bgp_cause *cause, int64_t now_ms)
@@ -240,12 +275,11 @@ static void end(struct bgp_session *s, struct bgp_conn *c, enum bgp_state from,
 	bool linger = false, wait;
 
 	if (cause->n)
-		down.n = *cause->n;
-	/* RFC 4724 4.2: the connection broke, nobody said a word. */
-	down.graceful = kind == BGP_DOWN_TCP && from == BGP_STATE_ESTABLISHED && c->neg.graceful;
+		down.n = kind == BGP_DOWN_SENT ? to_send(c, from, cause->n) : *cause->n;
+	down.graceful = is_graceful(c, from, &down);
 	down_text(&down, from, cause->why ? cause->why : "");
 	if (id && kind == BGP_DOWN_SENT) {
-		queue_notification(s, c, cause->n, now_ms);
+		queue_notification(s, c, &down.n, now_ms);
 		/* RFC 9687 4.3: who does not read will not read this either. */
 		linger = down.n.code != BGP_ERR_SEND_HOLD && bgp_conn_last_words(s, c, now_ms);
 	}
@@ -313,11 +347,19 @@ static struct bgp_open our_open(const struct bgp_session *s)
 	o.caps.refresh = true;
 	o.caps.as4 = true;
 	o.caps.as4_number = cfg->local_as;
+	o.caps.enhanced_refresh = cfg->enhanced_refresh;
+	o.caps.extended_message = cfg->extended_message;
+	o.caps.llgr.present = cfg->long_lived_aware;
+	o.caps.ext_next_hop = cfg->ext_next_hop & cfg->families;
+	o.caps.add_path_rx = cfg->add_path_rx & cfg->families;
+	o.caps.add_path_tx = cfg->add_path_tx & cfg->families;
+	o.caps.role = cfg->local_as != cfg->remote_as ? cfg->role : BGP_ROLE_NONE;
 	if (!cfg->gr_restart_s)
 		return o;
 	o.caps.gr.present = true;
 	o.caps.gr.time_s = cfg->gr_restart_s < 4095 ? cfg->gr_restart_s : 4095;
 	o.caps.gr.restarting = cfg->restarting;
+	o.caps.gr.notification = true;
 	o.caps.gr.families = cfg->families;
 	/* A session that was up before in this life, too: nothing of ours has stopped forwarding.
 	 * Without the bit the peer would drop our routes at once, to have them told again. */
@@ -412,8 +454,13 @@ static bool have_family(struct bgp_session *s, struct bgp_conn *c, const struct 
 void bgp_session_got_open(struct bgp_session *s, struct bgp_conn *c, const struct bgp_open *open,
 			  int64_t now_ms)
 {
-	const struct bgp_expect expect = { s->config.local_as, s->config.remote_as,
-					   s->config.router_id };
+	const struct bgp_expect expect = {
+		.local_as = s->config.local_as,
+		.remote_as = s->config.remote_as,
+		.local_id = s->config.router_id,
+		.role = s->config.role,
+		.role_strict = s->config.role_strict,
+	};
 	struct bgp_open local = our_open(s);
 	struct bgp_negotiated neg;
 	struct bgp_notification n;

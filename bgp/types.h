@@ -82,6 +82,19 @@ enum bgp_verdict {
 
 const char *bgp_verdict_name(enum bgp_verdict verdict); /* "treat-as-withdraw" */
 
+/* What this end of an eBGP session is to the other: RFC 9234. The code on the wire is one less. */
+enum bgp_role {
+	BGP_ROLE_NONE,
+	BGP_ROLE_PROVIDER,
+	BGP_ROLE_RS, /* route server */
+	BGP_ROLE_RS_CLIENT,
+	BGP_ROLE_CUSTOMER,
+	BGP_ROLE_PEER,
+	BGP_ROLE_MAX_,
+};
+
+const char *bgp_role_name(enum bgp_role role); /* "provider" */
+
 /* How the two ends of one session read and write UPDATEs: fixed when both OPENs are known. */
 struct bgp_wire {
 	bool ebgp;
@@ -89,9 +102,10 @@ struct bgp_wire {
 	bool first_as_check; /* eBGP: the path must begin with remote_as */
 	bool refuse_as_sets; /* RFC 9774: a path with a set is treated as withdrawn */
 	asn_t local_as, remote_as;
+	enum bgp_role role; /* ours, towards an eBGP peer */
 	uint32_t families;     /* set of enum bgp_af that both want */
 	uint32_t ext_next_hop; /* of them: those whose next hop may be IPv6 for IPv4, RFC 8950 */
 	uint32_t add_path_rx;  /* families in which prefixes come with a path id, RFC 7911 */
 	uint32_t add_path_tx;  /* and go with one */
-	uint32_t msg_max;      /* longest message: BGP_MSG_MAX */
+	uint32_t msg_max; /* longest message: BGP_MSG_MAX, or BGP_MSG_MAX_EXT by RFC 8654 */
 };

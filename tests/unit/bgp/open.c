@@ -45,6 +45,16 @@ static const struct {
 	  "capability 1 (multiprotocol)" },
 	{ "graceful restart of 1 byte", HEAD "05 02 03 40 01 00", 0, "capability 64" },
 	{ "graceful restart, family cut", HEAD "08 02 06 40 04 0078 0001", 0, "capability 64" },
+	{ "add-path, cut", HEAD "07 02 05 45 03 000101", 0, "capability 69" },
+	{ "extended next hop, cut", HEAD "07 02 05 05 03 000100", 0, "capability 5 " },
+	{ "a SAFI of one byte in extended next hop", HEAD "09 02 07 05 05 0001 01 0002", 0,
+	  "capability 5 " },
+	{ "role without value", HEAD "04 02 02 09 00", 0, "capability 9 (role)" },
+	{ "role of 2 bytes", HEAD "06 02 04 09 02 0000", 0, "capability 9 (role)" },
+	{ "long-lived, cut", HEAD "0a 02 08 47 06 0001 01 80 0000", 0, "capability 71" },
+	{ "long-lived, empty", HEAD "04 02 02 47 00", -1, "" },
+	{ "enhanced refresh and extended message with a value", HEAD "08 02 06 46 01 00 06 01 00",
+	  -1, "" },
 	{ "RFC 9072, longer than the message", HEAD "ff ff 0009 02", 0, "do not fill" },
 };
 
@@ -171,6 +181,19 @@ static void what_is_written_reads_the_same(void **state)
 			in.caps.gr.families = in.caps.families;
 			in.caps.gr.forwarding = in.caps.families & 1;
 		}
+		in.caps.role = (enum bgp_role)(i % BGP_ROLE_MAX_);
+		in.caps.enhanced_refresh = i & 1;
+		in.caps.extended_message = i & 2;
+		in.caps.add_path_rx = i >> 1 & 3;
+		in.caps.add_path_tx = i >> 3 & 3;
+		in.caps.ext_next_hop = i >> 4 & 1;
+		in.caps.llgr.present = i & 8;
+		if (in.caps.llgr.present) {
+			in.caps.llgr.families = i & 3;
+			in.caps.llgr.forwarding = i & 1;
+			in.caps.llgr.time_s[0] = i & 1 ? 0xabcdef : 0;
+			in.caps.llgr.time_s[1] = i & 2 ? 3600 : 0;
+		}
 		bgp_open_encode(&w, &in);
 		assert_false(w.bad);
 		assert_int_equal(bgp_msg_next(buf, wr_len(&w), BGP_MSG_MAX, &m, &n, text),
@@ -187,6 +210,103 @@ static void what_is_written_reads_the_same(void **state)
 		assert_int_equal(out.caps.refresh, in.caps.refresh);
 		assert_int_equal(out.caps.as4_number, in.caps.as4_number);
 		assert_memory_equal(&out.caps.gr, &in.caps.gr, sizeof(in.caps.gr));
+		assert_memory_equal(&out.caps.llgr, &in.caps.llgr, sizeof(in.caps.llgr));
+		assert_int_equal(out.caps.role, in.caps.role);
+		assert_int_equal(out.caps.enhanced_refresh, in.caps.enhanced_refresh);
+		assert_int_equal(out.caps.extended_message, in.caps.extended_message);
+		assert_int_equal(out.caps.add_path_rx, in.caps.add_path_rx);
+		assert_int_equal(out.caps.add_path_tx, in.caps.add_path_tx);
+		assert_int_equal(out.caps.ext_next_hop, in.caps.ext_next_hop);
+	}
+}
+
+/* As FRR 8.4 and BIRD 2 write them: several paths, long-lived, extended next hop, role. */
+static void capabilities_of_today(void **state)
+{
+	struct bgp_open o = decode(HEAD "34 02 32 01 04 0001 00 01 | 46 00 | 06 00 | "
+					"45 0c 0001 01 03 0002 01 02 0001 01 04 | 09 01 03 | "
+					"05 0c 0001 0001 0002 0001 0080 0002 | "
+					"47 07 0001 01 80 000e10");
+
+	(void)state;
+	assert_true(o.caps.enhanced_refresh);
+	assert_true(o.caps.extended_message);
+	assert_int_equal(o.caps.add_path_rx, 1);
+	assert_int_equal(o.caps.add_path_tx, 3);
+	assert_int_equal(o.caps.role, BGP_ROLE_CUSTOMER);
+	assert_int_equal(o.caps.ext_next_hop, 1);
+	assert_int_equal(o.caps.llgr.time_s[0], 3600);
+	assert_int_equal(o.caps.llgr.forwarding, 1);
+	o = decode(HEAD "08 02 06 09 01 03 09 01 03");
+	assert_false(o.caps.role_twice);
+	o = decode(HEAD "08 02 06 09 01 03 09 01 04");
+	assert_true(o.caps.role_twice);
+}
+
+/* RFC 9234 4.2 */
+static void roles(void **state)
+{
+	static const struct {
+		enum bgp_role ours, theirs;
+		bool strict, twice, good;
+	} rows[] = {
+		{ BGP_ROLE_NONE, BGP_ROLE_PEER, false, false, true },
+		{ BGP_ROLE_NONE, BGP_ROLE_MAX_, false, true, true },
+		{ BGP_ROLE_PEER, BGP_ROLE_NONE, false, false, true },
+		{ BGP_ROLE_PEER, BGP_ROLE_NONE, true, false, false },
+		{ BGP_ROLE_PEER, BGP_ROLE_PEER, true, false, true },
+		{ BGP_ROLE_PEER, BGP_ROLE_CUSTOMER, false, false, false },
+		{ BGP_ROLE_PEER, BGP_ROLE_PEER, false, true, false },
+		{ BGP_ROLE_CUSTOMER, BGP_ROLE_PROVIDER, false, false, true },
+		{ BGP_ROLE_PROVIDER, BGP_ROLE_CUSTOMER, false, false, true },
+		{ BGP_ROLE_CUSTOMER, BGP_ROLE_CUSTOMER, false, false, false },
+		{ BGP_ROLE_RS, BGP_ROLE_RS_CLIENT, false, false, true },
+		{ BGP_ROLE_RS_CLIENT, BGP_ROLE_RS, false, false, true },
+		{ BGP_ROLE_RS, BGP_ROLE_RS, false, false, false },
+		{ BGP_ROLE_CUSTOMER, BGP_ROLE_MAX_, false, false, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct bgp_open o = { .as = 65001, .id = 1 };
+		struct bgp_expect expect = { .local_as = 64512, .remote_as = 65001,
+					     .local_id = 2, .role = rows[i].ours,
+					     .role_strict = rows[i].strict };
+		struct bgp_notification n = { 0 };
+		char text[BGP_TEXT_MAX] = "";
+
+		o.caps.role = rows[i].theirs;
+		o.caps.role_twice = rows[i].twice;
+		if (bgp_open_check(&o, &expect, &n, text) != rows[i].good)
+			fail_msg("row %zu: %s", i, text);
+		assert_int_equal(n.subcode, rows[i].good ? 0 : BGP_OPEN_BAD_ROLE);
+		/* a role says nothing inside of one AS */
+		o.as = expect.remote_as = expect.local_as;
+		assert_true(bgp_open_check(&o, &expect, &n, text));
+	}
+}
+
+/* What one side sends the other must want to receive. */
+static void several_paths_are_agreed_each_way(void **state)
+{
+	for (unsigned i = 0; i < 16; i++) {
+		struct bgp_open a = { .as = 1 }, b = { .as = 1 };
+		struct bgp_negotiated neg;
+
+		a.caps.families = b.caps.families = 1;
+		a.caps.add_path_rx = i & 1;
+		a.caps.add_path_tx = i >> 1 & 1;
+		b.caps.add_path_rx = i >> 2 & 1;
+		b.caps.add_path_tx = i >> 3 & 1;
+		a.caps.extended_message = i & 1;
+		b.caps.extended_message = i & 2;
+		a.caps.ext_next_hop = i & 1 ? 3 : 0;
+		b.caps.ext_next_hop = i & 4 ? 3 : 0;
+		neg = bgp_negotiate(&a, &b, 0);
+		assert_int_equal(neg.wire.add_path_rx, (i & 1) && (i & 8));
+		assert_int_equal(neg.wire.add_path_tx, (i & 2) && (i & 4));
+		assert_int_equal(neg.wire.msg_max, (i & 3) == 3 ? 65535 : 4096);
+		assert_int_equal(neg.wire.ext_next_hop, (i & 5) == 5 ? 1 : 0);
 	}
 }
 
@@ -200,19 +320,19 @@ static void the_right_peer(void **state)
 		int subcode;
 		const char *words;
 	} rows[] = {
-		{ "eBGP", 65001, 1, { 64512, 65001, 1 }, -1, "" },
-		{ "iBGP", 64512, 2, { 64512, 64512, 1 }, -1, "" },
+		{ "eBGP", 65001, 1, { .local_as = 64512, .remote_as = 65001, .local_id = 1 }, -1, "" },
+		{ "iBGP", 64512, 2, { .local_as = 64512, .remote_as = 64512, .local_id = 1 }, -1, "" },
 		{ "another AS",
 		  65002,
 		  1,
-		  { 64512, 65001, 1 },
+		  { .local_as = 64512, .remote_as = 65001, .local_id = 1 },
 		  2,
 		  "the peer is in AS 65002, must be in AS 65001" },
-		{ "AS_TRANS is not the AS", 23456, 1, { 64512, 65536, 1 }, 2, "23456" },
+		{ "AS_TRANS is not the AS", 23456, 1, { .local_as = 64512, .remote_as = 65536, .local_id = 1 }, 2, "23456" },
 		{ "our ID on iBGP",
 		  64512,
 		  0x0a000001,
-		  { 64512, 64512, 0x0a000001 },
+		  { .local_as = 64512, .remote_as = 64512, .local_id = 0x0a000001 },
 		  3,
 		  "our own router ID 10.0.0.1" },
 	};
@@ -281,6 +401,9 @@ int main(void)
 		cmocka_unit_test(cuts_and_flips_are_survived),
 		cmocka_unit_test(capabilities),
 		cmocka_unit_test(what_is_written_reads_the_same),
+		cmocka_unit_test(capabilities_of_today),
+		cmocka_unit_test(roles),
+		cmocka_unit_test(several_paths_are_agreed_each_way),
 		cmocka_unit_test(the_right_peer),
 		cmocka_unit_test(agreement),
 	};
