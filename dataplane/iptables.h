@@ -62,6 +62,7 @@ struct ipt_config {
 	enum ip_family family;
 	enum ipt_backend backend;
 	bool append;	     /* ChainInsertMode=append */
+	bool plain_names;    /* the tools are iptables-save, not iptables-nft-save */
 	unsigned lock_s;     /* how long the tool may wait for the xtables lock; 0: 5 s */
 	unsigned refresh_ms; /* read the kernel again after this; 0: never */
 	/* Something goes wrong (code < 0) or right again (0) with a chain, or (chain "") with all.

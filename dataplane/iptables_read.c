@@ -1,0 +1,323 @@
+/* iptables_read.c - what iptables-save printed, as far as it matters
+ * WHY    Only names of chains, the hashes of our rules and the targets of others' jumps into our
+ *        chains are looked at, so what the tool prints for matches never matters.
+ * SHAPE  The whole text is checked for its frame first, then taken in table by table; a text that
+ *        was cut off changes nothing.
+ * ERRORS -EINVAL: not the output of iptables-save. A table that holds native nftables rules is
+ *        announced by the tool in a comment; it is blocked until a later reading shows it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/iptables_table.h"
+
+struct line {
+	const char *p;
+	size_t len;
+};
+
+/* A chain of ours that was declared. */
+struct found {
+	struct ipt_key name;
+	size_t first, n;
+	bool scattered;
+	UT_hash_handle hh;
+};
+
+struct reading {
+	struct ipt *t;
+	struct ipt_tab *tab; /* NULL: between tables, or one that is not ours */
+	struct found *found;
+	struct found *at; /* the chain of the last rule */
+	VEC(struct hash_text { char h[IPT_HASH_LEN]; }) hashes;
+	bool present[IPT_TABLES_];
+};
+
+static bool next_line(const char **p, const char *end, struct line *l)
+{
+	const char *nl;
+
+	if (*p >= end)
+		return false;
+	nl = memchr(*p, '\n', (size_t)(end - *p));
+	l->p = *p;
+	l->len = (size_t)((nl ? nl : end) - *p);
+	*p = nl ? nl + 1 : end;
+	return true;
+}
+
+static bool line_is(const struct line *l, const char *s)
+{
+	return l->len == strlen(s) && memcmp(l->p, s, l->len) == 0;
+}
+
+static bool line_starts(const struct line *l, const char *s)
+{
+	return l->len >= strlen(s) && memcmp(l->p, s, strlen(s)) == 0;
+}
+
+/* Every table that begins ends, and nothing but tables, chains, rules and comments is there. */
+static int frame_check(const char *out, size_t len, struct err *e)
+{
+	const char *p = out;
+	struct line l;
+	bool open = false;
+	unsigned n = 0;
+
+	while (n++, next_line(&p, out + len, &l)) {
+		if (!l.len || l.p[0] == '#')
+			continue;
+		if (l.p[0] == '*' && !open)
+			open = true;
+		else if (line_is(&l, "COMMIT") && open)
+			open = false;
+		else if (!open || !(l.p[0] == ':' || l.p[0] == '[' || line_starts(&l, "-A ")))
+			return err_set(e, -EINVAL, "line %u is not of iptables-save: %.*s", n,
+				       (int)(l.len < 60 ? l.len : 60), l.p);
+	}
+	return open ? err_set(e, -EINVAL, "the output of iptables-save ends within a table") : 0;
+}
+
+static bool is_hash_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '-' || c == '_';
+}
+
+/* The hash in a rule's comment; NULL: it is not ours. */
+static const char *hash_of(const struct line *l)
+{
+	static const char mark[] = "--comment ";
+	const char *p = l->p, *end = l->p + l->len;
+
+	while ((p = memmem(p, (size_t)(end - p), mark, sizeof(mark) - 1))) {
+		size_t n = 0;
+
+		p += sizeof(mark) - 1;
+		if (p < end && *p == '"')
+			p++;
+		if ((size_t)(end - p) < 5 + IPT_HASH_LEN || memcmp(p, "cali:", 5) != 0)
+			continue;
+		while (n < (size_t)(end - p) - 5 && is_hash_char(p[5 + n]))
+			n++;
+		if (n == IPT_HASH_LEN)
+			return p + 5;
+	}
+	return NULL;
+}
+
+/* "[12:345] -A CHAIN rest" or "-A CHAIN rest": CHAIN and rest. */
+static bool rule_split(const struct line *l, struct line *chain, struct line *rest)
+{
+	const char *p = l->p, *end = l->p + l->len, *sp;
+
+	if (*p == '[') {
+		p = memchr(p, ' ', l->len);
+		if (!p)
+			return false;
+		p++;
+	}
+	if (end - p < 4 || memcmp(p, "-A ", 3) != 0)
+		return false;
+	p += 3;
+	sp = memchr(p, ' ', (size_t)(end - p));
+	*chain = (struct line) { p, (size_t)((sp ? sp : end) - p) };
+	*rest = (struct line) { sp ? sp + 1 : end, sp ? (size_t)(end - sp - 1) : 0 };
+	return true;
+}
+
+static void take_chain(struct reading *r, const struct line *l)
+{
+	const char *sp = memchr(l->p, ' ', l->len);
+	struct ipt_key k = ipt_key_n(l->p + 1, (size_t)((sp ? sp : l->p + l->len) - l->p) - 1);
+	struct found *f;
+
+	if (!ipt_name_is_ours(k.s))
+		return;
+	HASH_FIND(hh, r->found, &k, sizeof(k), f);
+	if (f)
+		return;
+	f = xcalloc(1, sizeof(*f));
+	f->name = k;
+	HASH_ADD(hh, r->found, name, sizeof(f->name), f);
+}
+
+static void take_own(struct reading *r, const struct ipt_key *k, const char *hash)
+{
+	struct hash_text h = { { 0 } };
+	struct found *f = r->at;
+
+	if (!f || memcmp(&f->name, k, sizeof(*k)) != 0) {
+		HASH_FIND(hh, r->found, k, sizeof(*k), f);
+		if (!f)
+			return;
+		f->scattered = f->n > 0;
+		f->first = r->hashes.n;
+		r->at = f;
+	}
+	if (hash)
+		memcpy(h.h, hash, IPT_HASH_LEN);
+	vec_push(&r->hashes, h);
+	f->n++;
+}
+
+/* A rule of somebody else that jumps to a chain of ours. */
+static void take_stray(struct ipt_tab *tab, const struct line *chain, const struct line *rest)
+{
+	CLEANUP(freep) char *text = xstrndup(rest->p, rest->len);
+	size_t len;
+	const char *target = ipt_target(text, &len);
+	struct ipt_stray s = { .chain = ipt_key_n(chain->p, chain->len) };
+
+	if (!target)
+		return;
+	s.target = ipt_key_n(target, len);
+	if (!ipt_name_is_ours(s.target.s))
+		return;
+	s.text = TAKE(text);
+	vec_push(&tab->strays, s);
+}
+
+static void take_rule(struct reading *r, const struct line *l)
+{
+	struct ipt_seen_rule seen = { { 0 }, NULL };
+	struct line chain, rest;
+	const char *hash;
+	struct ipt_key k;
+	int hook;
+
+	if (!rule_split(l, &chain, &rest))
+		return;
+	hash = hash_of(&rest);
+	k = ipt_key_n(chain.p, chain.len);
+	hook = ipt_hook_find(chain.p, chain.len);
+	if (hook < 0 && ipt_name_is_ours(k.s)) {
+		take_own(r, &k, hash);
+		return;
+	}
+	if (hook >= 0 && hash) {
+		memcpy(seen.hash, hash, IPT_HASH_LEN);
+		seen.text = xstrndup(rest.p, rest.len);
+	} else {
+		take_stray(r->tab, &chain, &rest);
+	}
+	if (hook >= 0)
+		vec_push(&r->tab->hook[hook].seen, seen);
+}
+
+static void tab_begin(struct reading *r, struct ipt_tab *tab)
+{
+	r->tab = tab;
+	r->at = NULL;
+	vec_clear(&r->hashes);
+	for (int i = 0; i < IPT_HOOKS; i++)
+		ipt_seen_clear(&tab->hook[i]);
+	vec_foreach (&tab->strays, s)
+		free(s->text);
+	vec_clear(&tab->strays);
+}
+
+/* What was known is kept where it is the same, so that what is set aside stays so. */
+static void found_seen(struct reading *r, struct found *f)
+{
+	struct delta *d = &r->tab->d;
+	struct ipt_body *b = ipt_body_bare(f->n ? (void *)&r->hashes.p[f->first] : NULL, f->n);
+	uint32_t id = delta_find(d, &f->name);
+	struct ipt_body *have = id == DELTA_NONE ? NULL : delta_have_of(d, id);
+
+	b->doubt = f->scattered;
+	delta_seen(d, &f->name, have && ipt_body_same(have, b) ? have : b);
+	ipt_body_unref(b);
+	r->t->counts.chains++;
+	r->t->counts.rules += (uint32_t)f->n;
+}
+
+static void tab_end(struct reading *r)
+{
+	struct found *f, *next;
+
+	delta_resync_begin(&r->tab->d);
+	HASH_ITER (hh, r->found, f, next) {
+		found_seen(r, f);
+		HASH_DEL(r->found, f);
+		free(f);
+	}
+	delta_resync_end(&r->tab->d);
+	for (int i = 0; i < IPT_HOOKS; i++)
+		ipt_hook_judge(r->t, &r->tab->hook[i]);
+	r->tab->blocked = false;
+	r->tab = NULL;
+}
+
+static void take_table(struct reading *r, const struct line *l)
+{
+	struct ipt_key name = ipt_key_n(l->p + 1, l->len - 1);
+	enum ipt_table table = ipt_table_of(name.s);
+
+	if (table == IPT_TABLES_ || r->present[table])
+		return;
+	r->present[table] = true;
+	tab_begin(r, &r->t->tab[table]);
+}
+
+/* "# Table `filter' is incompatible, use 'nft' tool." */
+static void take_comment(struct reading *r, const struct line *l)
+{
+	static const char mark[] = "# Table `";
+	enum ipt_table table;
+	struct ipt_key name;
+	const char *end;
+
+	if (!line_starts(l, mark) || !memmem(l->p, l->len, "is incompatible", 15))
+		return;
+	end = memchr(l->p + sizeof(mark) - 1, '\'', l->len - (sizeof(mark) - 1));
+	if (!end)
+		return;
+	name = ipt_key_n(l->p + sizeof(mark) - 1, (size_t)(end - l->p) - (sizeof(mark) - 1));
+	table = ipt_table_of(name.s);
+	if (table == IPT_TABLES_)
+		return;
+	r->present[table] = true;
+	r->t->tab[table].blocked = true;
+}
+
+static void take_line(struct reading *r, const struct line *l)
+{
+	if (!l->len)
+		return;
+	if (l->p[0] == '#')
+		take_comment(r, l);
+	else if (l->p[0] == '*')
+		take_table(r, l);
+	else if (!r->tab)
+		return;
+	else if (l->p[0] == ':')
+		take_chain(r, l);
+	else if (line_is(l, "COMMIT"))
+		tab_end(r);
+	else
+		take_rule(r, l);
+}
+
+int ipt_read(struct ipt *t, const char *out, size_t len, struct err *e)
+{
+	struct reading r = { .t = t };
+	const char *p = out;
+	struct line l;
+	int rc = frame_check(out, len, e);
+
+	if (rc < 0)
+		return rc;
+	t->counts.chains = t->counts.rules = 0;
+	while (next_line(&p, out + len, &l))
+		take_line(&r, &l);
+	/* A table that is not there is empty. */
+	for (int i = 0; i < IPT_TABLES_; i++) {
+		if (r.present[i])
+			continue;
+		tab_begin(&r, &t->tab[i]);
+		tab_end(&r);
+	}
+	vec_done(&r.hashes);
+	return 0;
+}

@@ -1,0 +1,60 @@
+/* filter.h - the drivers' commands carried out at once, in a fresh namespace */
+#pragma once
+
+#include "dataplane/iptables.h"
+#include "tests/unit/dataplane/netns.h"
+
+enum { STEPS_MAX = 200 };
+
+/* The outcome of a command goes to a driver's _done. */
+struct done_to {
+	void (*done)(void *driver, uint64_t now, const struct exec_result *r);
+	void *driver;
+	char err[256];
+	int code;
+};
+
+UNUSED static void run_done(void *arg, const struct exec_result *r)
+{
+	struct done_to *d = arg;
+
+	d->code = r->code;
+	str_copy(d->err, sizeof(d->err), r->err);
+	d->done(d->driver, now_ms(), r);
+}
+
+UNUSED static void ipt_run_done(void *t, uint64_t now, const struct exec_result *r)
+{
+	ipt_done(t, now, r);
+}
+
+/* Run what the driver wants until it wants nothing now. How many commands that took. */
+UNUSED static int ipt_settle(struct ipt *t)
+{
+	struct done_to d = { .done = ipt_run_done, .driver = t };
+	struct exec_cmd cmd;
+	struct err e = { 0 };
+	int n = 0;
+
+	while (n < STEPS_MAX && ipt_next(t, now_ms(), &cmd)) {
+		n++;
+		if (exec_run(&cmd, run_done, &d, &e) < 0)
+			ipt_not_started(t, now_ms(), &e);
+	}
+	assert_true(n < STEPS_MAX);
+	return n;
+}
+
+/* Wait until the driver is in step, through its back-offs. */
+UNUSED static void ipt_settle_wait(struct ipt *t, unsigned ms)
+{
+	uint64_t end = now_ms() + ms;
+
+	while (ipt_settle(t), !ipt_in_sync(t)) {
+		if (now_ms() > end)
+			fail_msg("not in step after %u ms", ms);
+		usleep(1000);
+	}
+}
+
+#define RULE(h, t) ((struct ipt_rule) { .hash = h, .text = t })
