@@ -88,15 +88,7 @@ const struct fields staged_k8s_policy_fields = FIELDS("spec", struct staged_k8s,
 
 unsigned policy_spec_types(const struct policy_spec *p)
 {
-	unsigned implied = 0;
-
-	if (p->has_types && p->types)
-		return p->types;
-	if (p->ingress.n || !p->egress.n)
-		implied |= POLICY_TYPE_INGRESS;
-	if (p->egress.n)
-		implied |= POLICY_TYPE_EGRESS;
-	return implied;
+	return p->types ? p->types : POLICY_TYPE_INGRESS | POLICY_TYPE_EGRESS;
 }
 
 double policy_spec_order(const struct policy_spec *p)
@@ -153,6 +145,19 @@ static int check_types(const struct object *o, struct err *e)
 	return 0;
 }
 
+/* A converted Kubernetes policy has as many as its peers times its protocols; the size of an object
+ * bounds them. */
+static int check_count(const char *name, const struct policy_spec *p, struct err *e)
+{
+	if (str_starts(name, "knp.default."))
+		return 0;
+	if (p->ingress.n > RULES_MAX || p->egress.n > RULES_MAX)
+		return err_set(e, -E2BIG, "spec.%s: has %zu rules: at most %d",
+			       p->ingress.n > RULES_MAX ? "ingress" : "egress",
+			       p->ingress.n > RULES_MAX ? p->ingress.n : p->egress.n, RULES_MAX);
+	return 0;
+}
+
 int policy_check(const struct object *o, const void *spec, struct err *e)
 {
 	const struct policy_spec *p = spec;
@@ -163,6 +168,8 @@ int policy_check(const struct object *o, const void *spec, struct err *e)
 		rc = check_flags(p, e);
 	if (rc == 0)
 		rc = check_types(o, e);
+	if (rc == 0)
+		rc = check_count(o->name, p, e);
 	if (rc < 0)
 		return rc;
 	if (rule_specs_check(&p->ingress, true, global, e) < 0 ||

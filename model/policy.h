@@ -40,7 +40,7 @@ extern const struct fields staged_k8s_policy_fields;
  * about values. policy_spec_done frees. */
 int policy_spec_decode(const struct object *o, struct policy_spec *out, struct err *e);
 void policy_spec_done(struct policy_spec *p);
-/* The directions it governs: types, or what the rules imply when it has none. */
+/* The directions it governs: both, when it does not say (policy_fill makes new objects say it). */
 unsigned policy_spec_types(const struct policy_spec *p);
 /* +infinity when there is none. */
 double policy_spec_order(const struct policy_spec *p);

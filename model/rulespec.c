@@ -475,8 +475,6 @@ int rule_specs_check(const struct rule_specs *rules, bool ingress, bool global, 
 {
 	const char *name = ingress ? "ingress" : "egress";
 
-	if (rules->n > RULES_MAX)
-		return err_set(e, -E2BIG, "%s: %zu rules: at most %d", name, rules->n, RULES_MAX);
 	for (size_t i = 0; i < rules->n; i++)
 		if (check_rule(&rules->p[i], ingress, global, e) < 0)
 			return js_err_under(e, "%s[%zu]", name, i);

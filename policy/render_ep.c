@@ -1,0 +1,331 @@
+/* render_ep.c - chains of endpoints, of groups of policies, and the way to them
+ * TESTS  tests/unit/policy/render.c */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/str.h"
+#include "policy/hash.h"
+#include "policy/render.h"
+
+enum {
+	GROUP_STRIDE = 5,     /* jumps in a group's chain between two looks at the verdict */
+	GROUP_HASH_LEN = 20,
+};
+
+#define ESTABLISHED "-m conntrack --ctstate RELATED,ESTABLISHED"
+#define INVALID	    "-m conntrack --ctstate INVALID"
+
+struct chain_name render_endpoint_chain(const char *interface, enum render_endpoint_kind kind,
+					bool ingress)
+{
+	switch (kind) {
+	case RENDER_WORKLOAD:
+		return chain_name(ingress ? CHAIN_TO_WL : CHAIN_FROM_WL, interface);
+	case RENDER_HOST_FORWARD:
+		return chain_name(ingress ? CHAIN_FROM_HOST_FW : CHAIN_TO_HOST_FW, interface);
+	case RENDER_HOST:
+	case RENDER_HOST_RAW:
+	case RENDER_HOST_PREDNAT:
+		break;
+	}
+	return chain_name(ingress ? CHAIN_FROM_HOST : CHAIN_TO_HOST, interface);
+}
+
+/* What one endpoint chain is made with. */
+struct maker {
+	const struct render_config *cfg;
+	const struct calc_endpoint *ep;
+	enum render_endpoint_kind kind;
+	bool ingress;
+	const char *allow, *deny; /* actions */
+	char accept_set[64], pass_clear[64], pass_mark[64], accept_mark[64];
+	struct chain body;
+	struct chains *out;
+};
+
+static bool governs(const struct policy *p, bool ingress)
+{
+	return ingress ? p->ingress : p->egress;
+}
+
+/* Policies of a tier in this direction. */
+struct policy_list {
+	const struct policy **p;
+	size_t n, cap;
+};
+
+static struct policy_list governing(const struct calc_tier *t, bool ingress)
+{
+	struct policy_list list = { 0 };
+
+	for (size_t i = 0; i < t->n; i++)
+		if (governs(t->policy[i], ingress))
+			vec_push(&list, t->policy[i]);
+	return list;
+}
+
+static struct chain_name group_name(const struct policy *const *p, size_t n, bool ingress)
+{
+	struct str s = { 0 };
+	char digest[HASH_TEXT_MAX];
+
+	str_addf(&s, "%s\n%s\n%zu\n", p[0]->selector, ingress ? "inbound" : "outbound", n);
+	for (size_t i = 0; i < n; i++)
+		str_addf(&s, "{Name: %s, Namespace: %s, Kind: %s}\n", p[i]->name,
+			 p[i]->ns ? p[i]->ns : "", policy_kind_name(p[i]->kind));
+	hash_text(HASH_SHA3_224, str_text(&s), digest);
+	str_done(&s);
+	digest[GROUP_HASH_LEN] = '\0';
+	return chain_name(ingress ? CHAIN_GROUP_IN : CHAIN_GROUP_OUT, digest);
+}
+
+static void render_group(const struct maker *m, const struct policy *const *p, size_t n,
+			 const struct chain_name *name)
+{
+	uint32_t bits = m->cfg->mark.accept | m->cfg->mark.pass;
+	CLEANUP(freep) char *clear = xasprintf("-m mark --mark 0/0x%x", bits);
+	CLEANUP(freep) char *decided = xasprintf("-m mark ! --mark 0/0x%x", bits);
+	struct chain *c = chains_new(m->out, name);
+
+	for (size_t i = 0; i < n; i++) {
+		struct chain_name policy = render_policy_chain(p[i], m->ingress);
+		CLEANUP(freep) char *jump = xasprintf("--jump %s", policy.text);
+
+		if (i && i % GROUP_STRIDE == 0)
+			chain_add(c, NULL, decided, "--jump RETURN");
+		chain_add(c, NULL, i % GROUP_STRIDE ? clear : NULL, jump);
+	}
+}
+
+/* The jump to the first n policies, which have one selector. */
+static void jump_to(struct maker *m, const struct policy *const *p, size_t n)
+{
+	struct chain_name name = n > 1 ? group_name(p, n, m->ingress)
+				       : render_policy_chain(p[0], m->ingress);
+	CLEANUP(freep) char *jump = xasprintf("--jump %s", name.text);
+
+	if (n > 1)
+		render_group(m, p, n, &name);
+	chain_add(&m->body, NULL, m->pass_clear, jump);
+	if (m->kind == RENDER_HOST_RAW)
+		chain_add(&m->body, NULL, m->accept_mark, "--jump NOTRACK");
+	chain_add(&m->body, "Return if policy accepted", m->accept_mark, "--jump RETURN");
+}
+
+static size_t group_size(const struct policy_list *list, size_t at)
+{
+	size_t n = 1;
+
+	while (at + n < list->n && !strcmp(list->p[at]->selector, list->p[at + n]->selector))
+		n++;
+	return n;
+}
+
+static bool drops_at_end(const struct maker *m)
+{
+	return m->kind == RENDER_WORKLOAD || m->kind == RENDER_HOST ||
+	       m->kind == RENDER_HOST_FORWARD;
+}
+
+static void add_tier(struct maker *m, const struct calc_tier *t)
+{
+	struct policy_list list = governing(t, m->ingress);
+	CLEANUP(freep) char *start = xasprintf("Start of tier %s", t->name);
+	CLEANUP(freep) char *end =
+		xasprintf("End of tier %s. Drop if no policies passed packet", t->name);
+	CLEANUP(freep) char *clear = xasprintf("--jump MARK --set-mark 0/0x%x", m->cfg->mark.pass);
+
+	if (list.n) {
+		chain_add(&m->body, start, NULL, clear);
+		for (size_t i = 0; i < list.n; i += group_size(&list, i))
+			jump_to(m, list.p + i, group_size(&list, i));
+		if (drops_at_end(m) && t->action != TIER_PASS)
+			chain_add(&m->body, end, m->pass_clear, m->deny);
+	}
+	vec_done(&list);
+}
+
+static void add_conntrack(struct maker *m)
+{
+	if (strcmp(m->allow, "--jump ACCEPT"))
+		chain_add(&m->body, NULL, ESTABLISHED, m->accept_set);
+	chain_add(&m->body, NULL, ESTABLISHED, m->allow);
+	if (!m->cfg->accept_invalid)
+		chain_add(&m->body, NULL, INVALID, m->deny);
+}
+
+static void add_encap_drops(struct maker *m)
+{
+	CLEANUP(freep) char *vxlan = xasprintf("-p 17 -m multiport --destination-ports %u",
+					       m->cfg->vxlan_port);
+
+	if (!m->cfg->vxlan_from_pods)
+		chain_add(&m->body, "Drop VXLAN encapped packets originating in workloads", vxlan,
+			  m->deny);
+	if (!m->cfg->ipip_from_pods)
+		chain_add(&m->body, "Drop IPinIP encapped packets originating in workloads", "-p 4",
+			  m->deny);
+}
+
+static void add_profiles(struct maker *m)
+{
+	for (size_t i = 0; i < m->ep->n_profile; i++) {
+		struct chain_name name = render_profile_chain(m->ep->profile[i], m->ingress);
+		CLEANUP(freep) char *jump = xasprintf("--jump %s", name.text);
+
+		chain_add(&m->body, NULL, NULL, jump);
+		chain_add(&m->body, "Return if profile accepted", m->accept_mark, "--jump RETURN");
+	}
+	chain_add(&m->body, "Drop if no profiles matched", NULL, m->deny);
+}
+
+static enum calc_class class_of(enum render_endpoint_kind kind)
+{
+	switch (kind) {
+	case RENDER_HOST_FORWARD:
+		return CLASS_FORWARD;
+	case RENDER_HOST_RAW:
+		return CLASS_UNTRACKED;
+	case RENDER_HOST_PREDNAT:
+		return CLASS_PRE_DNAT;
+	case RENDER_WORKLOAD:
+	case RENDER_HOST:
+		break;
+	}
+	return CLASS_NORMAL;
+}
+
+static void make_body(struct maker *m)
+{
+	const struct calc_tiers *tiers = &m->ep->tiers[class_of(m->kind)];
+	CLEANUP(freep) char *clear = xasprintf("--jump MARK --set-mark 0/0x%x",
+					       m->cfg->mark.accept | m->cfg->mark.pass);
+
+	if (m->kind == RENDER_WORKLOAD && m->ep->admin_down) {
+		chain_add(&m->body, "Endpoint admin disabled", NULL, m->deny);
+		return;
+	}
+	if (m->kind != RENDER_HOST_RAW)
+		add_conntrack(m);
+	if (m->kind != RENDER_WORKLOAD && m->kind != RENDER_HOST_FORWARD)
+		chain_add(&m->body, NULL, NULL,
+			  m->ingress ? "--jump cali-failsafe-in" : "--jump cali-failsafe-out");
+	chain_add(&m->body, NULL, NULL, clear);
+	if (m->kind == RENDER_WORKLOAD && !m->ingress)
+		add_encap_drops(m);
+	for (size_t i = 0; i < tiers->n; i++)
+		add_tier(m, &tiers->p[i]);
+	if (m->kind == RENDER_HOST_FORWARD && !tiers->n) {
+		chain_add(&m->body, "Allow forwarded traffic by default", NULL, m->accept_set);
+		chain_add(&m->body, "Return for accepted forward traffic", NULL, "--jump RETURN");
+	}
+	if (m->kind == RENDER_WORKLOAD || m->kind == RENDER_HOST)
+		add_profiles(m);
+}
+
+void render_endpoint(const struct render_config *cfg, const struct calc_endpoint *ep,
+		     const char *interface, enum render_endpoint_kind kind, bool ingress,
+		     enum table_id table, struct chains *out)
+{
+	/* A packet of a host process that was sent to another address comes by in mangle, where it
+	 * may not yet be accepted for good: "allow" is a return there. */
+	bool host_mangle = kind == RENDER_HOST && table == TABLE_MANGLE;
+	const char *allow = host_mangle		    ? "RETURN"
+			    : table == TABLE_FILTER ? cfg->filter_allow
+						    : cfg->mangle_allow;
+	const char *deny = table == TABLE_FILTER ? cfg->filter_deny : "DROP";
+	CLEANUP(freep) char *allow_action = xasprintf("--jump %s", allow);
+	CLEANUP(freep) char *deny_action = xasprintf("--jump %s", deny);
+	struct maker m = { .cfg = cfg, .ep = ep, .kind = kind, .ingress = ingress, .out = out };
+	const struct render_marks *mark = &cfg->mark;
+
+	m.allow = allow_action;
+	m.deny = deny_action;
+	snprintf(m.accept_set, sizeof(m.accept_set), "--jump MARK --set-mark 0x%x/0x%x",
+		 mark->accept, mark->accept);
+	snprintf(m.pass_clear, sizeof(m.pass_clear), "-m mark --mark 0/0x%x", mark->pass);
+	snprintf(m.accept_mark, sizeof(m.accept_mark), "-m mark --mark 0x%x/0x%x", mark->accept,
+		 mark->accept);
+	m.body.name = render_endpoint_chain(interface, kind, ingress);
+	make_body(&m);
+	vec_push(out, m.body);
+}
+
+/* ---- dispatch ---- */
+
+static size_t common_prefix(const struct dispatch *d)
+{
+	const char *first = d->n ? d->name[0] : "", *last = d->n ? d->name[d->n - 1] : "";
+	size_t n = 0;
+
+	/* They are sorted: what first and last share, all share. */
+	while (first[n] && first[n] == last[n])
+		n++;
+	return n;
+}
+
+static void add_interface(const struct dispatch *d, struct chain *c, const char *interface,
+			  const char *chain)
+{
+	CLEANUP(freep) char *match = xasprintf("--%s-interface %s", d->in ? "in" : "out",
+					       interface);
+	CLEANUP(freep) char *action = xasprintf("--goto %s", chain);
+
+	chain_add(c, NULL, match, action);
+}
+
+static void add_endpoint(const struct dispatch *d, struct chain *c, const char *name)
+{
+	struct chain_name chain = d->chain(name, d->kind, d->ingress);
+
+	add_interface(d, c, name, chain.text);
+}
+
+static void add_end(const struct dispatch *d, struct chain *c)
+{
+	for (size_t i = 0; d->end && i < d->end->n; i++)
+		vec_push(c, (struct chain_rule) { xstrdup(d->end->p[i].text),
+						  xstrdup(d->end->p[i].target),
+						  d->end->p[i].is_return });
+}
+
+static void add_leaf(const struct dispatch *d, struct chain *root, size_t at, size_t n,
+		     size_t shared, struct chains *out)
+{
+	CLEANUP(freep) char *suffix = xasprintf("%s-%c", d->root, d->name[at][shared]);
+	CLEANUP(freep) char *wildcard = xasprintf("%.*s+", (int)shared + 1, d->name[at]);
+	struct chain_name name = chain_name("", suffix);
+	struct chain *leaf = chains_new(out, &name);
+
+	for (size_t i = 0; i < n; i++)
+		add_endpoint(d, leaf, d->name[at + i]);
+	add_end(d, leaf);
+	add_interface(d, root, wildcard, name.text);
+}
+
+void render_dispatch(const struct dispatch *d, struct chains *out)
+{
+	size_t shared = common_prefix(d), n;
+	struct chain root = { .name = chain_name("", d->root) };
+
+	for (size_t at = 0; at < d->n; at += n) {
+		char next = d->name[at][shared];
+
+		for (n = 1; at + n < d->n && d->name[at + n][shared] == next; n++)
+			;
+		if (n > 1 && next)
+			add_leaf(d, &root, at, n, shared, out);
+		else
+			add_endpoint(d, &root, d->name[at]);
+	}
+	add_end(d, &root);
+	vec_push(out, root);
+}
+
+void render_unknown_interface(const struct render_config *cfg, struct chain *end)
+{
+	CLEANUP(freep) char *deny = xasprintf("--jump %s", cfg->filter_deny);
+
+	chain_add(end, "Unknown interface", NULL, deny);
+}
