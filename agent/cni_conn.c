@@ -88,7 +88,9 @@ static void conn_dispatch(struct cni_conn *c)
 		conn_bad(c, "is longer than 256 KiB");
 		return;
 	}
-	line = xstrndup(c->in.p, len);
+	/* Not as a string: it may hold NULs, and is len bytes long all the same. */
+	line = xmemdup(c->in.p, len + 1);
+	line[len] = '\0';
 	str_drop(&c->in, len + 1);
 	c->expecting = false;
 	event_del(c->timer);
