@@ -99,7 +99,7 @@ static bool beats(struct route_table *rt, const struct route_claim *c, uint32_t 
 	return first_ifindex(rt, c->value) >= first_ifindex(rt, held);
 }
 
-static struct route_losers *find_losers(struct route_table *rt, const struct route_key *key)
+static struct route_losers *find_losers(const struct route_table *rt, const struct route_key *key)
 {
 	struct route_losers *l;
 
@@ -350,6 +350,39 @@ enum route_state route_state(const struct route_table *rt, const struct route_ke
 	uint32_t id = delta_find(&rt->delta, &k);
 
 	return id == DELTA_NONE ? ROUTE_ABSENT : state_of(rt, id);
+}
+
+bool route_has_claim(const struct route_table *rt, enum route_class cls, uint32_t source,
+		     const struct route_key *key)
+{
+	struct route_key k = normal_key(rt, key);
+	uint32_t id = delta_find(&rt->delta, &k);
+	const struct route_losers *l = find_losers(rt, &k);
+
+	if (id != DELTA_NONE && delta_want_of(&rt->delta, id) &&
+	    delta_tag(&rt->delta, id) == tag_of(cls, source))
+		return true;
+	for (size_t i = 0; l && i < l->claims.n; i++)
+		if (l->claims.p[i].cls == cls && l->claims.p[i].source == source)
+			return true;
+	return false;
+}
+
+bool route_lookup(const struct route_table *rt, const struct route_key *key,
+		  struct route_spec *spec, struct route_nh *nh)
+{
+	struct route_key k = normal_key(rt, key);
+	uint32_t id = delta_find(&rt->delta, &k);
+	const struct route_value *v = id == DELTA_NONE ? NULL : delta_want_of(&rt->delta, id);
+
+	if (!v && id != DELTA_NONE)
+		v = delta_have_of(&rt->delta, id);
+	if (!v || v->body.type == ROUTE_UNKNOWN)
+		return false;
+	*spec = route_value_spec(v);
+	memcpy(nh, v->nh, v->body.n_nh * sizeof(*nh));
+	spec->nh = nh;
+	return true;
 }
 
 const char *route_state_text(enum route_state s)

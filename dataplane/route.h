@@ -146,6 +146,13 @@ int route_table_read(struct route_table *rt, struct err *e);
 int route_table_resync(struct route_table *rt, struct err *e);
 
 enum route_state route_state(const struct route_table *rt, const struct route_key *key);
+/* Is there such a claim, winning or not? */
+bool route_has_claim(const struct route_table *rt, enum route_class cls, uint32_t source,
+		     const struct route_key *key);
+/* What wins the key now, or is there though nobody wants it; false when there is neither. nh has
+ * room for ROUTE_NH_MAX and is what spec points to. */
+bool route_lookup(const struct route_table *rt, const struct route_key *key,
+		  struct route_spec *spec, struct route_nh *nh);
 struct route_counts route_counts(const struct route_table *rt);
 const char *route_state_text(enum route_state s);
 /* Every known key once, in no order. spec is what is wanted, or what is there when nothing is. */
