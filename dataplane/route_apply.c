@@ -99,8 +99,8 @@ static void queue_del(struct batch *b, uint32_t id)
 	struct route_table *rt = b->rt;
 	const struct route_value *have = delta_have_of(&rt->delta, id);
 	/* What was written here and is wanted no more needs no patience. */
-	bool ours = *delta_mark(&rt->delta, id) & MARK_OURS;
-	uint64_t grace = ours ? 0 : route_link_grace(rt, have);
+	bool written = *delta_mark(&rt->delta, id) & MARK_WRITTEN;
+	uint64_t grace = written ? 0 : route_link_grace(rt, have);
 	struct route_spec s = route_value_spec(have);
 
 	if (grace) {
@@ -133,7 +133,7 @@ static void after_set(struct batch *b, uint32_t id, int code)
 	case 0:
 		if (*delta_mark(&rt->delta, id) & MARK_TOLD)
 			route_report(rt, id, 0, "the route is in the kernel now");
-		*delta_mark(&rt->delta, id) = MARK_OURS;
+		*delta_mark(&rt->delta, id) = MARK_OURS | MARK_WRITTEN;
 		rt->counts.written++;
 		delta_seen_id(&rt->delta, id, want->resolved);
 		break;

@@ -32,8 +32,9 @@ enum { ROUTE_UNKNOWN = 255, ROUTE_SCOPE_ANY = 255 }; /* type; RT_SCOPE_NOWHERE *
 
 /* The mark byte of a key. */
 enum {
-	MARK_OURS = 1, /* was ours at some time: replace what is there */
-	MARK_TOLD = 2, /* trouble was reported; so will be its end */
+	MARK_OURS = 1,	  /* was ours at some time: replace what is there */
+	MARK_TOLD = 2,	  /* trouble was reported; so will be its end */
+	MARK_WRITTEN = 4, /* we wrote it ourselves, in this life */
 };
 
 /* A spec, interned: equal specs are one object, so comparing is comparing pointers. */
