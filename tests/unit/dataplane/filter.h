@@ -1,6 +1,7 @@
 /* filter.h - the drivers' commands carried out at once, in a fresh namespace */
 #pragma once
 
+#include "dataplane/ipset.h"
 #include "dataplane/iptables.h"
 #include "tests/unit/dataplane/netns.h"
 
@@ -58,3 +59,24 @@ UNUSED static void ipt_settle_wait(struct ipt *t, unsigned ms)
 }
 
 #define RULE(h, t) ((struct ipt_rule) { .hash = h, .text = t })
+
+UNUSED static void ipset_run_done(void *s, uint64_t now, const struct exec_result *r)
+{
+	ipset_done(s, now, r);
+}
+
+UNUSED static int ipset_settle(struct ipsets *s, enum ipset_phase phase)
+{
+	struct done_to d = { .done = ipset_run_done, .driver = s };
+	struct exec_cmd cmd;
+	struct err e = { 0 };
+	int n = 0;
+
+	while (n < STEPS_MAX && ipset_next(s, phase, now_ms(), &cmd)) {
+		n++;
+		if (exec_run(&cmd, run_done, &d, &e) < 0)
+			ipset_not_started(s, now_ms(), &e);
+	}
+	assert_true(n < STEPS_MAX);
+	return n;
+}
