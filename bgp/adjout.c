@@ -36,7 +36,9 @@ static struct bgp_group *group_new(struct bgp_adjout *ao, const struct bgp_targe
 	g->target = *target;
 	g->stride = 1;
 	g->base = g->head = 1;
+	g->free_route = BGP_NET_NONE;
 	vec_push(&ao->groups, g);
+	ao->n_add_path += target->add_path;
 	return g;
 }
 
@@ -47,6 +49,7 @@ static void chunk_free(struct bgp_attr_table *t, struct bgp_group_chunk *c)
 	for (unsigned i = 0; i < BGP_NETS_PER_CHUNK; i++)
 		bgp_attrs_unref(t, c->out[i]);
 	free(c->told);
+	free(c->key);
 	free(c);
 }
 
@@ -67,23 +70,29 @@ static void group_free(struct bgp_adjout *ao, struct bgp_group *g)
 	vec_foreach(&g->chunks, c)
 		chunk_free(t, *c);
 	vec_done(&g->chunks);
+	vec_done(&g->heads);
 	vec_done(&g->members);
 	free(g->log);
 	while (ao->groups.p[at] != g)
 		at++;
 	vec_remove(&ao->groups, at);
+	ao->n_add_path -= g->target.add_path;
 	free(g);
 }
 
-static struct bgp_group_chunk *chunk_get(struct bgp_group *g, uint32_t net)
+struct bgp_group_chunk *bgp_group_chunk_get(struct bgp_group *g, uint32_t route)
 {
-	uint32_t i = net / BGP_NETS_PER_CHUNK;
+	uint32_t i = route / BGP_NETS_PER_CHUNK;
+	struct bgp_group_chunk *c;
 
 	while (g->chunks.n <= i)
 		vec_push(&g->chunks, NULL);
 	if (!g->chunks.p[i]) {
-		g->chunks.p[i] = xcalloc(1, sizeof(*g->chunks.p[i]));
-		g->chunks.p[i]->told = xcalloc(BGP_NETS_PER_CHUNK, g->stride);
+		c = xcalloc(1, sizeof(*c));
+		c->told = xcalloc(BGP_NETS_PER_CHUNK, g->stride);
+		if (g->target.add_path)
+			c->key = xcalloc(BGP_NETS_PER_CHUNK, sizeof(*c->key));
+		g->chunks.p[i] = c;
 	}
 	return g->chunks.p[i];
 }
@@ -147,7 +156,6 @@ void bgp_adjout_join(struct bgp_adjout *ao, struct bgp_member *m, const struct b
 	m->dump_all = false;
 	m->asleep = false;
 	m->end_of_rib_due = end_of_rib;
-	m->end_of_rib_at = 0;
 	m->sent = 0;
 	g->n_members++;
 	ao->wake(ao->arg, m);
@@ -190,12 +198,17 @@ static void group_wake(struct bgp_adjout *ao, struct bgp_group *g)
 	}
 }
 
-void bgp_adjout_refresh(struct bgp_adjout *ao, struct bgp_member *m)
+void bgp_adjout_refresh(struct bgp_adjout *ao, struct bgp_member *m, bool enhanced)
 {
 	if (!m->group)
 		return;
+	if (enhanced && (m->end_of_rib_due || m->refreshing)) {
+		m->refresh_due = true;
+		return;
+	}
 	m->dump = 0;
 	m->dump_all = true;
+	m->refreshing = m->begin_due = enhanced;
 	member_wake(ao, m);
 }
 
@@ -230,20 +243,15 @@ static struct bgp_attrs *export_cached(const struct bgp_adjout *ao, struct bgp_g
 	return e->out;
 }
 
-/* What g's members shall have for this net; NULL: nothing. */
-static struct bgp_attrs *compute(const struct bgp_adjout *ao, struct bgp_group *g, uint32_t net,
-				 const struct bgp_path *best)
+/* What g's members shall have of this path; NULL: nothing. */
+static struct bgp_attrs *compute(const struct bgp_adjout *ao, struct bgp_group *g,
+				 const struct prefix *p, const struct bgp_path *path)
 {
-	const struct bgp_source *src;
-	struct prefix p;
+	const struct bgp_source *src = bgp_source_at(ao->rib->sources, path->source);
 
-	if (!best)
+	if (!bgp_reason_accepts(bgp_export_check(ao->policy, &g->target, p, src, path->attrs)))
 		return NULL;
-	src = bgp_source_at(ao->rib->sources, best->source);
-	p = bgp_net_prefix(ao->rib, bgp_rib_net(ao->rib, net));
-	if (!bgp_reason_accepts(bgp_export_check(ao->policy, &g->target, &p, src, best->attrs)))
-		return NULL;
-	return export_cached(ao, g, src, best->attrs);
+	return export_cached(ao, g, src, path->attrs);
 }
 
 enum store {
@@ -252,17 +260,15 @@ enum store {
 	STORE_ATTRS, /* other attributes */
 };
 
-static enum store store(const struct bgp_adjout *ao, struct bgp_group *g, uint32_t net,
-			const struct bgp_path *best)
+static enum store store(const struct bgp_adjout *ao, struct bgp_group *g, uint32_t route,
+			struct bgp_attrs *out, uint16_t from)
 {
-	struct bgp_attrs *out = compute(ao, g, net, best);
-	struct bgp_group_chunk *c = out ? chunk_get(g, net) : bgp_group_chunk(g, net);
-	uint32_t i = net % BGP_NETS_PER_CHUNK;
-	uint16_t from;
+	struct bgp_group_chunk *c = out ? bgp_group_chunk_get(g, route) :
+					  bgp_group_chunk(g, route);
+	uint32_t i = route % BGP_NETS_PER_CHUNK;
 
 	if (!c)
 		return STORE_SAME;
-	from = out ? bgp_source_at(ao->rib->sources, best->source)->peer_id : 0;
 	if (c->out[i] == out) {
 		bool same = c->from[i] == from;
 
@@ -277,34 +283,113 @@ static enum store store(const struct bgp_adjout *ao, struct bgp_group *g, uint32
 	return STORE_ATTRS;
 }
 
-void bgp_adjout_update(struct bgp_adjout *ao, uint32_t net, const struct bgp_path *best)
+static uint16_t peer_of(const struct bgp_adjout *ao, const struct bgp_path *path)
+{
+	return bgp_source_at(ao->rib->sources, path->source)->peer_id;
+}
+
+/* A group of best paths. True when the members have something to hear. */
+static bool update_best(struct bgp_adjout *ao, struct bgp_group *g, uint32_t net,
+			const struct bgp_path *best, bool filling)
+{
+	struct prefix p = bgp_net_prefix(ao->rib, bgp_rib_net(ao->rib, net));
+	struct bgp_attrs *out = best ? compute(ao, g, &p, best) : NULL;
+	enum store s = store(ao, g, net, out, out ? peer_of(ao, best) : 0);
+
+	/* what a fill adds is what every dump has still before it */
+	if (s == STORE_SAME || filling)
+		return false;
+	bgp_group_push(g, bgp_group_chunk(g, net), net, s == STORE_FROM);
+	return true;
+}
+
+/* The net's routes that are no usable path's any more. */
+static bool drop_unseen(struct bgp_adjout *ao, struct bgp_group *g, uint32_t net)
+{
+	uint32_t at = bgp_group_has_net(g, net) ? g->heads.p[net] : BGP_NET_NONE;
+	bool news = false;
+
+	for (; at != BGP_NET_NONE; at = bgp_group_key(g, at)->next) {
+		struct bgp_route_key *key = bgp_group_key(g, at);
+		struct bgp_group_chunk *c = bgp_group_chunk(g, at);
+		bool seen = key->seen;
+
+		key->seen = false;
+		if (seen ||
+		    store(ao, g, at, NULL, c->from[at % BGP_NETS_PER_CHUNK]) == STORE_SAME)
+			continue;
+		bgp_group_push(g, c, at, false);
+		news = true;
+	}
+	return news;
+}
+
+/* A group that wants every path: each usable one that may be told is a route. */
+static bool update_paths(struct bgp_adjout *ao, struct bgp_group *g, uint32_t index, bool filling)
+{
+	const struct bgp_net *net = bgp_rib_net(ao->rib, index);
+	struct prefix p = bgp_net_prefix(ao->rib, net);
+	uint32_t hint = bgp_group_has_net(g, index) ? g->heads.p[index] : BGP_NET_NONE;
+	struct bgp_path one;
+	const struct bgp_path *path;
+	bool news = false;
+	unsigned n;
+
+	path = bgp_net_paths(net, &one, &n);
+	for (unsigned i = 0; i < n; i++) {
+		struct bgp_attrs *out;
+		uint16_t from = peer_of(ao, &path[i]);
+		uint32_t route;
+		bool fresh;
+
+		if (!(path[i].flags & BGP_PATH_USABLE))
+			continue;
+		out = compute(ao, g, &p, &path[i]);
+		if (!out)
+			continue;
+		route = bgp_group_route(g, index, from, path[i].id, &hint, &fresh);
+		bgp_group_key(g, route)->seen = true;
+		if (store(ao, g, route, out, from) == STORE_SAME || (filling && fresh))
+			continue;
+		bgp_group_push(g, bgp_group_chunk(g, route), route, false);
+		news = true;
+	}
+	return drop_unseen(ao, g, index) || news;
+}
+
+void bgp_adjout_update(struct bgp_adjout *ao, uint32_t net, const struct bgp_path *best, bool other)
 {
 	for (size_t i = 0; i < ao->groups.n; i++) {
 		struct bgp_group *g = ao->groups.p[i];
-		enum store s;
+		bool every = g->target.add_path;
 
-		if (net >= g->filled)
-			continue; /* bgp_adjout_fill gets there */
-		s = store(ao, g, net, best);
-		if (s == STORE_SAME)
+		/* bgp_adjout_fill gets there */
+		if (net >= g->filled || (!every && !other))
 			continue;
-		bgp_group_push(g, bgp_group_chunk(g, net), net, s == STORE_FROM);
-		group_wake(ao, g);
+		if (every ? update_paths(ao, g, net, false) : update_best(ao, g, net, best, false))
+			group_wake(ao, g);
 	}
+}
+
+static void fill_net(struct bgp_adjout *ao, struct bgp_group *g, uint32_t index)
+{
+	const struct bgp_net *net = bgp_rib_net(ao->rib, index);
+	struct bgp_path best;
+
+	if (net->flags & BGP_NET_FREE)
+		return;
+	if (g->target.add_path)
+		update_paths(ao, g, index, true);
+	else if (bgp_net_best(net, &best))
+		update_best(ao, g, index, &best, true);
 }
 
 static unsigned group_fill(struct bgp_adjout *ao, struct bgp_group *g, unsigned budget)
 {
 	if (g->filled == BGP_NET_NONE)
 		return budget;
-	for (; budget && g->filled < ao->rib->n_nets; budget--) {
-		const struct bgp_net *net = bgp_rib_net(ao->rib, g->filled);
-		struct bgp_path best;
-
-		if (!(net->flags & BGP_NET_FREE) && bgp_net_best(net, &best))
-			store(ao, g, g->filled, &best);
-		g->filled++;
-	}
+	for (; budget && g->filled < ao->rib->n_nets; budget--)
+		fill_net(ao, g, g->filled++);
 	if (g->filled >= ao->rib->n_nets)
 		g->filled = BGP_NET_NONE;
 	group_wake(ao, g);
@@ -325,20 +410,40 @@ bool bgp_adjout_fill(struct bgp_adjout *ao, unsigned budget)
 bool bgp_adjout_holds(const struct bgp_adjout *ao, uint32_t net)
 {
 	for (size_t i = 0; i < ao->groups.n; i++) {
-		const struct bgp_group_chunk *c = bgp_group_chunk(ao->groups.p[i], net);
+		const struct bgp_group *g = ao->groups.p[i];
+		const struct bgp_group_chunk *c;
 		uint32_t at = net % BGP_NETS_PER_CHUNK;
 
+		if (g->target.add_path) {
+			if (bgp_group_has_net(g, net))
+				return true;
+			continue;
+		}
+		c = bgp_group_chunk(g, net);
 		if (c && (c->out[at] || c->pos[at]))
 			return true;
 	}
 	return false;
 }
 
+uint32_t bgp_adjout_net(const struct bgp_member *m, uint32_t route, uint32_t *path_id)
+{
+	*path_id = m->group->target.add_path ? route + 1 : 0;
+	return bgp_group_net(m->group, route);
+}
+
 const struct bgp_attrs *bgp_adjout_told(const struct bgp_member *m, uint32_t net, bool *told)
 {
 	const struct bgp_group *g = m->group;
-	struct bgp_group_chunk *c = g ? bgp_group_chunk(g, net) : NULL;
+	struct bgp_group_chunk *c;
 
+	*told = false;
+	if (g && g->target.add_path) {
+		if (!bgp_group_has_net(g, net))
+			return NULL;
+		net = g->heads.p[net];
+	}
+	c = g ? bgp_group_chunk(g, net) : NULL;
 	*told = c && bgp_group_bits(g, c, net)[m->bit / 8] >> m->bit % 8 & 1;
 	return c ? c->out[net % BGP_NETS_PER_CHUNK] : NULL;
 }
@@ -350,11 +455,13 @@ size_t bgp_adjout_bytes(const struct bgp_adjout *ao)
 	for (size_t i = 0; i < ao->groups.n; i++) {
 		const struct bgp_group *g = ao->groups.p[i];
 
-		bytes += sizeof(*g) + g->cap * sizeof(*g->log);
+		size_t per_route = g->stride;
+
+		per_route += g->target.add_path ? sizeof(struct bgp_route_key) : 0;
+		bytes += sizeof(*g) + g->cap * sizeof(*g->log) + g->heads.n * sizeof(uint32_t);
 		for (size_t c = 0; c < g->chunks.n; c++) {
 			if (g->chunks.p[c])
-				bytes += sizeof(*g->chunks.p[c]) +
-					 (size_t)BGP_NETS_PER_CHUNK * g->stride;
+				bytes += sizeof(*g->chunks.p[c]) + BGP_NETS_PER_CHUNK * per_route;
 		}
 	}
 	return bytes;

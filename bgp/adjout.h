@@ -14,9 +14,14 @@
  *
  *        Nothing is formatted before the peer's socket asks: bgp_adjout_pull takes what its cursor
  *        has not seen, sorted by attribute set, withdrawals apart.
+ *        To peers that take several paths (RFC 7911) go all usable ones: their groups keep a route
+ *        for each path of a net. A route's index, plus one, is its path id on the wire: the same as
+ *        long as that peer's path is there, and free for another only when every member has heard
+ *        the withdrawal.
  * INVARIANTS  a peer's bit is set exactly when the last word it got about the net was an
  *        announcement: so a withdrawal is sent only for what was announced, and nothing twice.
- * MEMORY a net in a group: 14 bytes and one bit per peer; 4 more while it waits in the log */
+ * MEMORY a net in a group: 14 bytes and one bit per peer; 4 more while it waits in the log; a path
+ *        in an ADD-PATH group: 30 bytes, and 4 for the net */
 #pragma once
 
 #include "bgp/filter.h"
@@ -29,6 +34,7 @@ struct bgp_adjout {
 	struct bgp_rib *rib;
 	const struct bgp_policy *policy;
 	VEC(struct bgp_group *) groups;
+	unsigned n_add_path; /* of them: those that want every path */
 	/* No End-of-RIB is given while set: more is to come. */
 	bool hold_end_of_rib;
 	/* A member that had nothing more to say now has. */
@@ -48,8 +54,9 @@ struct bgp_member {
 	uint32_t dump;	 /* next net of the running dump; BGP_NET_NONE: none runs */
 	bool dump_all;	 /* a refresh: what was told is told again */
 	bool asleep;	 /* the last pull had nothing more */
+	/* RFC 7313: one runs, its begin is not yet said, another one is to follow */
+	bool refreshing, begin_due, refresh_due;
 	bool end_of_rib_due;
-	uint64_t end_of_rib_at; /* the cursor from which it may be given */
 	uint32_t sent;		/* prefixes that the peer has from us */
 };
 
@@ -62,29 +69,36 @@ void bgp_adjout_done(struct bgp_adjout *ao);
 void bgp_adjout_join(struct bgp_adjout *ao, struct bgp_member *m, const struct bgp_target *target,
 		     uint16_t peer_id, bool end_of_rib);
 void bgp_adjout_leave(struct bgp_adjout *ao, struct bgp_member *m);
-/* RFC 2918: tell everything again, without withdrawing. */
-void bgp_adjout_refresh(struct bgp_adjout *ao, struct bgp_member *m);
+/* RFC 2918: tell everything again, without withdrawing. enhanced: between a begin and an end (RFC
+ * 7313), and not before the first End-of-RIB. */
+void bgp_adjout_refresh(struct bgp_adjout *ao, struct bgp_member *m, bool enhanced);
 /* hold_end_of_rib was cleared: wake those who wait for it. */
 void bgp_adjout_unhold(struct bgp_adjout *ao);
 
-/* The net was decided (best NULL: no usable path), or the policy changed. */
-void bgp_adjout_update(struct bgp_adjout *ao, uint32_t net, const struct bgp_path *best);
+/* The net was decided (best NULL: no usable path), or the policy changed. other: it is another best
+ * path, or the policy is another one; if not, only groups that want every path look. */
+void bgp_adjout_update(struct bgp_adjout *ao, uint32_t net, const struct bgp_path *best,
+		       bool other);
 /* Compute exports for groups that are new, up to `budget` nets. True: there is more. */
 bool bgp_adjout_fill(struct bgp_adjout *ao, unsigned budget);
 /* Does a group still need the net's index? */
 bool bgp_adjout_holds(const struct bgp_adjout *ao, uint32_t net);
-/* What the group of m tells about a net: attributes, and whether m has been told anything. */
+/* The net of a route that a pull took, and its path id on the wire. */
+uint32_t bgp_adjout_net(const struct bgp_member *m, uint32_t route, uint32_t *path_id);
+/* What the group of m tells about a net (the first path): attributes, and whether m has been told
+ * anything. */
 const struct bgp_attrs *bgp_adjout_told(const struct bgp_member *m, uint32_t net, bool *told);
 size_t bgp_adjout_bytes(const struct bgp_adjout *ao);
 
-/* What one pull took: prefixes to withdraw, and sets of prefixes with the same attributes. */
+/* What one pull took: routes to withdraw, and sets of routes with the same attributes. */
 struct bgp_batch {
 	unsigned n_withdrawn, n_items, n_sets;
-	bool end_of_rib; /* after all of this */
-	bool trim;	 /* for bgp_adjout_taken */
+	bool begin_of_refresh;		 /* before all of this */
+	bool end_of_refresh, end_of_rib; /* after all of this */
+	bool trim;			 /* for bgp_adjout_taken */
 	uint32_t withdrawn[BGP_BATCH_MAX];
 	struct {
-		uint32_t net;
+		uint32_t route;
 		uint32_t next; /* of the set; UINT32_MAX at the end */
 	} item[BGP_BATCH_MAX];
 	struct bgp_batch_set {
@@ -97,11 +111,11 @@ struct bgp_batch {
 	uint32_t hash[2 * BGP_BATCH_MAX]; /* attrs -> set + 1 */
 };
 
-/* Take what m has not been told, as much as surely fits into size bytes in messages of msg_max.
- * False: there is nothing; m is asleep until `wake`. After true the caller formats all of it, and
+/* Take what m has not been told, as much as surely fits into size bytes in messages of
+ * BGP_MSG_MAX; attributes that need a longer one get it when msg_max allows it. False: there is nothing; m is asleep until `wake`. After true the caller formats all of it, and
  * then calls bgp_adjout_taken: until then the nets in it stay. */
 bool bgp_adjout_pull(struct bgp_adjout *ao, struct bgp_member *m, struct bgp_batch *b, size_t size,
 		     uint32_t msg_max);
 void bgp_adjout_taken(struct bgp_adjout *ao, struct bgp_member *m, const struct bgp_batch *b);
-/* A prefix that was taken could not be sent: the peer does not have it. */
-void bgp_adjout_unsent(struct bgp_member *m, uint32_t net);
+/* A route that was taken could not be sent: the peer does not have it. */
+void bgp_adjout_unsent(struct bgp_member *m, uint32_t route);

@@ -122,6 +122,16 @@ static void shrink(struct bgp_group *g)
 	g->cap = 0;
 }
 
+/* A withdrawal that every member has heard: nobody needs the route any more. */
+static void release(struct bgp_adjout *ao, struct bgp_group *g, uint32_t route)
+{
+	uint32_t net = bgp_group_net(g, route);
+
+	if (g->target.add_path)
+		bgp_group_route_free(g, route);
+	ao->released(ao->arg, ao, net);
+}
+
 void bgp_group_trim(struct bgp_adjout *ao, struct bgp_group *g)
 {
 	uint64_t low = g->head;
@@ -140,7 +150,7 @@ void bgp_group_trim(struct bgp_adjout *ao, struct bgp_group *g)
 		c->pos[net % BGP_NETS_PER_CHUNK] = 0;
 		g->live--;
 		if (!c->out[net % BGP_NETS_PER_CHUNK])
-			ao->released(ao->arg, ao, net);
+			release(ao, g, net);
 	}
 	shrink(g);
 }

@@ -18,6 +18,7 @@ enum {
 	PART_HEAD = 4,
 	/* AS4_PATH beside AS_PATH, towards an old speaker. */
 	AS4_HEAD = 4,
+	REFRESH_LEN = BGP_HEADER_LEN + 4,
 };
 
 /* One pull at work. */
@@ -29,12 +30,13 @@ struct pull {
 	size_t size;
 	uint32_t msg_max;
 	uint32_t withdraw_room;
+	bool full; /* what comes next needs more room than there is */
 };
 
 static void batch_clear(struct bgp_batch *b)
 {
 	b->n_withdrawn = b->n_items = b->n_sets = 0;
-	b->end_of_rib = b->trim = false;
+	b->begin_of_refresh = b->end_of_refresh = b->end_of_rib = b->trim = false;
 	b->bytes = 0;
 	memset(b->hash, 0, sizeof(b->hash));
 }
@@ -72,23 +74,21 @@ static struct bgp_batch_set *set_get(struct bgp_batch *b, struct bgp_attrs *attr
 static void reckon(struct pull *p, uint32_t *room, uint32_t frame, uint32_t n)
 {
 	if (n > *room) {
-		uint32_t whole = frame + n > p->msg_max ? p->msg_max : frame + n;
-
-		p->b->bytes += whole;
-		*room = frame + n < p->msg_max ? p->msg_max - frame - n : 0;
+		p->b->bytes += frame + n;
+		*room = frame + n < BGP_MSG_MAX ? BGP_MSG_MAX - frame - n : 0;
 		return;
 	}
 	p->b->bytes += n;
 	*room -= n;
 }
 
-static void take_announce(struct pull *p, uint32_t net, struct bgp_attrs *attrs)
+static void take_announce(struct pull *p, uint32_t route, struct bgp_attrs *attrs)
 {
 	struct bgp_batch *b = p->b;
 	struct bgp_batch_set *set = set_get(b, attrs);
 	uint32_t at = b->n_items++;
 
-	b->item[at].net = net;
+	b->item[at].route = route;
 	b->item[at].next = UINT32_MAX;
 	if (set->last == UINT32_MAX)
 		set->first = at;
@@ -98,29 +98,40 @@ static void take_announce(struct pull *p, uint32_t net, struct bgp_attrs *attrs)
 	reckon(p, &set->room, set->frame, BGP_NLRI_LEN_MAX);
 }
 
-static void take_withdraw(struct pull *p, uint32_t net)
+static void take_withdraw(struct pull *p, uint32_t route)
 {
-	p->b->withdrawn[p->b->n_withdrawn++] = net;
+	p->b->withdrawn[p->b->n_withdrawn++] = route;
 	reckon(p, &p->withdraw_room, FRAME_MAX, BGP_NLRI_LEN_MAX);
 }
 
-/* Room for one more, whatever it is. */
+/* Room for one more, be it of any usual size. */
 static bool has_room(const struct pull *p)
 {
 	const struct bgp_batch *b = p->b;
 
-	return b->n_items < BGP_BATCH_MAX && b->n_withdrawn < BGP_BATCH_MAX &&
-	       b->bytes + p->msg_max <= p->size;
+	return !p->full && b->n_items < BGP_BATCH_MAX && b->n_withdrawn < BGP_BATCH_MAX &&
+	       b->bytes + BGP_MSG_MAX <= p->size;
 }
 
-static bool told(const struct pull *p, struct bgp_group_chunk *c, uint32_t net)
+/* RFC 8654: attributes that need a longer message take room of their own. What fits into none is
+ * taken, too: the caller finds out, and has the peer forget the route. */
+static bool has_room_for(struct pull *p, const struct bgp_attrs *attrs)
 {
-	return bgp_group_bits(p->g, c, net)[p->m->bit / 8] >> p->m->bit % 8 & 1;
+	uint32_t need = frame_of(attrs) + BGP_NLRI_LEN_MAX;
+
+	if (need > BGP_MSG_MAX && need <= p->msg_max)
+		p->full = p->b->bytes + need > p->size;
+	return !p->full;
 }
 
-static void set_told(const struct pull *p, struct bgp_group_chunk *c, uint32_t net, bool now)
+static bool told(const struct pull *p, struct bgp_group_chunk *c, uint32_t route)
 {
-	uint8_t *byte = &bgp_group_bits(p->g, c, net)[p->m->bit / 8];
+	return bgp_group_bits(p->g, c, route)[p->m->bit / 8] >> p->m->bit % 8 & 1;
+}
+
+static void set_told(const struct pull *p, struct bgp_group_chunk *c, uint32_t route, bool now)
+{
+	uint8_t *byte = &bgp_group_bits(p->g, c, route)[p->m->bit / 8];
 	uint8_t mask = (uint8_t)(1u << p->m->bit % 8);
 
 	if (now == !!(*byte & mask))
@@ -130,27 +141,31 @@ static void set_told(const struct pull *p, struct bgp_group_chunk *c, uint32_t n
 }
 
 /* Attributes that this member shall have for the net: none when the route came from it. */
-static struct bgp_attrs *wanted(const struct pull *p, const struct bgp_group_chunk *c, uint32_t net)
+static struct bgp_attrs *wanted(const struct pull *p, const struct bgp_group_chunk *c, uint32_t route)
 {
-	uint32_t i = net % BGP_NETS_PER_CHUNK;
+	uint32_t i = route % BGP_NETS_PER_CHUNK;
 
 	return c->from[i] == p->m->peer_id ? NULL : c->out[i];
 }
 
-static void take_entry(struct pull *p, uint32_t e)
+/* False: it must be asked for again. */
+static bool take_entry(struct pull *p, uint32_t e)
 {
-	uint32_t net = e & ~BGP_LOG_FILL;
-	struct bgp_group_chunk *c = bgp_group_chunk(p->g, net);
-	struct bgp_attrs *attrs = wanted(p, c, net);
-	bool was = told(p, c, net);
+	uint32_t route = e & ~BGP_LOG_FILL;
+	struct bgp_group_chunk *c = bgp_group_chunk(p->g, route);
+	struct bgp_attrs *attrs = wanted(p, c, route);
+	bool was = told(p, c, route);
 
 	if (attrs ? was && (e & BGP_LOG_FILL) : !was)
-		return;
-	set_told(p, c, net, attrs != NULL);
+		return true;
+	if (attrs && !has_room_for(p, attrs))
+		return false;
+	set_told(p, c, route, attrs != NULL);
 	if (attrs)
-		take_announce(p, net, attrs);
+		take_announce(p, route, attrs);
 	else
-		take_withdraw(p, net);
+		take_withdraw(p, route);
+	return true;
 }
 
 static void pull_log(struct pull *p)
@@ -159,30 +174,35 @@ static void pull_log(struct pull *p)
 
 	p->b->trim = m->cursor == p->g->base;
 	while (m->cursor < p->g->head && has_room(p)) {
-		uint32_t e = p->g->log[m->cursor++ & (p->g->cap - 1)];
+		uint32_t e = p->g->log[m->cursor & (p->g->cap - 1)];
 
-		if (e != BGP_LOG_OVERTAKEN)
-			take_entry(p, e);
+		if (e == BGP_LOG_OVERTAKEN || take_entry(p, e))
+			m->cursor++;
 	}
 }
 
-/* Nets that the dump may look at now. */
+/* Routes that the dump may look at now. */
 static uint32_t dump_end(const struct pull *p)
 {
 	uint32_t n = p->ao->rib->n_nets;
 
+	if (p->g->target.add_path)
+		return p->g->n_routes;
 	return p->g->filled < n ? p->g->filled : n;
 }
 
-static void dump_net(struct pull *p, uint32_t net)
+static bool dump_net(struct pull *p, uint32_t route)
 {
-	struct bgp_group_chunk *c = bgp_group_chunk(p->g, net);
-	struct bgp_attrs *attrs = wanted(p, c, net);
+	struct bgp_group_chunk *c = bgp_group_chunk(p->g, route);
+	struct bgp_attrs *attrs = wanted(p, c, route);
 
-	if (!attrs || (told(p, c, net) && !p->m->dump_all))
-		return;
-	set_told(p, c, net, true);
-	take_announce(p, net, attrs);
+	if (!attrs || (told(p, c, route) && !p->m->dump_all))
+		return true;
+	if (!has_room_for(p, attrs))
+		return false;
+	set_told(p, c, route, true);
+	take_announce(p, route, attrs);
+	return true;
 }
 
 /* The log has been seen to its end: what a net has now is what the member shall have. */
@@ -195,7 +215,7 @@ static void pull_dump(struct pull *p)
 		uint32_t next = m->dump + BGP_NETS_PER_CHUNK - m->dump % BGP_NETS_PER_CHUNK;
 
 		if (bgp_group_chunk(p->g, m->dump))
-			dump_net(p, m->dump++);
+			m->dump += dump_net(p, m->dump);
 		else /* nothing there yet; what is behind `end` may come */
 			m->dump = next < end ? next : end;
 	}
@@ -211,11 +231,26 @@ static void pull_end_of_rib(struct pull *p)
 	p->m->end_of_rib_due = false;
 }
 
+/* RFC 7313 4: everything has been told once more. */
+static void pull_end_of_refresh(struct pull *p)
+{
+	struct bgp_member *m = p->m;
+
+	if (m->refreshing && m->dump == BGP_NET_NONE) {
+		p->b->end_of_refresh = true;
+		m->refreshing = false;
+	}
+	if (m->refresh_due && !m->refreshing && !m->end_of_rib_due) {
+		m->refresh_due = false;
+		bgp_adjout_refresh(p->ao, m, true);
+	}
+}
+
 static bool has_more(const struct bgp_member *m, const struct pull *p)
 {
 	if (m->end_of_rib_due && m->dump == BGP_NET_NONE && !p->ao->hold_end_of_rib)
 		return true;
-	return m->cursor < p->g->head || (m->dump != BGP_NET_NONE && m->dump < dump_end(p));
+	return m->cursor < p->g->head || m->begin_due || (m->dump != BGP_NET_NONE && m->dump < dump_end(p));
 }
 
 bool bgp_adjout_pull(struct bgp_adjout *ao, struct bgp_member *m, struct bgp_batch *b, size_t size,
@@ -227,12 +262,20 @@ bool bgp_adjout_pull(struct bgp_adjout *ao, struct bgp_member *m, struct bgp_bat
 	batch_clear(b);
 	if (!m->group)
 		return false;
+	if (size >= BGP_MSG_MAX && m->begin_due) {
+		b->begin_of_refresh = true;
+		m->begin_due = false;
+		b->bytes += REFRESH_LEN;
+	}
 	pull_log(&p);
 	if (m->cursor == p.g->head && m->dump != BGP_NET_NONE)
 		pull_dump(&p);
-	if (m->cursor == p.g->head && b->bytes + msg_max <= size)
+	if (m->cursor == p.g->head && b->bytes + BGP_MSG_MAX <= size) {
 		pull_end_of_rib(&p);
-	if (b->n_items || b->n_withdrawn || b->end_of_rib)
+		pull_end_of_refresh(&p);
+	}
+	if (b->n_items || b->n_withdrawn || b->end_of_rib || b->begin_of_refresh ||
+	    b->end_of_refresh)
 		return true;
 	bgp_adjout_taken(ao, m, b);
 	if (has_more(m, &p))
@@ -251,10 +294,10 @@ void bgp_adjout_taken(struct bgp_adjout *ao, struct bgp_member *m, const struct 
 		bgp_group_trim(ao, m->group);
 }
 
-void bgp_adjout_unsent(struct bgp_member *m, uint32_t net)
+void bgp_adjout_unsent(struct bgp_member *m, uint32_t route)
 {
-	struct bgp_group_chunk *c = bgp_group_chunk(m->group, net);
+	struct bgp_group_chunk *c = bgp_group_chunk(m->group, route);
 	struct pull p = { .g = m->group, .m = m };
 
-	set_told(&p, c, net, false);
+	set_told(&p, c, route, false);
 }

@@ -69,6 +69,7 @@ struct bgp_target {
 	enum bgp_af af;
 	asn_t local_as;
 	bool ebgp, rr_client;
+	bool add_path; /* every path that may be told, not only the best: RFC 7911 */
 	bool self_always; /* next hop: ours on everything */
 	bool keep;	  /* next hop: as received, even to eBGP */
 	struct addr self; /* our address in this family, as the session has it */

@@ -19,7 +19,8 @@ static const struct {
 	[BGP_MSG_UPDATE] = { "UPDATE", 23, BGP_MSG_MAX_EXT },
 	[BGP_MSG_NOTIFICATION] = { "NOTIFICATION", 21, BGP_MSG_MAX_EXT },
 	[BGP_MSG_KEEPALIVE] = { "KEEPALIVE", BGP_HEADER_LEN, BGP_HEADER_LEN },
-	[BGP_MSG_ROUTE_REFRESH] = { "ROUTE-REFRESH", 23, 23 },
+	/* RFC 7313 5 has an error of its own for what is longer. */
+	[BGP_MSG_ROUTE_REFRESH] = { "ROUTE-REFRESH", 23, BGP_MSG_MAX },
 };
 
 static ssize_t refuse(struct bgp_notification *n, uint8_t subcode, const void *data, size_t len)

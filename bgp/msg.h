@@ -24,7 +24,14 @@ ssize_t bgp_msg_next(const uint8_t *p, size_t have, size_t max, struct bgp_msg *
 size_t bgp_msg_begin(struct wr *w, enum bgp_msg_type type);
 void bgp_msg_end(struct wr *w, size_t begin);
 
+/* ROUTE-REFRESH subtypes: RFC 7313 3.2 */
+enum bgp_refresh {
+	BGP_REFRESH_PLEASE,
+	BGP_REFRESH_BEGIN,
+	BGP_REFRESH_END,
+};
+
 void bgp_msg_keepalive(struct wr *w);
 void bgp_msg_notification(struct wr *w, const struct bgp_notification *n);
-/* subtype: RFC 7313; 0 is the plain request. */
+/* subtype: enum bgp_refresh */
 void bgp_msg_refresh(struct wr *w, enum bgp_af af, uint8_t subtype);

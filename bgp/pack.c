@@ -42,7 +42,7 @@ bool bgp_attr_block_init(struct bgp_attr_block *b, const struct bgp_wire *wire, 
 	b->next_hop_ll = attrs->v.next_hop_ll;
 	if (b->mp)
 		fixed += MP_HEAD + MP_NEXT_HOP_MAX;
-	w = wr_init(b->bytes, sizeof(b->bytes) - fixed);
+	w = wr_init(b->bytes, (wire->msg_max ? wire->msg_max : BGP_MSG_MAX) - fixed);
 	b->next_hop_at = (uint16_t)bgp_attrs_encode(&w, attrs, wire, !b->mp);
 	b->len = (uint16_t)wr_len(&w);
 	return !w.bad;

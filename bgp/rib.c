@@ -405,8 +405,9 @@ static void net_to_list(struct bgp_net *net)
 	if (net->flags & BGP_NET_LIST)
 		return;
 	bgp_net_paths(net, &one, &n);
-	list = xmalloc(sizeof(*list) + 2 * sizeof(list->p[0]));
-	list->cap = 2;
+	/* one more than there are: a single path with an id is what most peers with ADD-PATH send */
+	list = xmalloc(sizeof(*list) + (n + 1) * sizeof(list->p[0]));
+	list->cap = n + 1;
 	list->n = n;
 	if (n)
 		list->p[0] = one;
@@ -547,6 +548,39 @@ void bgp_rib_source_state(struct bgp_rib *rib, struct bgp_source *src, enum bgp_
 	if (state == BGP_SOURCE_DEAD)
 		rib->dead_paths += src->af[rib->af].paths;
 	*now = state;
+}
+
+static void path_move(struct bgp_rib *rib, struct bgp_net *net, unsigned i,
+		      const struct bgp_source *to)
+{
+	struct bgp_path one;
+	unsigned n;
+	struct bgp_path p = bgp_net_paths(net, &one, &n)[i];
+
+	count_path(rib, p.source, p.flags, -1);
+	if (net->flags & BGP_NET_LIST)
+		net->list->p[i].source = to->index;
+	else
+		net->source = to->index;
+	count_path(rib, to->index, p.flags, 1);
+}
+
+void bgp_rib_move(struct bgp_rib *rib, struct bgp_source *from, struct bgp_source *to)
+{
+	for (uint32_t at = 0; at < rib->n_nets && from->af[rib->af].paths; at++) {
+		struct bgp_net *net = bgp_rib_net(rib, at);
+		struct bgp_path one;
+		const struct bgp_path *p;
+		unsigned n;
+
+		if (net->flags & (BGP_NET_FREE | BGP_NET_EMPTY))
+			continue;
+		p = bgp_net_paths(net, &one, &n);
+		for (unsigned i = 0; i < n; i++) {
+			if (p[i].source == from->index)
+				path_move(rib, net, i, to);
+		}
+	}
 }
 
 static void sweep_net(struct bgp_rib *rib, struct bgp_net *net, uint32_t index)

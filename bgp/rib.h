@@ -141,6 +141,8 @@ bool bgp_rib_withdraw(struct bgp_rib *rib, const struct prefix *p, struct bgp_so
 /* Change a source's state. DEAD: its paths go by bgp_rib_sweep; nets turn dirty as they do. */
 void bgp_rib_source_state(struct bgp_rib *rib, struct bgp_source *src,
 			  enum bgp_source_state state);
+/* Give all paths of one source to another one of the same peer, without making anything dirty. */
+void bgp_rib_move(struct bgp_rib *rib, struct bgp_source *from, struct bgp_source *to);
 /* Look at up to `budget` nets for paths of dead sources and remove them. True: there is more. */
 bool bgp_rib_sweep(struct bgp_rib *rib, unsigned budget);
 

@@ -114,7 +114,8 @@ struct bgp_session_ops {
 	/* Established no more. */
 	void (*down)(void *arg, const struct bgp_down *why);
 	void (*update)(void *arg, const struct bgp_update *u);
-	/* A ROUTE-REFRESH for a negotiated family. subtype: RFC 7313, 0 is the plain request. */
+	/* A ROUTE-REFRESH for a negotiated family. subtype: enum bgp_refresh of msg.h; BEGIN and END
+	 * only when negotiated. */
 	void (*refresh)(void *arg, enum bgp_af af, uint8_t subtype);
 	/* Write whole messages into buf; the number of bytes, 0: nothing to say. Called only while
 	 * Established and only when all that was made before is written. size >= BGP_OUTPUT_MAX */

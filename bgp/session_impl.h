@@ -61,6 +61,7 @@ struct bgp_cause {
 	const char *why;
 	const struct bgp_update *update;
 	enum bgp_af refresh_af;
+	uint8_t refresh_subtype;
 };
 
 extern const struct bgp_cause bgp_no_cause;

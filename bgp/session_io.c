@@ -376,7 +376,29 @@ static void got_notification(struct bgp_session *s, struct bgp_conn *c, const st
 			  &(struct bgp_cause) { .n = &n }, now_ms);
 }
 
-/* RFC 2918 4: what was not negotiated is ignored; so is a subtype that is not the plain request. */
+/* RFC 7313 5, and RFC 4271 6.1 for who does not know that. */
+static bool refresh_length_ok(struct bgp_session *s, struct bgp_conn *c, const struct bgp_msg *m,
+			      int64_t now_ms)
+{
+	const uint8_t *whole = m->body - BGP_HEADER_LEN;
+	bool known = c->neg.enhanced_refresh;
+	struct bgp_notification n;
+	char why[BGP_TEXT_MAX];
+
+	if (m->len == 4)
+		return true;
+	n = known ? bgp_notification(BGP_ERR_REFRESH, BGP_REFRESH_BAD_LENGTH, whole,
+				     m->len + BGP_HEADER_LEN) :
+		    bgp_notification(BGP_ERR_HEADER, BGP_HEADER_BAD_LENGTH, whole + BGP_MARKER_LEN,
+				     2);
+	snprintf(why, sizeof(why), "ROUTE-REFRESH of %zu bytes, must be 23",
+		 m->len + BGP_HEADER_LEN);
+	bgp_session_event(s, c, BGP_EVENT_HEADER_ERROR,
+			  &(struct bgp_cause) { .n = &n, .why = why }, now_ms);
+	return false;
+}
+
+/* RFC 2918 4, 7313 5: what was not negotiated is ignored; so is an unknown subtype. */
 static void got_refresh(struct bgp_session *s, struct bgp_conn *c, const struct bgp_msg *m,
 			int64_t now_ms)
 {
@@ -385,16 +407,19 @@ static void got_refresh(struct bgp_session *s, struct bgp_conn *c, const struct 
 	uint8_t subtype = rd_u8(&r), safi = rd_u8(&r);
 	enum bgp_af af = bgp_af_find(afi, safi);
 
+	if (!refresh_length_ok(s, c, m, now_ms))
+		return;
 	if (c->state == BGP_STATE_ESTABLISHED &&
 	    (af == BGP_AF_MAX_ || !(c->neg.wire.families >> af & 1) || !c->neg.refresh ||
-	     subtype)) {
+	     subtype > (c->neg.enhanced_refresh ? BGP_REFRESH_END : BGP_REFRESH_PLEASE))) {
 		bgp_session_log(
 			s, BGP_LEVEL_DEBUG,
 			"ROUTE-REFRESH of AFI %u SAFI %u subtype %u was not negotiated: ignored",
 			afi, safi, subtype);
 		af = BGP_AF_MAX_;
 	}
-	bgp_session_event(s, c, BGP_EVENT_REFRESH, &(struct bgp_cause) { .refresh_af = af },
+	bgp_session_event(s, c, BGP_EVENT_REFRESH,
+			  &(struct bgp_cause) { .refresh_af = af, .refresh_subtype = subtype },
 			  now_ms);
 }
 

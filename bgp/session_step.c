@@ -533,7 +533,7 @@ static void take_refresh(struct bgp_session *s, struct bgp_conn *c, const struct
 	if (cause->refresh_af == BGP_AF_MAX_)
 		return;
 	s->depth++;
-	s->ops->refresh(s->arg, cause->refresh_af, 0);
+	s->ops->refresh(s->arg, cause->refresh_af, cause->refresh_subtype);
 	s->depth--;
 }
 

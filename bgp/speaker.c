@@ -122,6 +122,7 @@ struct bgp_speaker *bgp_speaker_new(const struct bgp_global *global, uint32_t ra
 	bgp_fib_init(&sp->fib, sp->rib);
 	sp->local_attrs = make_local_attrs(sp->attrs);
 	sp->batch = xmalloc(sizeof(*sp->batch));
+	sp->block = xmalloc(sizeof(*sp->block));
 	return sp;
 }
 
@@ -156,6 +157,7 @@ void bgp_speaker_free(struct bgp_speaker *sp)
 	vec_done(&sp->cand);
 	free(sp->effects.p);
 	free(sp->batch);
+	free(sp->block);
 	free(sp);
 }
 

@@ -68,6 +68,10 @@ struct bgp_peer_config {
 	uint8_t ttl_security;	 /* RFC 5082: hops away; 0: off */
 	uint16_t gr_restart_s;	 /* RFC 4724 restart time that we offer; 0: no graceful restart */
 	uint32_t prefix_limit;	 /* per family, 0: the built-in one; above it: Cease/1 */
+	bool add_path;		 /* RFC 7911: offer to send and to receive all paths */
+	bool enhanced_refresh;	 /* RFC 7313: offered */
+	bool extended_message;	 /* RFC 8654: offered */
+	bool long_lived;	 /* RFC 9494: offered, at least as knowing what it means */
 	char password[81];	 /* RFC 2385; empty: none */
 };
 
@@ -152,6 +156,10 @@ bool bgp_speaker_converged(const struct bgp_speaker *sp);
 /* Stop. restart: close without a NOTIFICATION so that peers keep our routes if they do graceful
  * restart; otherwise Cease/2 with the text. */
 void bgp_speaker_stop(struct bgp_speaker *sp, bool restart, const char *text, int64_t now_ms);
+
+/* Ask the peers at this address to tell a family again (RFC 2918); how many were asked. */
+unsigned bgp_speaker_send_refresh(struct bgp_speaker *sp, const struct addr *peer, enum bgp_af af,
+				  int64_t now_ms);
 
 /* ---- effects ---- */
 

@@ -9,6 +9,7 @@
 #include "bgp/adjout.h"
 #include "bgp/decide.h"
 #include "bgp/fib.h"
+#include "bgp/msg.h"
 #include "bgp/nexthop.h"
 #include "bgp/notify.h"
 #include "bgp/session.h"
@@ -29,6 +30,7 @@ struct bgp_peer {
 	struct bgp_member member[BGP_AF_MAX_];
 	int64_t settle_at;	/* no End-of-RIB is to be expected after this */
 	uint32_t end_of_rib;	/* families whose End-of-RIB came in this session */
+	uint32_t refreshing;	/* families that it tells anew, RFC 7313; their old paths are stale */
 	uint32_t gr_families;	/* keeps forwarding in, as it said; 0: no graceful restart */
 	uint32_t gr_forwarding; /* and did keep it this time */
 	uint16_t gr_time_s;
@@ -92,6 +94,7 @@ struct bgp_speaker {
 	} memo[BGP_MEMO];
 	uint32_t run;
 	struct bgp_batch *batch; /* scratch of the output */
+	struct bgp_attr_block *block;
 	/* RFC 4724, restarted: until when peers are waited for; 0: not begun */
 	int64_t restart_until;
 	bool restart_done; /* found in a callback, acted upon when the call is over */
@@ -130,7 +133,7 @@ int64_t bgp_peer_stale_until(const struct bgp_peer *p);
 /* All that the last session left, without a word to anybody. */
 void bgp_peer_drop_routes(struct bgp_peer *p);
 struct bgp_target bgp_peer_target(const struct bgp_peer *p, enum bgp_af af,
-				  const struct addr *local);
+				  const struct bgp_wire *wire, const struct addr *local);
 
 /* speaker_routes.c */
 void bgp_peer_update(struct bgp_peer *p, const struct bgp_update *u);

@@ -12,14 +12,16 @@ struct out {
 	size_t len, size;
 };
 
-static struct prefix prefix_of_net(const struct out *o, uint32_t net)
+static bool add(const struct out *o, struct bgp_pack *pack, uint32_t route)
 {
 	const struct bgp_rib *rib = &o->peer->sp->rib[o->af];
+	uint32_t path_id, net = bgp_adjout_net(&o->peer->member[o->af], route, &path_id);
+	struct prefix p = bgp_net_prefix(rib, bgp_rib_net(rib, net));
 
-	return bgp_net_prefix(rib, bgp_rib_net(rib, net));
+	return bgp_pack_add(pack, &p, path_id);
 }
 
-static void withdraw_some(struct out *o, const uint32_t *nets, unsigned n)
+static void withdraw_some(struct out *o, const uint32_t *routes, unsigned n)
 {
 	unsigned done = 0;
 
@@ -28,13 +30,8 @@ static void withdraw_some(struct out *o, const uint32_t *nets, unsigned n)
 		unsigned before = done;
 
 		bgp_pack_withdraw(&pack, o->wire, o->af, o->buf + o->len, o->size - o->len);
-		while (done < n) {
-			struct prefix p = prefix_of_net(o, nets[done]);
-
-			if (!bgp_pack_add(&pack, &p, 0))
-				break;
+		while (done < n && add(o, &pack, routes[done]))
 			done++;
-		}
 		o->len += bgp_pack_end(&pack);
 		if (done == before)
 			return; /* no room, which the reckoning rules out */
@@ -48,10 +45,10 @@ static void give_up(struct out *o, const struct bgp_batch *b, const struct bgp_b
 	unsigned n = 0;
 
 	for (uint32_t i = set->first; i != UINT32_MAX; i = b->item[i].next) {
-		uint32_t net = b->item[i].net;
+		uint32_t route = b->item[i].route;
 
-		bgp_adjout_unsent(&p->member[o->af], net);
-		withdraw_some(o, &net, 1);
+		bgp_adjout_unsent(&p->member[o->af], route);
+		withdraw_some(o, &route, 1);
 		n++;
 	}
 	bgp_speaker_log(p->sp, p, BGP_LEVEL_WARN,
@@ -60,10 +57,10 @@ static void give_up(struct out *o, const struct bgp_batch *b, const struct bgp_b
 
 static void announce_set(struct out *o, const struct bgp_batch *b, const struct bgp_batch_set *set)
 {
-	struct bgp_attr_block block;
+	struct bgp_attr_block *block = o->peer->sp->block;
 	uint32_t i = set->first;
 
-	if (!bgp_attr_block_init(&block, o->wire, o->af, set->attrs)) {
+	if (!bgp_attr_block_init(block, o->wire, o->af, set->attrs)) {
 		give_up(o, b, set);
 		return;
 	}
@@ -71,26 +68,35 @@ static void announce_set(struct out *o, const struct bgp_batch *b, const struct 
 		struct bgp_pack pack;
 		uint32_t before = i;
 
-		bgp_pack_announce(&pack, o->wire, &block, o->buf + o->len, o->size - o->len);
-		for (; i != UINT32_MAX; i = b->item[i].next) {
-			struct prefix p = prefix_of_net(o, b->item[i].net);
-
-			if (!bgp_pack_add(&pack, &p, 0))
-				break;
-		}
+		bgp_pack_announce(&pack, o->wire, block, o->buf + o->len, o->size - o->len);
+		while (i != UINT32_MAX && add(o, &pack, b->item[i].route))
+			i = b->item[i].next;
 		o->len += bgp_pack_end(&pack);
 		if (i == before)
 			return;
 	}
 }
 
+/* RFC 7313 3.2: the begin or the end of what a refresh repeats. */
+static void write_refresh(struct out *o, enum bgp_refresh subtype)
+{
+	struct wr w = wr_init(o->buf + o->len, o->size - o->len);
+
+	bgp_msg_refresh(&w, o->af, (uint8_t)subtype);
+	o->len += wr_len(&w);
+}
+
 static void write_batch(struct out *o, const struct bgp_batch *b)
 {
+	if (b->begin_of_refresh)
+		write_refresh(o, BGP_REFRESH_BEGIN);
 	withdraw_some(o, b->withdrawn, b->n_withdrawn);
 	for (unsigned i = 0; i < b->n_sets; i++)
 		announce_set(o, b, &b->set[i]);
 	if (b->end_of_rib)
 		o->len += bgp_pack_end_of_rib(o->af, o->buf + o->len, o->size - o->len);
+	if (b->end_of_refresh)
+		write_refresh(o, BGP_REFRESH_END);
 }
 
 /* An End-of-RIB says "that was all". While decisions wait, or after our own restart peers have not

@@ -29,6 +29,11 @@ struct bgp_session_config bgp_peer_session_config(const struct bgp_peer *p)
 		.connect_retry_ms = p->config.connect_retry_ms,
 		.gr_restart_s = p->config.gr_restart_s,
 		.restarting = !sp->converged,
+		.enhanced_refresh = p->config.enhanced_refresh,
+		.extended_message = p->config.extended_message,
+		.long_lived_aware = p->config.long_lived,
+		.add_path_rx = p->config.add_path ? p->config.families : 0,
+		.add_path_tx = p->config.add_path ? p->config.families : 0,
 		.forwarding = sp->global.restarting,
 	};
 }
@@ -168,7 +173,10 @@ static bool config_eq(const struct bgp_peer_config *a, const struct bgp_peer_con
 	       a->passive == b->passive && a->hold_s == b->hold_s &&
 	       a->keepalive_s == b->keepalive_s && a->connect_retry_ms == b->connect_retry_ms &&
 	       a->allowed_local_as == b->allowed_local_as && a->gr_restart_s == b->gr_restart_s &&
-	       a->prefix_limit == b->prefix_limit && strcmp(a->password, b->password) == 0;
+	       a->prefix_limit == b->prefix_limit && a->add_path == b->add_path &&
+	       a->enhanced_refresh == b->enhanced_refresh &&
+	       a->extended_message == b->extended_message && a->long_lived == b->long_lived &&
+	       strcmp(a->password, b->password) == 0;
 }
 
 /* The wanted set, sorted by key; of equal keys the later one in the caller's array comes later. */

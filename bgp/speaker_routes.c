@@ -201,11 +201,15 @@ static void decide_net(struct bgp_speaker *sp, enum bgp_af af, uint32_t index, b
 	struct bgp_path best;
 	unsigned max = sp->global.max_paths;
 
+	bool other;
+
 	multi = bgp_decide(sp->cand.p, usable, max > BGP_MULTIPATH_MAX ? BGP_MULTIPATH_MAX : max);
-	if (!set_flags(sp, af, net, usable, multi) && !force)
+	other = set_flags(sp, af, net, usable, multi) || force;
+	if (!other && !sp->adjout[af].n_add_path)
 		return;
-	want_hops(sp, af, index, net, multi);
-	bgp_adjout_update(&sp->adjout[af], index, bgp_net_best(net, &best) ? &best : NULL);
+	if (other)
+		want_hops(sp, af, index, net, multi);
+	bgp_adjout_update(&sp->adjout[af], index, bgp_net_best(net, &best) ? &best : NULL, other);
 	if (net->flags & BGP_NET_EMPTY)
 		bgp_speaker_net_release(sp, af, index);
 }

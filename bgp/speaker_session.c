@@ -148,7 +148,7 @@ static struct addr self_addr(const struct bgp_peer *p, enum bgp_af af, const str
 }
 
 struct bgp_target bgp_peer_target(const struct bgp_peer *p, enum bgp_af af,
-				  const struct addr *local)
+				  const struct bgp_wire *wire, const struct addr *local)
 {
 	struct bgp_target t;
 	bool ebgp = bgp_peer_is_ebgp(p);
@@ -158,6 +158,7 @@ struct bgp_target bgp_peer_target(const struct bgp_peer *p, enum bgp_af af,
 	t.local_as = bgp_peer_local_as(p);
 	t.ebgp = ebgp;
 	t.rr_client = p->config.rr_client && !p->config.rr_same_cluster && !ebgp;
+	t.add_path = wire->add_path_tx >> af & 1;
 	t.self_always = p->config.next_hop_mode == BGP_NEXT_HOP_SELF;
 	t.keep = p->config.next_hop_mode == BGP_NEXT_HOP_KEEP ||
 		 (p->config.keep_original_next_hop && ebgp);
@@ -165,14 +166,14 @@ struct bgp_target bgp_peer_target(const struct bgp_peer *p, enum bgp_af af,
 	return t;
 }
 
-static void join_groups(struct bgp_peer *p, uint32_t families, const struct addr *local)
+static void join_groups(struct bgp_peer *p, const struct bgp_wire *wire, const struct addr *local)
 {
 	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
 		struct bgp_target t;
 
-		if (!(families >> af & 1))
+		if (!(wire->families >> af & 1))
 			continue;
-		t = bgp_peer_target(p, (enum bgp_af)af, local);
+		t = bgp_peer_target(p, (enum bgp_af)af, wire, local);
 		p->member[af] = (struct bgp_member) { .owner = p };
 		bgp_adjout_join(&p->sp->adjout[af], &p->member[af], &t, p->id, true);
 	}
@@ -256,13 +257,13 @@ static void on_up(void *arg)
 		bgp_session_fail(p->session, &n, "too many sessions are being cleaned up", sp->now);
 		return;
 	}
-	p->end_of_rib = 0;
+	p->end_of_rib = p->refreshing = 0;
 	p->settle_at = neg->graceful ? INT64_MAX : sp->now + BGP_SETTLE_MS;
 	take_graceful(p, neg, conn);
 	/* RFC 4724 4.2: what it did not keep forwarding for goes at once, the rest at End-of-RIB */
 	bgp_peer_drop_stale(p, ~(p->gr_families & p->gr_forwarding & neg->wire.families));
 	p->stale_up_until = sp->now + BGP_STALE_MAX_MS;
-	join_groups(p, neg->wire.families, &conn->local);
+	join_groups(p, &neg->wire, &conn->local);
 	bgp_speaker_check_converged(sp);
 }
 
@@ -290,12 +291,51 @@ static void on_update(void *arg, const struct bgp_update *u)
 	bgp_peer_update(p, u);
 }
 
+/* RFC 7313 4: it tells this family anew. What it does not repeat by the end is gone. The paths
+ * become those of a stale source, as after a restart; new ones take their place one by one. */
+static void refresh_begins(struct bgp_peer *p, enum bgp_af af)
+{
+	struct bgp_source *old = p->source, *new;
+
+	/* after its restart End-of-RIB does the same; one at a time */
+	if (p->n_stale || !old->af[af].paths)
+		return;
+	new = source_make(p, bgp_session_negotiated(p->session), &old->local);
+	if (!new)
+		return;
+	new->heir = true;
+	for (unsigned i = 0; i < BGP_AF_MAX_; i++) {
+		if (i != af)
+			bgp_rib_move(&p->sp->rib[i], old, new);
+		bgp_rib_source_state(&p->sp->rib[i], old,
+				     i == af ? BGP_SOURCE_STALE : BGP_SOURCE_DEAD);
+	}
+	p->source = new;
+	p->stale[p->n_stale++] = (struct bgp_stale) { .src = old, .until = INT64_MAX };
+	p->refreshing |= 1u << af;
+	p->stale_up_until = p->sp->now + BGP_STALE_MAX_MS;
+}
+
 static void on_refresh(void *arg, enum bgp_af af, uint8_t subtype)
 {
 	struct bgp_peer *p = arg;
+	const struct bgp_negotiated *neg = bgp_session_negotiated(p->session);
 
-	if (subtype == 0)
-		bgp_adjout_refresh(&p->sp->adjout[af], &p->member[af]);
+	if (!p->source || !neg)
+		return;
+	switch ((enum bgp_refresh)subtype) {
+	case BGP_REFRESH_PLEASE:
+		bgp_adjout_refresh(&p->sp->adjout[af], &p->member[af], neg->enhanced_refresh);
+		return;
+	case BGP_REFRESH_BEGIN:
+		refresh_begins(p, af);
+		return;
+	case BGP_REFRESH_END:
+		if (p->refreshing >> af & 1)
+			bgp_peer_drop_stale(p, 1u << af);
+		p->refreshing &= ~(1u << af);
+		return;
+	}
 }
 
 static size_t on_bulk(void *arg, uint8_t *buf, size_t size)
@@ -315,3 +355,17 @@ const struct bgp_session_ops bgp_peer_ops = {
 	.refresh = on_refresh,
 	.bulk = on_bulk,
 };
+
+unsigned bgp_speaker_send_refresh(struct bgp_speaker *sp, const struct addr *peer, enum bgp_af af,
+				  int64_t now_ms)
+{
+	unsigned asked = 0;
+
+	bgp_speaker_enter(sp, now_ms);
+	for (size_t i = 0; i < sp->peers.n; i++) {
+		if (addr_eq(&sp->peers.p[i]->config.addr, peer))
+			asked += bgp_session_send_refresh(sp->peers.p[i]->session, af, now_ms);
+	}
+	bgp_speaker_leave(sp);
+	return asked;
+}

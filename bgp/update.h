@@ -65,7 +65,7 @@ struct bgp_attr_block {
 	struct addr next_hop, next_hop_ll;
 	uint16_t next_hop_at; /* !mp: offset of the 4 bytes of NEXT_HOP */
 	uint16_t len;
-	uint8_t bytes[BGP_MSG_MAX];
+	uint8_t bytes[BGP_MSG_MAX_EXT];
 };
 
 /* Encode for a peer that reads as `wire` says. The attributes go out as they are: what eBGP strips

@@ -36,6 +36,9 @@ static unsigned env_number(const char *name, unsigned otherwise)
 
 /* ---- topologies ---- */
 
+/* Some nodes of this round speak ADD-PATH and other extras. */
+static bool rich;
+
 static struct bgp_peer_config *add_peer(struct net_node *node, const struct net_node *to)
 {
 	struct bgp_peer_config *p = &node->peers[node->n_peers++];
@@ -50,6 +53,9 @@ static struct bgp_peer_config *add_peer(struct net_node *node, const struct net_
 		.families = 1u << BGP_AF_IPV4_UNICAST | 1u << BGP_AF_IPV6_UNICAST,
 		.hold_s = 30,
 		.gr_restart_s = 20,
+		.add_path = rich && node->index % 3,
+		.enhanced_refresh = rich && node->index % 2,
+		.extended_message = rich && node->index % 5,
 	};
 	snprintf(p->name, sizeof(p->name), "Mesh_%s", addr_format(&to->addr, text));
 	return p;
@@ -193,6 +199,9 @@ static void one_fault(struct net *net)
 	unsigned a = net_random(net, net->n_nodes), b = net_random(net, net->n_nodes);
 	struct net_node *node = &net->node[a];
 
+	if (node->sp)
+		bgp_speaker_send_refresh(node->sp, &net->node[b].addr, BGP_AF_IPV6_UNICAST,
+					 net->now);
 	switch (net_random(net, 10)) {
 	case 0:
 		partition(net);
@@ -396,6 +405,7 @@ static void round_of(enum topology topo, unsigned n, uint64_t seed)
 {
 	static struct net got, want;
 
+	rich = seed % 2;
 	build(&got, topo, n, seed);
 	start_all(&got, true);
 	suffer(&got, 60 * 1000);

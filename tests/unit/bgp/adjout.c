@@ -4,13 +4,20 @@
 
 #include "make.h"
 
-enum { MEMBERS = 12, PREFIXES = 40, ATTRS = 4, SOURCES = 5 };
+enum { MEMBERS = 12, PREFIXES = 40, ATTRS = 4, SOURCES = 5, EVERY_PATH = 9 /* from this ear on */ };
 
 /* What one played peer was told. */
 struct ear {
 	struct bgp_member m;
 	bool joined, awake;
 	struct bgp_attrs *has[PREFIXES]; /* NULL: nothing; only compared */
+	/* of one that takes several paths: what it has, by prefix and path id */
+	struct {
+		unsigned prefix;
+		uint32_t id;
+		struct bgp_attrs *attrs;
+	} path[PREFIXES * SOURCES * 3];
+	unsigned n_paths, refresh_begins, refresh_ends;
 	unsigned end_of_ribs, announced, withdrawn;
 };
 
@@ -100,6 +107,7 @@ static struct bgp_target target_of(unsigned i)
 	t.ebgp = i % 3 != 0; /* two groups */
 	t.local_as = 64512;
 	t.self = make_addr("10.99.0.1");
+	t.add_path = i >= EVERY_PATH;
 	return t;
 }
 
@@ -109,6 +117,7 @@ static void join(struct world *w, unsigned i)
 
 	memset(w->ear[i].has, 0, sizeof(w->ear[i].has));
 	w->ear[i].end_of_ribs = w->ear[i].announced = w->ear[i].withdrawn = 0;
+	w->ear[i].n_paths = w->ear[i].refresh_begins = w->ear[i].refresh_ends = 0;
 	w->ear[i].joined = true;
 	w->ear[i].m = (struct bgp_member){ .owner = &w->ear[i] };
 	bgp_adjout_join(&w->ao, &w->ear[i].m, &t, (uint16_t)(i + 1), true);
@@ -149,29 +158,91 @@ static void decide_all(struct world *w)
 		for (unsigned i = 0; i < count; i++)
 			bgp_net_set_flags(&w->rib, n, i,
 					  i ? BGP_PATH_USABLE : BGP_PATH_USABLE | BGP_PATH_BEST);
-		bgp_adjout_update(&w->ao, net, bgp_net_best(n, &best) ? &best : NULL);
+		bgp_adjout_update(&w->ao, net, bgp_net_best(n, &best) ? &best : NULL, true);
 		net_release(w, net);
 	}
 }
 
-static void announce(struct world *w, unsigned prefix, unsigned src, unsigned attrs)
+static void announce_path(struct world *w, unsigned prefix, unsigned src, uint32_t id,
+			  unsigned attrs)
 {
 	struct prefix p = nth(prefix);
 
-	bgp_rib_announce(&w->rib, &p, w->src[src], 0, w->attrs[attrs]);
+	bgp_rib_announce(&w->rib, &p, w->src[src], id, w->attrs[attrs]);
+}
+
+static void announce(struct world *w, unsigned prefix, unsigned src, unsigned attrs)
+{
+	announce_path(w, prefix, src, 0, attrs);
+}
+
+static void withdraw_path(struct world *w, unsigned prefix, unsigned src, uint32_t id)
+{
+	struct prefix p = nth(prefix);
+
+	bgp_rib_withdraw(&w->rib, &p, w->src[src], id);
 }
 
 static void withdraw(struct world *w, unsigned prefix, unsigned src)
 {
-	struct prefix p = nth(prefix);
+	withdraw_path(w, prefix, src, 0);
+}
 
-	bgp_rib_withdraw(&w->rib, &p, w->src[src], 0);
+static unsigned path_at(const struct ear *e, unsigned prefix, uint32_t id)
+{
+	unsigned i = 0;
+
+	while (i < e->n_paths && (e->path[i].prefix != prefix || e->path[i].id != id))
+		i++;
+	return i;
+}
+
+static void hear_path(struct world *w, struct ear *e, uint32_t route, struct bgp_attrs *attrs,
+		      bool refresh)
+{
+	uint32_t id, net = bgp_adjout_net(&e->m, route, &id);
+	unsigned n = number_of(w, net), i = path_at(e, n, id);
+
+	assert_int_not_equal(id, 0);
+	if (!attrs) {
+		assert_int_not_equal(i, e->n_paths); /* only what was told */
+		e->path[i] = e->path[--e->n_paths];
+		e->withdrawn++;
+		return;
+	}
+	assert_true(i < ARRAY_SIZE(e->path));
+	if (i < e->n_paths && !refresh && !w->lax)
+		assert_ptr_not_equal(e->path[i].attrs, attrs);
+	e->path[i].prefix = n;
+	e->path[i].id = id;
+	e->path[i].attrs = attrs;
+	e->n_paths += i == e->n_paths;
+	e->announced++;
+}
+
+static void hear_paths(struct world *w, struct ear *e, bool refresh)
+{
+	const struct bgp_batch *b = &w->batch;
+
+	for (unsigned i = 0; i < b->n_withdrawn; i++)
+		hear_path(w, e, b->withdrawn[i], NULL, refresh);
+	for (unsigned s = 0; s < b->n_sets; s++) {
+		for (uint32_t i = b->set[s].first; i != UINT32_MAX; i = b->item[i].next)
+			hear_path(w, e, b->item[i].route, b->set[s].attrs, refresh);
+	}
 }
 
 static void hear(struct world *w, struct ear *e, bool refresh)
 {
 	const struct bgp_batch *b = &w->batch;
 
+	e->end_of_ribs += b->end_of_rib;
+	e->refresh_begins += b->begin_of_refresh;
+	e->refresh_ends += b->end_of_refresh;
+	if (e - w->ear >= EVERY_PATH) {
+		hear_paths(w, e, refresh);
+		return;
+	}
 	for (unsigned i = 0; i < b->n_withdrawn; i++) {
 		unsigned n = number_of(w, b->withdrawn[i]);
 
@@ -181,7 +252,7 @@ static void hear(struct world *w, struct ear *e, bool refresh)
 	}
 	for (unsigned s = 0; s < b->n_sets; s++) {
 		for (uint32_t i = b->set[s].first; i != UINT32_MAX; i = b->item[i].next) {
-			unsigned n = number_of(w, b->item[i].net);
+			unsigned n = number_of(w, b->item[i].route);
 
 			if (!refresh && !w->lax)
 				assert_ptr_not_equal(e->has[n], b->set[s].attrs);
@@ -189,7 +260,6 @@ static void hear(struct world *w, struct ear *e, bool refresh)
 			e->announced++;
 		}
 	}
-	e->end_of_ribs += b->end_of_rib;
 }
 
 /* Up to `size` bytes' worth; false when there was nothing. */
@@ -238,10 +308,58 @@ static void check_ear(struct world *w, unsigned i)
 	assert_int_equal(e->m.sent, has);
 }
 
+/* Takes one path with these attributes from what the ear has of a prefix. */
+static void tick_off(struct ear *e, bool *ticked, unsigned prefix, const struct bgp_attrs *attrs)
+{
+	for (unsigned i = 0; i < e->n_paths; i++) {
+		if (ticked[i] || e->path[i].prefix != prefix || e->path[i].attrs != attrs)
+			continue;
+		ticked[i] = true;
+		return;
+	}
+	fail_msg("prefix %u: a path was not told", prefix);
+}
+
+/* The same of one that takes every path. */
+static void check_paths(struct world *w, unsigned i)
+{
+	struct ear *e = &w->ear[i];
+	struct bgp_target t = target_of(i);
+	bool ticked[ARRAY_SIZE(e->path)] = { false };
+	uint32_t wanted = 0;
+
+	for (unsigned n = 0; n < PREFIXES; n++) {
+		struct prefix p = nth(n);
+		uint32_t net = bgp_rib_find(&w->rib, &p);
+		struct bgp_path one;
+		const struct bgp_path *path;
+		unsigned paths;
+
+		if (net == BGP_NET_NONE)
+			continue;
+		path = bgp_net_paths(bgp_rib_net(&w->rib, net), &one, &paths);
+		for (unsigned k = 0; k < paths; k++) {
+			const struct bgp_source *src = bgp_source_at(&w->sources, path[k].source);
+			struct bgp_attrs *want;
+
+			if (src->peer_id == i + 1)
+				continue;
+			want = bgp_export_attrs(w->t, &w->policy, &t, src, path[k].attrs);
+			tick_off(e, ticked, n, want);
+			bgp_attrs_unref(w->t, want);
+			wanted++;
+		}
+	}
+	assert_int_equal(e->n_paths, wanted);
+	assert_int_equal(e->m.sent, wanted);
+}
+
 static void check_all(struct world *w)
 {
 	for (unsigned i = 0; i < MEMBERS; i++) {
-		if (w->ear[i].joined)
+		if (w->ear[i].joined && i >= EVERY_PATH)
+			check_paths(w, i);
+		else if (w->ear[i].joined)
 			check_ear(w, i);
 	}
 }
@@ -374,7 +492,7 @@ static void a_refresh_repeats_without_withdrawing(void **state)
 	for (unsigned i = 0; i < PREFIXES; i++)
 		announce(&w, i, 0, i % ATTRS);
 	settle(&w);
-	bgp_adjout_refresh(&w.ao, &w.ear[7].m);
+	bgp_adjout_refresh(&w.ao, &w.ear[7].m, false);
 	announce(&w, 5, 0, 2); /* in the middle of it */
 	decide_all(&w);
 	while (pull(&w, 7, 9000, true))
@@ -493,11 +611,12 @@ static void one_random_step(struct world *w, struct make_rng *r)
 		return;
 	case 7:
 	case 8:
-		withdraw(w, make_random(r, PREFIXES), make_random(r, SOURCES));
+		withdraw_path(w, make_random(r, PREFIXES), make_random(r, SOURCES),
+			      make_random(r, 3));
 		return;
 	default:
-		announce(w, make_random(r, PREFIXES), make_random(r, SOURCES),
-			 make_random(r, ATTRS));
+		announce_path(w, make_random(r, PREFIXES), make_random(r, SOURCES),
+			      make_random(r, 3), make_random(r, ATTRS));
 	}
 }
 
@@ -519,6 +638,105 @@ static void random_steps_end_right(void **state)
 				check_all(&w);
 			}
 		}
+		end(&w);
+	}
+}
+
+/* RFC 7911: every path, under an id that stays while the path does. */
+static void path_ids_last(void **state)
+{
+	static struct world w;
+	struct ear *e = &w.ear[10];
+	uint32_t first, second;
+
+	(void)state;
+	begin(&w);
+	join(&w, 10);
+	announce_path(&w, 0, 1, 7, 0);
+	announce_path(&w, 0, 2, 7, 1);
+	settle(&w);
+	assert_int_equal(e->n_paths, 2);
+	first = e->path[0].id;
+	second = e->path[1].id;
+	assert_int_not_equal(first, second);
+	announce_path(&w, 0, 1, 7, 2); /* the path changes, not its id */
+	settle(&w);
+	assert_int_equal(e->announced, 3);
+	assert_int_equal(e->withdrawn, 0);
+	withdraw_path(&w, 0, 1, 7);
+	settle(&w);
+	assert_int_equal(e->withdrawn, 1);
+	assert_int_equal(path_at(e, 0, second), 0);
+	/* a path of another prefix may have the id now, since all have heard the withdrawal */
+	announce_path(&w, 1, 3, 0, 0);
+	settle(&w);
+	assert_int_equal(path_at(e, 1, first), 1);
+	check_all(&w);
+	end(&w);
+}
+
+/* A member that does not read keeps the id from being given to another path. */
+static void path_ids_wait_for_the_slowest(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	begin(&w);
+	join(&w, 9);
+	join(&w, 10); /* another group than 9's, 11's and 10's: iBGP */
+	leave(&w, 9);
+	join(&w, 11);
+	announce_path(&w, 0, 1, 7, 0);
+	settle(&w);
+	withdraw_path(&w, 0, 1, 7);
+	decide_all(&w);
+	while (pull(&w, 10, 65536, false))
+		;
+	announce_path(&w, 1, 2, 7, 0); /* 11 has not heard of the withdrawal */
+	decide_all(&w);
+	while (pull(&w, 10, 65536, false))
+		;
+	assert_int_not_equal(w.ear[10].path[0].id, w.ear[11].path[0].id);
+	settle(&w);
+	check_all(&w);
+	end(&w);
+}
+
+/* RFC 7313 4: begin and end around it, not before the first End-of-RIB, and again if asked again. */
+static void an_enhanced_refresh_has_begin_and_end(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	for (unsigned i = 8; i < 11; i += 2) { /* best paths; every path */
+		struct ear *e = &w.ear[i];
+
+		begin(&w);
+		for (unsigned p = 0; p < PREFIXES; p++)
+			announce(&w, p, 0, p % ATTRS);
+		decide_all(&w);
+		w.ao.hold_end_of_rib = true;
+		join(&w, i);
+		bgp_adjout_refresh(&w.ao, &e->m, true);
+		settle(&w);
+		assert_int_equal(e->announced, PREFIXES);
+		assert_int_equal(e->refresh_begins, 0);
+		bgp_adjout_unhold(&w.ao);
+		assert_true(pull(&w, i, 65536, true));
+		assert_int_equal(e->end_of_ribs, 1);
+		assert_int_equal(e->refresh_begins, 0);
+		assert_true(pull(&w, i, 65536, true));
+		assert_int_equal(e->refresh_begins, 1);
+		assert_int_equal(e->refresh_ends, 1);
+		assert_int_equal(e->announced, 2 * PREFIXES);
+		assert_false(pull(&w, i, 65536, true));
+		bgp_adjout_refresh(&w.ao, &e->m, true);
+		bgp_adjout_refresh(&w.ao, &e->m, true);
+		while (pull(&w, i, BGP_MSG_MAX + 100, true))
+			assert_true(e->refresh_begins - e->refresh_ends <= 1);
+		assert_int_equal(e->refresh_begins, 3);
+		assert_int_equal(e->refresh_ends, 3);
+		assert_int_equal(e->announced, 4 * PREFIXES);
 		end(&w);
 	}
 }
@@ -554,6 +772,9 @@ int main(void)
 		cmocka_unit_test(a_pool_may_be_closed),
 		cmocka_unit_test(a_fill_in_slices_that_begins_with_nothing),
 		cmocka_unit_test(end_of_rib_waits_for_room),
+		cmocka_unit_test(path_ids_last),
+		cmocka_unit_test(path_ids_wait_for_the_slowest),
+		cmocka_unit_test(an_enhanced_refresh_has_begin_and_end),
 		cmocka_unit_test(random_steps_end_right),
 		cmocka_unit_test(all_are_woken),
 	};
