@@ -192,7 +192,7 @@ static void on_ours(void *arg)
 static int start(struct program *p, struct err *e)
 {
 	struct agent *a = &p->agent;
-	int rc = ds_open(&a->ds, a->base, p->cfg.datastore, DS_CREATE, e);
+	int rc = ds_open(&a->ds, a->base, p->cfg.datastore, DS_CREATE | DS_CHECK, e);
 
 	if (rc < 0)
 		return err_wrap(e, "datastore %s", p->cfg.datastore);

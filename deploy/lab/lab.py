@@ -86,7 +86,7 @@ class Lab:
         pids = []
         for f in self.dir.glob("*.pid"):
             pid = int(f.read_text() or 0)
-            if pid and _is_ours(pid, self.dir, f.stem):
+            if pid and _is_ours(pid, self.dir):
                 pids.append(pid)
         for pid in pids:
             _signal(pid, signal.SIGTERM)
@@ -104,12 +104,12 @@ class Lab:
     # -- processes
 
     def spawn(self, name, namespace, *cmd, env=None):
-        """Start a program in a namespace; its output goes to NAME.log, its id to NAME.pid."""
+        """Start a program in a namespace; its output goes to NAME.log, its id to NAME.ID.pid."""
         with open(self.dir / f"{name}.log", "ab") as log:
             p = subprocess.Popen([*ns.enter(namespace), *map(str, cmd)], stdin=subprocess.DEVNULL,
                                  stdout=log, stderr=log, start_new_session=True,
                                  env=os.environ | (env or {}))
-        (self.dir / f"{name}.pid").write_text(str(p.pid))
+        (self.dir / f"{name}.{p.pid}.pid").write_text(str(p.pid))
         return p
 
     def log(self, name):
@@ -271,7 +271,7 @@ except OSError as e: print("no answer:", e)
 """
 
 
-def _is_ours(pid, directory, stem):
+def _is_ours(pid, directory):
     """Is pid still the process that the lab started, not a stranger that got its number?"""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ sys.dont_write_bytecode = True
 
 from deploy.lab.lab import ROOT, Lab  # noqa: E402
 
+SANITIZER = re.compile(r"runtime error:|ERROR: \\w+Sanitizer|assert.*failed", re.I)
 _count = itertools.count()
 
 
@@ -79,11 +81,16 @@ def show_logs(lab):
 
 
 def finish(request, labs):
+    """Take labs down; what a sanitizer said in a log is a failure, whatever the test saw."""
     failed = getattr(request.node, "failed", False)
+    said = []
     for lab in labs:
-        if failed:
+        said += [f"{f.name}: {line}" for f in sorted(lab.dir.glob("*.log"))
+                 for line in f.read_text(errors="replace").splitlines() if SANITIZER.search(line)]
+        if failed or said:
             show_logs(lab)
         lab.down()
+    assert not said, said[:5]
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -18,7 +18,7 @@ class Monitor:
 
     def __init__(self, name):
         self.name, self.lines = name, []
-        self.p = subprocess.Popen(["ip", "-n", name, "monitor", "route"], stdout=subprocess.PIPE, text=True)
+        self.p = subprocess.Popen(["ip", "-4", "-n", name, "monitor", "route"], stdout=subprocess.PIPE, text=True)
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
         wait.until("ip monitor listens", lambda: self._mark("192.0.2.77"))
