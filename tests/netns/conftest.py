@@ -13,7 +13,7 @@ sys.dont_write_bytecode = True
 
 from deploy.lab.lab import ROOT, Lab  # noqa: E402
 
-SANITIZER = re.compile(r"runtime error:|ERROR: \\w+Sanitizer|assert.*failed", re.I)
+SANITIZER = re.compile(r"runtime error:|ERROR: \w+Sanitizer|assert.*failed", re.I)
 _count = itertools.count()
 
 
