@@ -15,7 +15,10 @@ struct felixconfig {
 	int program_routes; /* enum program_routes of bgpconfig.h */
 	int ip_forwarding;  /* 0: Enabled, 1: Disabled */
 	char *mtu_pattern;
-	int ipip_mtu, vxlan_mtu; /* 0: automatic */
+	bool has_mtu_pattern;		     /* given, not by default */
+	int ipip_mtu, vxlan_mtu;	     /* 0: automatic */
+	bool ipip_enabled, has_ipip_enabled; /* not given: as the pools need it */
+	bool vxlan_enabled, has_vxlan_enabled;
 	int vxlan_vni, vxlan_port;
 	int64_t route_refresh_ms;
 	int floating_ips;     /* 0: Disabled, 1: Enabled */
