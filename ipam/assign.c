@@ -294,6 +294,7 @@ struct ipam_op *ipam_assign_op(const struct ipam_assign *req)
 	op->asked[1] = names_copy(&req->pools_v6);
 	op->max_blocks = req->max_blocks;
 	op->all_or_nothing = req->all_or_nothing;
+	op->own_only = req->own_only;
 	op->count.adopt = true;
 	op->on_fail = ipam_undo;
 	return op;

@@ -145,7 +145,7 @@ static enum ipam_state out_of_addresses(struct ipam_op *op)
 	CLEANUP(freep) char *names = pool_names(op);
 	CLEANUP(freep) char *why = NULL;
 	struct situation s = situation(op);
-	bool strict = op->config.strict_affinity && s.free > 0;
+	bool strict = (op->config.strict_affinity || op->own_only) && s.free > 0;
 
 	if (!op->config.auto_allocate_blocks)
 		why = xasprintf(
@@ -155,9 +155,11 @@ static enum ipam_state out_of_addresses(struct ipam_op *op)
 	else if (strict)
 		why = xasprintf(
 			"no free block for host %s in IPPool %s: it has %u of %u blocks, %u "
-			"addresses are free in the others, and strict affinity forbids to use "
-			"them: add an IPPool or set strictAffinity to false",
-			op->host, names, s.own, s.blocks, s.free);
+			"addresses are free in the others, and %s: add an IPPool%s",
+			op->host, names, s.own, s.blocks, s.free,
+			op->own_only ? "an address of this kind is never borrowed"
+				     : "strict affinity forbids to use them",
+			op->own_only ? "" : " or set strictAffinity to false");
 	else
 		why = xasprintf(
 			"IPPool %s is exhausted for host %s: none of its %u blocks (%u of this "
@@ -254,7 +256,7 @@ static enum ipam_state borrow(struct ipam_op *op, int ignored)
 {
 	struct ipam_assigning *as = &op->as;
 
-	if (op->config.strict_affinity)
+	if (op->config.strict_affinity || op->own_only)
 		return out_of_addresses(op);
 	vec_clear(&as->borrow);
 	as->at = 0;

@@ -195,7 +195,7 @@ struct ipam_op {
 	struct ipam_names asked[2];
 	unsigned wanted[2], want[2]; /* IPv4, IPv6: in all, and still to get */
 	unsigned max_blocks;
-	bool all_or_nothing;
+	bool all_or_nothing, own_only;
 	struct addr ip; /* assign_ip: this one */
 
 	/* the driver */

@@ -63,6 +63,7 @@ struct ipam_assign {
 	struct ipam_names pools_v4, pools_v6; /* empty: every pool that selects */
 	unsigned max_blocks;		      /* 0: as configured */
 	bool all_or_nothing; /* short of one address: give back the others and fail */
+	bool own_only;	     /* from this host's blocks, whatever strictAffinity says: tunnels */
 };
 
 /* Addresses for a handle, 3.1 to 3.4 of the data model. A handle that holds some already (an ADD

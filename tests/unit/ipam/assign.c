@@ -132,6 +132,29 @@ static void strict_affinity_forbids_borrowing(void **state)
 	done(&t);
 }
 
+static void a_tunnel_never_borrows(void **state)
+{
+	struct bench t = bench_new();
+	struct ipam_assign req = { .host = "bravo",
+				   .handle = "ipip-tunnel-addr-bravo",
+				   .use = IPAM_USE_TUNNEL,
+				   .want_v4 = 1,
+				   .all_or_nothing = true,
+				   .own_only = true };
+	struct ipam_op *op;
+
+	bench_pool(&t, "one", "10.0.0.0/30", 30);
+	bench_add(&t, "alpha", "a");
+	req.world = t.world;
+	op = ipam_assign_op(&req);
+	assert_int_equal(bench_run(&t, op), IPAM_FAILED);
+	bench_expect(&t, IPAM_FAIL_STRICT,
+		     "3 addresses are free in the others, and an address of this kind is never "
+		     "borrowed: add an IPPool");
+	ipam_op_free(op);
+	done(&t);
+}
+
 static void the_block_limit_comes_before_borrowing(void **state)
 {
 	struct bench t;
@@ -528,6 +551,7 @@ int main(void)
 		cmocka_unit_test(reservations_are_kept),
 		cmocka_unit_test(others_blocks_are_borrowed_from),
 		cmocka_unit_test(strict_affinity_forbids_borrowing),
+		cmocka_unit_test(a_tunnel_never_borrows),
 		cmocka_unit_test(the_block_limit_comes_before_borrowing),
 		cmocka_unit_test(without_automatic_blocks),
 		cmocka_unit_test(an_old_empty_block_is_taken_over),
