@@ -75,7 +75,11 @@ void ipset_done(struct ipsets *s, uint64_t now_ms, const struct exec_result *r);
 void ipset_not_started(struct ipsets *s, uint64_t now_ms, const struct err *why);
 /* Is there nothing left of this half that could be done? False also after failures. */
 bool ipset_settled(const struct ipsets *s, enum ipset_phase phase);
-uint64_t ipset_due(const struct ipsets *s);
+/* Is it unknown what the kernel has, or must we wait after a failure? */
+bool ipset_stuck(const struct ipsets *s, uint64_t now_ms);
+/* When to ask ipset_next again although nothing happened: for both halves, or, while rules are not
+ * in the kernel, for the first only. UINT64_MAX: never. */
+uint64_t ipset_due(const struct ipsets *s, enum ipset_phase upto);
 /* Read the kernel again. */
 void ipset_doubt(struct ipsets *s);
 

@@ -228,6 +228,7 @@ bool ipset_next(struct ipsets *s, enum ipset_phase phase, uint64_t now, struct e
 				   .in = s->batch.p,
 				   .in_len = s->batch.len };
 	s->state = IPSET_RESTORING;
+	s->phase = phase;
 	s->running = true;
 	s->counts.calls++;
 	s->counts.lines += s->line_item.n;
@@ -266,7 +267,9 @@ void ipset_not_started(struct ipsets *s, uint64_t now, const struct err *why)
 
 bool ipset_settled(const struct ipsets *s, enum ipset_phase phase)
 {
-	if (s->running || s->need_read || s->state != IPSET_IDLE)
+	bool writing = s->state == IPSET_RESTORING;
+
+	if (s->need_read || (writing ? s->phase == phase : s->state != IPSET_IDLE))
 		return false;
 	for (size_t i = 0; i < s->dirty.n; i++)
 		if (iset_needs(s->dirty.p[i], phase))
@@ -274,12 +277,17 @@ bool ipset_settled(const struct ipsets *s, enum ipset_phase phase)
 	return true;
 }
 
+bool ipset_stuck(const struct ipsets *s, uint64_t now)
+{
+	return s->running || s->need_read || now < s->retry_at;
+}
+
 static uint64_t later(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
 }
 
-uint64_t ipset_due(const struct ipsets *s)
+uint64_t ipset_due(const struct ipsets *s, enum ipset_phase upto)
 {
 	uint64_t due = s->refresh_at ? s->refresh_at : UINT64_MAX;
 
@@ -291,7 +299,8 @@ uint64_t ipset_due(const struct ipsets *s)
 		const struct iset *set = s->dirty.p[i];
 		uint64_t at = set->held_until;
 
-		if (!iset_needs(set, IPSET_GROW) && !iset_needs(set, IPSET_SHRINK))
+		if (!iset_needs(set, IPSET_GROW) &&
+		    (upto == IPSET_GROW || !iset_needs(set, IPSET_SHRINK)))
 			continue;
 		if (!set->wanted)
 			at = later(at, s->destroy_at);

@@ -81,7 +81,8 @@ struct ipsets {
 	uint64_t members;
 
 	enum ipset_state state;
-	bool running; /* a command is out */
+	enum ipset_phase phase; /* RESTORING: which half */
+	bool running;		/* a command is out */
 	bool ready, need_read, was_read, in_trouble;
 	uint64_t retry_at, refresh_at, destroy_at;
 	unsigned backoff_ms;

@@ -350,6 +350,17 @@ void ipt_chain_forget(struct ipt *t, enum ipt_table table, const char *name)
 	ipt_body_unref(old);
 }
 
+bool ipt_chain_right(const struct ipt *t, enum ipt_table table, const char *name)
+{
+	const struct ipt_tab *tab = &t->tab[table];
+	struct ipt_key k = ipt_key_of(name);
+	struct ipt_chain *c = ipt_chain_find(tab, &k);
+	uint32_t id = delta_find(&tab->d, &k);
+
+	return c && c->body && !c->refused && id != DELTA_NONE &&
+	       delta_list_of(&tab->d, id) == DELTA_RIGHT;
+}
+
 int ipt_hook(struct ipt *t, enum ipt_table table, const char *chain, enum ipt_where where,
 	     const struct ipt_rule *rules, size_t n, struct err *e)
 {

@@ -44,8 +44,8 @@ enum ipt_table {
 
 enum {
 	IPT_HASH_LEN = 16,
-	IPT_NAME_MAX = 28, /* characters of a chain's name; the kernel takes no more */
-	IPT_CHAIN_RULES_MAX = 100000,
+	IPT_NAME_MAX = 28,	      /* characters of a chain's name; the kernel takes no more */
+	IPT_CHAIN_RULES_MAX = 100000, /* one restore of more takes seconds */
 };
 
 struct ipt_rule {
@@ -108,6 +108,10 @@ void ipt_not_started(struct ipt *t, uint64_t now_ms, const struct err *why);
 uint64_t ipt_due(const struct ipt *t);
 /* Is the kernel as it should be, as far as we know? */
 bool ipt_in_sync(const struct ipt *t);
+
+/* Is this chain in the kernel exactly as stated? False for one that the kernel refused, and for
+ * one that nothing jumps to. */
+bool ipt_chain_right(const struct ipt *t, enum ipt_table table, const char *name);
 
 /* Somebody else changed this chain; chain NULL: any chain of the table. Our own chains are written
  * again without reading; for the kernel's chains the tables are read. Chains of others cost

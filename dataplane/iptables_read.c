@@ -4,7 +4,8 @@
  * SHAPE  The whole text is checked for its frame first, then taken in table by table; a text that
  *        was cut off changes nothing.
  * ERRORS -EINVAL: not the output of iptables-save. A table that holds native nftables rules is
- *        announced by the tool in a comment; it is blocked until a later reading shows it. */
+ *        announced by the tool in a comment. What was known of it stays so; one that was never
+ *        read is blocked until a later reading shows it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -245,7 +246,8 @@ static void tab_end(struct reading *r)
 	delta_resync_end(&r->tab->d);
 	for (int i = 0; i < IPT_HOOKS; i++)
 		ipt_hook_judge(r->t, &r->tab->hook[i]);
-	r->tab->blocked = false;
+	r->tab->unreadable = r->tab->blocked = false;
+	r->tab->known = true;
 	r->tab = NULL;
 }
 
@@ -278,7 +280,8 @@ static void take_comment(struct reading *r, const struct line *l)
 	if (table == IPT_TABLES_)
 		return;
 	r->present[table] = true;
-	r->t->tab[table].blocked = true;
+	r->t->tab[table].unreadable = true;
+	r->t->tab[table].blocked = !r->t->tab[table].known;
 }
 
 static void take_line(struct reading *r, const struct line *l)

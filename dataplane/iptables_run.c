@@ -26,6 +26,7 @@ enum {
 	CALM_MAX_MS = 1000,
 	CALM_SHARE = 10,   /* of the time at most a tenth is spent on reading after tampering */
 	CALM_OVER = 10000, /* quiet for so long: the next repair is immediate again */
+	BLOCKED_MS = 5000, /* before looking again at a table that cannot be read */
 	WORDS_MAX = 400,
 };
 
@@ -256,6 +257,50 @@ static void restore_failed(struct ipt *t, uint64_t now, const struct exec_result
 
 /* ---- the machine ---- */
 
+static bool tab_is_work(const struct ipt_tab *tab)
+{
+	for (int k = 0; k < IPT_HOOKS; k++)
+		if (tab->hook[k].wrong)
+			return true;
+	return tab->d.count[DELTA_SET] || tab->d.count[DELTA_DEL];
+}
+
+static bool is_blocked(const struct ipt *t)
+{
+	for (int i = 0; i < IPT_TABLES_; i++)
+		if (t->tab[i].blocked && tab_is_work(&t->tab[i]))
+			return true;
+	return false;
+}
+
+static bool is_work(const struct ipt *t)
+{
+	for (int i = 0; i < IPT_TABLES_; i++)
+		if (!t->tab[i].blocked && tab_is_work(&t->tab[i]))
+			return true;
+	return false;
+}
+
+static void tell_unreadable(struct ipt *t)
+{
+	for (int i = 0; i < IPT_TABLES_; i++) {
+		struct ipt_tab *tab = &t->tab[i];
+
+		if (tab->unreadable == tab->told)
+			continue;
+		tab->told = tab->unreadable;
+		ipt_report(t, (enum ipt_table)i, "", tab->told ? -EBUSY : 0,
+			   !tab->told ? "the table can be read again"
+			   : tab->blocked
+				   ? "it holds rules made by nft, which iptables-nft cannot "
+				     "show, so nothing is written to it: move them to a table "
+				     "of their own"
+				   : "it holds rules made by nft, which iptables-nft cannot "
+				     "show, so changes by others go unseen: move them to a "
+				     "table of their own");
+	}
+}
+
 static void save_done(struct ipt *t, uint64_t now, const struct exec_result *r)
 {
 	struct exec_cmd cmd = { .argv = { t->save_tool } };
@@ -277,36 +322,11 @@ static void save_done(struct ipt *t, uint64_t now, const struct exec_result *r)
 	t->was_read = true;
 	t->retry_at = 0;
 	t->refresh_at = t->cfg.refresh_ms ? now + t->cfg.refresh_ms : 0;
+	if (is_blocked(t))
+		t->refresh_at = now + BLOCKED_MS;
 	if (t->calm_at < now + (uint64_t)r->ms * CALM_SHARE)
 		t->calm_at = now + (uint64_t)r->ms * CALM_SHARE;
-	for (int i = 0; i < IPT_TABLES_; i++) {
-		struct ipt_tab *tab = &t->tab[i];
-
-		if (tab->blocked && !tab->told)
-			ipt_report(t, (enum ipt_table)i, "", -EBUSY,
-				   "the table holds rules that were made with nft, not with "
-				   "iptables-nft: nothing can be written to it until they are "
-				   "moved to a table of their own");
-		else if (!tab->blocked && tab->told)
-			ipt_report(t, (enum ipt_table)i, "", 0, "the table can be written again");
-		tab->told = tab->blocked;
-	}
-}
-
-static bool is_work(const struct ipt *t)
-{
-	for (int i = 0; i < IPT_TABLES_; i++) {
-		const struct ipt_tab *tab = &t->tab[i];
-
-		if (tab->blocked)
-			continue;
-		if (tab->d.count[DELTA_SET] || tab->d.count[DELTA_DEL])
-			return true;
-		for (int k = 0; k < IPT_HOOKS; k++)
-			if (tab->hook[k].wrong)
-				return true;
-	}
-	return false;
+	tell_unreadable(t);
 }
 
 static bool run_save(struct ipt *t, struct exec_cmd *cmd)
@@ -408,7 +428,7 @@ uint64_t ipt_due(const struct ipt *t)
 bool ipt_in_sync(const struct ipt *t)
 {
 	return t->state == IPT_IDLE && t->was_read && !t->need_read && !is_touched(t) &&
-	       !t->touch_after && !is_work(t);
+	       !t->touch_after && !is_work(t) && !is_blocked(t);
 }
 
 struct ipt_counts ipt_counts(const struct ipt *t)

@@ -74,8 +74,10 @@ struct ipt_tab {
 	struct delta d; /* key: struct ipt_key; values: struct ipt_body */
 	struct ipt_hook hook[IPT_HOOKS];
 	VEC(struct ipt_stray) strays;
-	bool blocked; /* the tool cannot read it: native nft rules in it */
-	bool told;    /* and that was reported */
+	bool known;	 /* was read once */
+	bool unreadable; /* the tool cannot show it now: native nft rules in it */
+	bool blocked;	 /* and never could: nothing is written to it */
+	bool told;	 /* unreadable, and that was reported */
 };
 
 enum ipt_item_kind {

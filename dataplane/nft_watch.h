@@ -6,12 +6,13 @@
 #pragma once
 
 #include "dataplane/iptables.h"
-#include "dataplane/netlink.h"
+#include "dataplane/nlmsg.h"
+#include "lib/err.h"
 
 enum { NFT_WATCH_OWN_MAX = 4 }; /* children at a time */
 
 struct nft_watch {
-	struct nl_sock sock;
+	int fd;				 /* for the loop; -1: closed */
 	uint32_t own[NFT_WATCH_OWN_MAX]; /* 0: free */
 };
 
@@ -22,9 +23,10 @@ typedef void (*nft_watch_fn)(void *arg, enum ip_family family, enum ipt_table ta
 
 int nft_watch_open(struct nft_watch *w, struct err *e);
 void nft_watch_close(struct nft_watch *w);
-/* A child of ours is about to write; it has ended. Between the two its events do not count. */
+/* A child of ours writes; it has ended (what arrived until then is given to fn). Between the two
+ * its events do not count. */
 void nft_watch_own(struct nft_watch *w, pid_t child);
-void nft_watch_disown(struct nft_watch *w, pid_t child);
+void nft_watch_disown(struct nft_watch *w, pid_t child, nft_watch_fn fn, void *arg);
 /* Take in what has arrived. 1: perhaps more. */
 int nft_watch_read(struct nft_watch *w, nft_watch_fn fn, void *arg);
 

@@ -285,8 +285,8 @@ static void test_refresh(void **state)
 	ipt_ready(d);
 	ipt_settle(d);
 	ipt_sh("-F cali-fw");
-	while (now_ms() < ipt_due(d))
-		usleep(1000);
+	assert_int_equal(ipt_settle(d), 0);
+	clock_ms = ipt_due(d);
 	ipt_settle(d);
 	assert_string_equal(save("filter"), basics);
 	ipt_free(d);
@@ -313,7 +313,7 @@ static void test_refused_chain(void **state)
 	assert_int_equal(ipt_counts(t).held, 2);
 	assert_true(n_told >= 3);
 	assert_non_null(strstr(told[0], "nosuchset"));
-	assert_true(ipt_due(t) > now_ms() + 1000);
+	assert_true(ipt_due(t) > clock_ms + 1000);
 	/* It gets right. */
 	bad = RULE("eeeeeeeeeeeeeee4", "--jump ACCEPT");
 	ipt_chain(t, IPT_FILTER, "cali-new", &bad, 1, NULL);

@@ -1,0 +1,257 @@
+/* filter.c - sets and rules of both families on the loop
+ * WHY    The two families share nothing but the watch, so each has a lane of its own and both run
+ *        at the same time.
+ * SHAPE  lane_run is the only place that starts a command; it is called by filter_run, by a timer,
+ *        by the end of a command and by an event of the watch. */
+#include "dataplane/filter.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "dataplane/nft_watch.h"
+
+enum { LANES = 2 };
+
+struct lane {
+	struct filter *f;
+	enum ip_family family; /* IP_NONE: off */
+	struct ipsets *sets;
+	struct ipt *rules;
+	struct apply apply;
+	struct exec *child;
+	struct event *timer;
+};
+
+struct filter {
+	struct filter_config cfg;
+	struct event_base *base;
+	struct lane lane[LANES];
+	struct nft_watch watch;
+	struct event *watched;
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static void lane_run(struct lane *l);
+
+static void on_touched(void *arg, enum ip_family family, enum ipt_table table, const char *chain)
+{
+	struct filter *f = arg;
+
+	for (int i = 0; i < LANES; i++) {
+		struct lane *l = &f->lane[i];
+
+		if (l->family != IP_NONE && (family == IP_NONE || family == l->family))
+			ipt_touched(l->rules, table, chain);
+	}
+}
+
+static void on_done(void *arg, const struct exec_result *r)
+{
+	struct lane *l = arg;
+
+	nft_watch_disown(&l->f->watch, exec_pid(l->child), on_touched, l->f);
+	l->child = NULL;
+	apply_done(&l->apply, now_ms(), r);
+	lane_run(l);
+}
+
+static void timer_set(struct lane *l)
+{
+	uint64_t due = apply_due(&l->apply), now = now_ms(), ms = due > now ? due - now : 0;
+	struct timeval tv = { .tv_sec = (time_t)(ms / 1000),
+			      .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+
+	if (due == UINT64_MAX)
+		event_del(l->timer);
+	else
+		event_add(l->timer, &tv);
+}
+
+static void lane_run(struct lane *l)
+{
+	struct exec_cmd cmd;
+	struct err e = { 0 };
+
+	if (l->child || l->family == IP_NONE)
+		return;
+	while (!l->child && apply_next(&l->apply, now_ms(), &cmd)) {
+		l->child = exec_start(l->f->base, &cmd, on_done, l, &e);
+		if (l->child)
+			nft_watch_own(&l->f->watch, exec_pid(l->child));
+		else
+			apply_not_started(&l->apply, now_ms(), &e);
+	}
+	if (l->child)
+		return;
+	timer_set(l);
+	if (l->f->cfg.turn)
+		l->f->cfg.turn(l->f->cfg.arg, l->family, l->apply.stage);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	lane_run(arg);
+}
+
+static void on_watch(evutil_socket_t fd, short what, void *arg)
+{
+	struct filter *f = arg;
+
+	nft_watch_read(&f->watch, on_touched, f);
+	for (int i = 0; i < LANES; i++)
+		if (f->lane[i].family != IP_NONE && !ipt_in_sync(f->lane[i].rules))
+			lane_run(&f->lane[i]);
+}
+
+/* ---- reports ---- */
+
+static void rules_report(void *arg, enum ipt_table table, const char *chain, int code,
+			 const char *text)
+{
+	struct lane *l = arg;
+
+	if (l->f->cfg.report)
+		l->f->cfg.report(l->f->cfg.arg, l->family, "chain",
+				 table < IPT_TABLES_ ? ipt_table_name(table) : "", chain, code,
+				 text);
+}
+
+static void sets_report(void *arg, const char *set, int code, const char *text)
+{
+	struct lane *l = arg;
+
+	if (l->f->cfg.report)
+		l->f->cfg.report(l->f->cfg.arg, l->family, "set", "", set, code, text);
+}
+
+/* ---- life ---- */
+
+static void lane_init(struct filter *f, struct lane *l, enum ip_family family)
+{
+	const struct filter_config *cfg = &f->cfg;
+	struct ipt_config rules = { .family = family,
+				    .backend = cfg->backend,
+				    .append = cfg->append,
+				    .plain_names = cfg->plain_names,
+				    .lock_s = cfg->lock_s,
+				    .refresh_ms = cfg->rules_refresh_ms,
+				    .report = rules_report,
+				    .arg = l };
+	struct ipset_config sets = { .family = family,
+				     .refresh_ms = cfg->sets_refresh_ms,
+				     .report = sets_report,
+				     .arg = l };
+
+	l->f = f;
+	l->family = family;
+	l->rules = ipt_new(&rules);
+	l->sets = ipsets_new(&sets);
+	l->timer = event_new(f->base, -1, 0, on_timer, l);
+	apply_init(&l->apply, l->sets, l->rules);
+}
+
+struct filter *filter_new(struct event_base *base, const struct filter_config *cfg, struct err *e)
+{
+	struct filter *f = xcalloc(1, sizeof(*f));
+
+	f->cfg = *cfg;
+	f->base = base;
+	f->watch.fd = -1;
+	if (cfg->backend == IPT_NFT && nft_watch_open(&f->watch, e) < 0) {
+		free(f);
+		return NULL;
+	}
+	if (cfg->v4)
+		lane_init(f, &f->lane[0], IP_V4);
+	if (cfg->v6)
+		lane_init(f, &f->lane[1], IP_V6);
+	if (f->watch.fd >= 0) {
+		f->watched = event_new(base, f->watch.fd, EV_READ | EV_PERSIST, on_watch, f);
+		event_add(f->watched, NULL);
+	}
+	return f;
+}
+
+static void lane_done(struct lane *l)
+{
+	exec_stop(l->child);
+	if (l->timer)
+		event_free(l->timer);
+	ipt_free(l->rules);
+	ipsets_free(l->sets);
+}
+
+void filter_free(struct filter *f)
+{
+	if (!f)
+		return;
+	for (int i = 0; i < LANES; i++)
+		lane_done(&f->lane[i]);
+	if (f->watched)
+		event_free(f->watched);
+	nft_watch_close(&f->watch);
+	free(f);
+}
+
+static const struct lane *lane_of(const struct filter *f, enum ip_family family)
+{
+	return &f->lane[family == IP_V6];
+}
+
+struct ipsets *filter_sets(struct filter *f, enum ip_family family)
+{
+	return lane_of(f, family)->sets;
+}
+
+struct ipt *filter_rules(struct filter *f, enum ip_family family)
+{
+	return lane_of(f, family)->rules;
+}
+
+void filter_ready(struct filter *f)
+{
+	for (int i = 0; i < LANES; i++) {
+		if (f->lane[i].family == IP_NONE)
+			continue;
+		ipsets_ready(f->lane[i].sets);
+		ipt_ready(f->lane[i].rules);
+	}
+}
+
+void filter_run(struct filter *f)
+{
+	for (int i = 0; i < LANES; i++)
+		lane_run(&f->lane[i]);
+}
+
+bool filter_enforced(const struct filter *f)
+{
+	for (int i = 0; i < LANES; i++)
+		if (f->lane[i].family != IP_NONE && !apply_enforced(&f->lane[i].apply))
+			return false;
+	return true;
+}
+
+bool filter_idle(const struct filter *f)
+{
+	return !f->lane[0].child && !f->lane[1].child;
+}
+
+void filter_doubt(struct filter *f)
+{
+	for (int i = 0; i < LANES; i++) {
+		if (f->lane[i].family == IP_NONE)
+			continue;
+		ipset_doubt(f->lane[i].sets);
+		ipt_doubt(f->lane[i].rules);
+	}
+	filter_run(f);
+}

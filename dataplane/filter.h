@@ -1,0 +1,47 @@
+/* filter.h - the kernel's packet filter on the agent's loop: sets and rules of both families, each
+ * with its tools running beside the loop, and the watch over iptables-nft.
+ *
+ *	f = filter_new(base, &cfg, &e);
+ *	ipset_want(filter_sets(f, IP_V4), ...), ipt_chain(filter_rules(f, IP_V4), ...), ...
+ *	filter_ready(f);		nothing is written before this
+ *	filter_run(f);			after each change: starts what can be started, returns at
+ *once
+ *
+ * cfg.turn is called whenever a family has come to rest: then what was stated is enforced
+ * (filter_enforced) or in trouble (reported). */
+#pragma once
+
+#include "dataplane/apply.h"
+
+struct event_base;
+
+struct filter_config {
+	bool v4, v6;
+	enum ipt_backend backend;
+	bool plain_names;
+	bool append;
+	unsigned lock_s;
+	unsigned rules_refresh_ms, sets_refresh_ms;
+	void (*turn)(void *arg, enum ip_family family, enum apply_stage stage);
+	/* As in iptables.h and ipset.h. kind: "chain" or "set"; where: its table or "". */
+	void (*report)(void *arg, enum ip_family family, const char *kind, const char *where,
+		       const char *name, int code, const char *text);
+	void *arg;
+};
+
+struct filter;
+
+struct filter *filter_new(struct event_base *base, const struct filter_config *cfg, struct err *e);
+/* Leaves the kernel as it is; a tool under way is stopped. */
+void filter_free(struct filter *f);
+
+/* NULL when the family is off. */
+struct ipsets *filter_sets(struct filter *f, enum ip_family family);
+struct ipt *filter_rules(struct filter *f, enum ip_family family);
+void filter_ready(struct filter *f);
+void filter_run(struct filter *f);
+bool filter_enforced(const struct filter *f);
+/* Is no command out, so that all that is stated now goes in one turn? */
+bool filter_idle(const struct filter *f);
+/* Read everything again. */
+void filter_doubt(struct filter *f);

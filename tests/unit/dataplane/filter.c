@@ -1,0 +1,412 @@
+/* filter.c - sets and rules together on a loop, and tampering noticed */
+#include "dataplane/filter.h"
+
+#include <errno.h>
+#include <event2/event.h>
+
+#include "dataplane/nft_watch.h"
+#include "tests/unit/dataplane/filter.h"
+
+static struct event_base *base;
+static struct filter *f;
+static enum ipt_backend backend;
+static int n_told, n_turns;
+static char told[256];
+
+static void report(void *arg, enum ip_family family, const char *kind, const char *where,
+		   const char *name, int code, const char *text)
+{
+	n_told++;
+	snprintf(told, sizeof(told), "%d %s %s %s %d %s", family, kind, where, name, code, text);
+}
+
+static void turn(void *arg, enum ip_family family, enum apply_stage stage)
+{
+	n_turns++;
+}
+
+static void open_filter(unsigned refresh_ms)
+{
+	struct filter_config cfg = { .v4 = true,
+				     .v6 = true,
+				     .backend = backend,
+				     .rules_refresh_ms = refresh_ms,
+				     .sets_refresh_ms = refresh_ms,
+				     .turn = turn,
+				     .report = report };
+	struct err e = { 0 };
+
+	f = filter_new(base, &cfg, &e);
+	if (!f)
+		fail_msg("%s", e.msg);
+}
+
+/* Turn the loop until what is asked for is true. */
+static bool loop_until(bool (*is)(void), unsigned ms)
+{
+	struct timeval tick = { .tv_usec = 5000 };
+	uint64_t end = now_ms() + ms;
+
+	while (!is() && now_ms() < end) {
+		event_base_loopexit(base, &tick);
+		event_base_dispatch(base);
+	}
+	return is();
+}
+
+static bool enforced(void)
+{
+	return filter_enforced(f) && filter_idle(f);
+}
+
+static void state_rules(void)
+{
+	struct ipt_rule jump = RULE("wUHhoiAYhphO9Mso", "--jump cali-FORWARD");
+	struct ipt_rule rules[] = { RULE("aaaaaaaaaaaaaaa1",
+					 "-m set --match-set cali40s:abc src --jump ACCEPT"),
+				    RULE("aaaaaaaaaaaaaaa2", "--jump DROP") };
+	struct ipset_member m = { 0 };
+	struct err e = { 0 };
+
+	prefix_parse_or_addr("10.0.0.0/24", &m.net);
+	ipset_want(filter_sets(f, IP_V4), "cali40s:abc", IPSET_NET, 0, &e);
+	ipset_add(filter_sets(f, IP_V4), "cali40s:abc", &m, &e);
+	ipt_hook(filter_rules(f, IP_V4), IPT_FILTER, "FORWARD", IPT_FIRST, &jump, 1, &e);
+	ipt_chain(filter_rules(f, IP_V4), IPT_FILTER, "cali-FORWARD", rules, 2, &e);
+}
+
+static const char *save(void)
+{
+	return out_of(backend == IPT_NFT ? "iptables-nft-save -t filter 2>/dev/null | grep cali"
+					 : "iptables-legacy-save -t filter | grep cali");
+}
+
+static const char *const right =
+	":cali-FORWARD - [0:0]|"
+	"-A FORWARD -m comment --comment \"cali:wUHhoiAYhphO9Mso\" -j cali-FORWARD|"
+	"-A cali-FORWARD -m comment --comment \"cali:aaaaaaaaaaaaaaa1\" -m set --match-set "
+	"cali40s:abc src -j ACCEPT|"
+	"-A cali-FORWARD -m comment --comment \"cali:aaaaaaaaaaaaaaa2\" -j DROP|";
+
+static void ipt_sh(const char *args)
+{
+	sh("iptables-%s %s 2>/dev/null", backend == IPT_NFT ? "nft" : "legacy", args);
+}
+
+static bool is_right(void)
+{
+	return enforced() && strcmp(save(), right) == 0;
+}
+
+static bool set_is_right(void)
+{
+	return strstr(out_of("ipset save cali40s:abc"), "10.0.0.0/24");
+}
+
+static bool no_sets(void)
+{
+	return !*out_of("ipset list -name");
+}
+
+static void test_sets_and_rules(void **state)
+{
+	state_rules();
+	filter_run(f);
+	assert_false(loop_until(is_right, 100));
+	filter_ready(f);
+	filter_run(f);
+	assert_true(loop_until(is_right, 5000));
+	assert_string_equal(out_of("ipset save cali40s:abc | tail -1"),
+			    "add cali40s:abc 10.0.0.0/24|");
+	assert_int_equal(n_told, 0);
+	assert_true(n_turns >= 2);
+	/* Both go in one turn, rules first. */
+	ipt_hook(filter_rules(f, IP_V4), IPT_FILTER, "FORWARD", IPT_FIRST, NULL, 0, NULL);
+	ipt_chain_forget(filter_rules(f, IP_V4), IPT_FILTER, "cali-FORWARD");
+	ipset_forget(filter_sets(f, IP_V4), "cali40s:abc");
+	filter_run(f);
+	loop_until(enforced, 5000);
+	assert_true(loop_until(no_sets, 5000));
+	assert_string_equal(save(), "");
+	assert_int_equal(n_told, 0);
+}
+
+/* The kernel tells us: repaired within a second, without a timer. */
+static void test_tampering_is_noticed(void **state)
+{
+	static const char *const harm[] = {
+		"-F cali-FORWARD",
+		"-D FORWARD 1",
+		"-I FORWARD -s 10.9.9.9 -j ACCEPT",
+		"-R cali-FORWARD 2 -m comment --comment cali:aaaaaaaaaaaaaaa2 -j ACCEPT",
+		"-N cali-theirs",
+		"-F",
+	};
+
+	if (backend != IPT_NFT)
+		return;
+	state_rules();
+	filter_ready(f);
+	filter_run(f);
+	assert_true(loop_until(is_right, 5000));
+	for (size_t i = 0; i < ARRAY_SIZE(harm); i++) {
+		uint64_t at;
+
+		ipt_sh(harm[i]);
+		at = now_ms();
+		assert_true(loop_until(is_right, 3000));
+		if (now_ms() - at > 1500)
+			fail_msg("%s: repaired after %d ms", harm[i], (int)(now_ms() - at));
+		sh("iptables-nft -D FORWARD -s 10.9.9.9 -j ACCEPT 2>/dev/null || true");
+		assert_true(loop_until(is_right, 3000));
+	}
+	/* All tables gone, as nft flush ruleset leaves it. */
+	if (system("command -v nft >/dev/null") == 0) {
+		sh("nft flush ruleset");
+		assert_true(loop_until(is_right, 3000));
+	}
+	assert_int_equal(n_told, 0);
+}
+
+/* What others do to their own chains costs us nothing. */
+static void test_others_cost_nothing(void **state)
+{
+	struct ipt_counts before, after;
+
+	state_rules();
+	filter_ready(f);
+	filter_run(f);
+	assert_true(loop_until(is_right, 5000));
+	before = ipt_counts(filter_rules(f, IP_V4));
+	assert_int_equal(before.saves, 1);
+	ipt_sh("-N KUBE-SERVICES");
+	for (int i = 0; i < 20; i++)
+		ipt_sh("-A KUBE-SERVICES -s 1.1.1.1 -j ACCEPT");
+	ipt_sh("-t nat -A POSTROUTING -j MASQUERADE");
+	assert_true(loop_until(is_right, 1000));
+	after = ipt_counts(filter_rules(f, IP_V4));
+	assert_int_equal(after.saves, before.saves);
+	assert_int_equal(after.restores, before.restores);
+}
+
+/* Our own writes, however large, are no reason to read. */
+static void test_own_writes_are_not_tampering(void **state)
+{
+	enum { N = 5000 };
+	struct ipt_rule *many = xcalloc(N, sizeof(*many));
+
+	state_rules();
+	for (int i = 0; i < N; i++)
+		many[i] = RULE("bbbbbbbbbbbbbbbb", "--source 10.0.0.1 --jump RETURN");
+	filter_ready(f);
+	for (int round = 0; round < 3; round++) {
+		ipt_chain(filter_rules(f, IP_V4), IPT_FILTER, "cali-FORWARD", many,
+			  N - (size_t)round, NULL);
+		filter_run(f);
+		assert_true(loop_until(enforced, 20000));
+	}
+	assert_int_equal(ipt_counts(filter_rules(f, IP_V4)).saves, 1);
+	assert_int_equal(ipt_counts(filter_rules(f, IP_V4)).tampered, 0);
+	assert_int_equal(ipt_counts(filter_rules(f, IP_V4)).restores, 3);
+	free(many);
+}
+
+static void test_refresh_notices_too(void **state)
+{
+	filter_free(f);
+	open_filter(100);
+	state_rules();
+	filter_ready(f);
+	filter_run(f);
+	assert_true(loop_until(is_right, 5000));
+	ipt_sh("-F cali-FORWARD");
+	sh("ipset flush cali40s:abc");
+	assert_true(loop_until(is_right, 5000));
+	assert_true(loop_until(set_is_right, 5000));
+}
+
+/* Somebody undoes our work again and again: we keep at it, at a bounded pace. */
+static void test_a_fight_is_bounded(void **state)
+{
+	uint64_t before, end;
+
+	if (backend != IPT_NFT)
+		return;
+	state_rules();
+	filter_ready(f);
+	filter_run(f);
+	assert_true(loop_until(is_right, 5000));
+	before = ipt_counts(filter_rules(f, IP_V4)).restores;
+	for (end = now_ms() + 1500; now_ms() < end;) {
+		ipt_sh("-F cali-FORWARD");
+		loop_until(is_right, 1);
+	}
+	assert_true(ipt_counts(filter_rules(f, IP_V4)).restores - before <= 8);
+	assert_true(loop_until(is_right, 3000));
+}
+
+/* ---- the order, without a kernel ---- */
+
+static struct exec_result ok = { .out = "", .err = "" };
+
+static void settle_empty(struct apply *a)
+{
+	struct exec_cmd cmd;
+
+	for (int i = 0; i < 2; i++) {
+		assert_true(apply_next(a, 1, &cmd));
+		assert_true(strstr(cmd.argv[0], "save") || strstr(cmd.argv[1], "save"));
+		apply_done(a, 1, &ok);
+	}
+}
+
+static void test_order(void **state)
+{
+	struct ipt *rules = filter_rules(f, IP_V4);
+	struct ipsets *sets = filter_sets(f, IP_V4);
+	struct apply a;
+	struct exec_cmd cmd;
+	struct exec_result bad = { .code = 2, .out = "", .err = "Error occurred at line: 1" };
+
+	apply_init(&a, sets, rules);
+	ipsets_ready(sets);
+	ipt_ready(rules);
+	settle_empty(&a);
+	assert_false(apply_next(&a, 1, &cmd));
+	assert_int_equal(a.stage, APPLY_IDLE);
+	state_rules();
+	assert_true(apply_next(&a, 1, &cmd));
+	assert_int_equal(a.stage, APPLY_GROWING);
+	assert_false(apply_enforced(&a));
+	apply_done(&a, 1, &ok);
+	assert_true(apply_next(&a, 1, &cmd));
+	assert_int_equal(a.stage, APPLY_WRITING);
+	/* A set that goes while the rules are on their way stays until no rule needs it. */
+	ipset_forget(sets, "cali40s:abc");
+	ipt_hook(rules, IPT_FILTER, "FORWARD", IPT_FIRST, NULL, 0, NULL);
+	apply_done(&a, 1, &ok);
+	assert_true(apply_next(&a, 1, &cmd));
+	assert_int_equal(a.stage, APPLY_WRITING);
+	/* The rules fail: the set stays. */
+	apply_done(&a, 1, &bad);
+	assert_false(apply_next(&a, 1, &cmd));
+	assert_int_equal(a.stage, APPLY_WAITING);
+	assert_int_equal(apply_due(&a), 11);
+	/* Reading shows the old state. */
+	assert_true(apply_next(&a, 11, &cmd));
+	assert_non_null(strstr(cmd.argv[0], "save"));
+	struct exec_result old = {
+		.out = "*filter\n:FORWARD ACCEPT [0:0]\n:cali-FORWARD - [0:0]\n"
+		       "-A FORWARD -m comment --comment \"cali:wUHhoiAYhphO9Mso\" -j cali-FORWARD\n"
+		       "COMMIT\n",
+		.err = ""
+	};
+	old.out_len = strlen(old.out);
+	apply_done(&a, 11, &old);
+	assert_true(apply_next(&a, 11, &cmd));
+	assert_int_equal(a.stage, APPLY_WRITING);
+	apply_done(&a, 11, &ok);
+	assert_true(apply_next(&a, 11, &cmd));
+	assert_int_equal(a.stage, APPLY_SHRINKING);
+	assert_true(apply_enforced(&a));
+	assert_memory_equal(cmd.in, "destroy cali40s:abc\n", cmd.in_len);
+	apply_done(&a, 11, &ok);
+	assert_false(apply_next(&a, 11, &cmd));
+	assert_int_equal(a.stage, APPLY_IDLE);
+}
+
+/* ---- events as bytes ---- */
+
+static char seen[256];
+
+static void note(void *arg, enum ip_family family, enum ipt_table table, const char *chain)
+{
+	snprintf(seen + strlen(seen), sizeof(seen) - strlen(seen), "%d %s %s;", family,
+		 ipt_table_name(table), chain ? chain : "*");
+}
+
+static const char *parse(uint16_t type, uint8_t family, const char *a1, const char *a2,
+			 const char *a3)
+{
+	struct {
+		uint8_t family, version;
+		uint16_t res;
+	} g = { .family = family };
+	struct nl_buf b = { 0 };
+
+	nl_msg(&b, type, 0, &g, sizeof(g));
+	if (a1)
+		nl_add_str(&b, 1, a1);
+	if (a2)
+		nl_add_str(&b, 2, a2);
+	if (a3)
+		nl_add_str(&b, 3, a3);
+	seen[0] = 0;
+	nft_watch_parse((const void *)b.p, note, NULL);
+	nl_buf_done(&b);
+	return seen;
+}
+
+static void test_events(void **state)
+{
+	enum {
+		NFT = 10 << 8,
+		DELTABLE = NFT | 2,
+		NEWCHAIN = NFT | 3,
+		DELRULE = NFT | 8,
+		NEWRULE = NFT | 6,
+		NEWSET = NFT | 9
+	};
+
+	assert_string_equal(parse(NEWRULE, 2, "filter", "cali-FORWARD", NULL),
+			    "4 filter cali-FORWARD;");
+	assert_string_equal(parse(DELRULE, 10, "raw", "PREROUTING", NULL), "6 raw PREROUTING;");
+	assert_string_equal(parse(NEWCHAIN, 2, "nat", NULL, "cali-x"), "4 nat cali-x;");
+	assert_string_equal(parse(DELTABLE, 2, "filter", NULL, NULL), "4 filter *;");
+	assert_string_equal(parse(NFT | 0, 2, "filter", NULL, NULL), "");
+	assert_string_equal(parse(NEWRULE, 1, "filter", "FORWARD", NULL), "");
+	assert_string_equal(parse(NEWRULE, 2, "calico", "FORWARD", NULL), "");
+	assert_string_equal(parse(NEWRULE, 2, NULL, "FORWARD", NULL), "");
+	assert_string_equal(parse(NEWRULE, 2, "filter", NULL, NULL), "");
+	assert_string_equal(parse(NEWSET, 2, "filter", "x", "y"), "");
+	assert_string_equal(parse(6, 2, "filter", "x", "y"), "");
+}
+
+static int setup(void **state)
+{
+	ns_fresh();
+	base = event_base_new();
+	n_told = n_turns = 0;
+	open_filter(0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	filter_free(f);
+	event_base_free(base);
+	return 0;
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest both[] = {
+		T(test_sets_and_rules),	     T(test_tampering_is_noticed),
+		T(test_others_cost_nothing), T(test_own_writes_are_not_tampering),
+		T(test_refresh_notices_too), T(test_a_fight_is_bounded),
+	};
+	const struct CMUnitTest pure[] = { T(test_order), T(test_events) };
+	char lock[64];
+	int failed;
+
+	snprintf(lock, sizeof(lock), "/tmp/margay-filter-lock.%d", (int)getpid());
+	setenv("XTABLES_LOCKFILE", lock, 1);
+	failed = cmocka_run_group_tests_name("pure", pure, NULL, NULL);
+	failed += cmocka_run_group_tests_name("iptables-nft", both, NULL, NULL);
+	backend = IPT_LEGACY;
+	failed += cmocka_run_group_tests_name("iptables-legacy", both, NULL, NULL);
+	unlink(lock);
+	return failed;
+}
