@@ -165,10 +165,12 @@ static int lock(struct program *p, struct err *e)
 	return 0;
 }
 
-static void forwarding(const struct agent_config *cfg)
+static void prepare_sysctls(const struct agent_config *cfg)
 {
 	struct err e = { 0 };
 
+	if (sysctl_pin(&e) < 0)
+		log_warn("agent", "settings of interfaces will be slower to write", "why=%s", e.msg);
 	if (!cfg->ip_forward)
 		return;
 	if (sysctl_set("net/ipv4/ip_forward", "1", &e) < 0)
@@ -265,7 +267,7 @@ static int run(struct program *p)
 	catch_signals(p);
 	log_info("agent", "starting", "version=%s node=%s datastore=%s restart=%s", MARGAY_VERSION,
 		 p->cfg.node, p->cfg.datastore, p->agent.restarted ? "yes" : "no");
-	forwarding(&p->cfg);
+	prepare_sysctls(&p->cfg);
 	if (start(p, &e) < 0) {
 		log_error("agent", "cannot start", "why=%s", e.msg);
 		p->status = 1;

@@ -5,6 +5,10 @@
 
 enum { SYSCTL_VALUE_MAX = 128 };
 
+/* Remember this namespace's /proc/sys/net for all later calls: for a program that never changes
+ * its namespace, once, at its start. */
+int sysctl_pin(struct err *e);
+
 /* path as "net/ipv4/conf/eth0/forwarding". Negative errno; -ENOENT where the kernel lacks it. */
 int sysctl_write(const char *path, const char *value, struct err *e);
 /* Without the final newline. */
