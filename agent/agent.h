@@ -21,6 +21,7 @@ struct agent {
 	struct peering *peering;	/* peering.h: the BGP speaker, its sockets, its peers */
 	struct blocks *blocks;		/* blocks.h: own affine blocks: blackholes, announcements */
 	struct endpoints *endpoints;	/* endpoints.h: local workloads: /32 routes, sysctls */
+	struct policing *policing; /* policing.h: network policy; NULL: not enforced */
 	struct ipam_runner
 		*ipam; /* ipam_runner.h: carries IPAM step machines against cache and store */
 	struct cni_server *cni; /* cni_server.h */

@@ -28,6 +28,9 @@ enum {
 	RETRY_MAX_MS = 10000,
 };
 
+/* The value of a key that is remembered and not held (cache_scope.told). */
+static char unheld[] = "";
+
 struct subscriber {
 	const char *prefix;
 	cache_changed_fn *fn;
@@ -43,9 +46,9 @@ struct cache {
 	struct ds *ds;
 	const struct cache_scope *scopes;
 	void *keep_arg;
-	struct kv_vec kvs;  /* sorted by key; value NULL: a tombstone */
+	struct kv_vec kvs;  /* sorted by key; value NULL: a tombstone; or unheld */
 	struct kv_vec dead; /* replaced, perhaps still borrowed */
-	size_t n_tombs;
+	size_t n_tombs, n_unheld;
 	struct ds_watch *watch;
 	struct event *retry;
 	unsigned retry_ms;
@@ -62,14 +65,20 @@ static struct store_kv *kv_new(const char *key, const char *value, int64_t rev)
 {
 	struct store_kv *kv = xmalloc(sizeof(*kv));
 
-	*kv = (struct store_kv) { xstrdup(key), xstrdup(value), rev };
+	*kv = (struct store_kv) { xstrdup(key), value == unheld ? unheld : xstrdup(value), rev };
 	return kv;
+}
+
+static bool held(const struct store_kv *kv)
+{
+	return kv->value && kv->value != unheld;
 }
 
 static void kv_free(struct store_kv *kv)
 {
 	free(kv->key);
-	free(kv->value);
+	if (kv->value != unheld)
+		free(kv->value);
 	free(kv);
 }
 
@@ -172,6 +181,7 @@ static void remove_key(struct cache *c, const char *key, int64_t rev, bool own)
 	if (c->kvs.p[i]->rev > rev)
 		return;
 	visible = c->kvs.p[i]->value != NULL;
+	c->n_unheld -= c->kvs.p[i]->value == unheld;
 	if (own) {
 		bury(c, c->kvs.p[i]);
 		c->kvs.p[i] = kv_new(key, NULL, rev);
@@ -187,10 +197,12 @@ static void remove_key(struct cache *c, const char *key, int64_t rev, bool own)
 
 static void put(struct cache *c, const struct store_kv *kv)
 {
-	size_t i;
+	const struct cache_scope *scope = scope_find(c, kv->key);
+	bool keep = wanted(c, kv);
 	struct store_kv *fresh;
+	size_t i;
 
-	if (!wanted(c, kv)) {
+	if (!keep && !(scope && scope->told)) {
 		remove_key(c, kv->key, kv->rev, false);
 		return;
 	}
@@ -199,13 +211,15 @@ static void put(struct cache *c, const struct store_kv *kv)
 		if (c->kvs.p[i]->rev >= kv->rev)
 			return;
 		c->n_tombs -= !c->kvs.p[i]->value;
+		c->n_unheld -= c->kvs.p[i]->value == unheld;
 		bury(c, c->kvs.p[i]);
-		c->kvs.p[i] = fresh = kv_new(kv->key, kv->value, kv->rev);
+		c->kvs.p[i] = fresh = kv_new(kv->key, keep ? kv->value : unheld, kv->rev);
 	} else {
-		fresh = kv_new(kv->key, kv->value, kv->rev);
+		fresh = kv_new(kv->key, keep ? kv->value : unheld, kv->rev);
 		insert_at(c, i, fresh);
 	}
-	tell(c, fresh->key, fresh);
+	c->n_unheld += !keep;
+	tell(c, fresh->key, keep ? fresh : kv);
 }
 
 /* Tombstones that the watch has passed have served. */
@@ -410,14 +424,14 @@ int64_t cache_rev(const struct cache *c)
 
 size_t cache_count(const struct cache *c)
 {
-	return c->kvs.n - c->n_tombs;
+	return c->kvs.n - c->n_tombs - c->n_unheld;
 }
 
 const struct store_kv *cache_get(const struct cache *c, const char *key)
 {
 	const struct store_kv *kv = find(c, key);
 
-	return kv && kv->value ? kv : NULL;
+	return kv && held(kv) ? kv : NULL;
 }
 
 void cache_each(const struct cache *c, const char *prefix, cache_each_fn *fn, void *arg)
@@ -427,7 +441,7 @@ void cache_each(const struct cache *c, const char *prefix, cache_each_fn *fn, vo
 
 		if (!str_starts(kv->key, prefix))
 			return;
-		if (kv->value && !fn(arg, kv))
+		if (held(kv) && !fn(arg, kv))
 			return;
 	}
 }

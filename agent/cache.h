@@ -19,6 +19,9 @@ typedef bool cache_keep_fn(void *arg, const struct store_kv *kv);
 struct cache_scope {
 	const char *prefix; /* borrowed for the life of the cache */
 	cache_keep_fn *keep;
+	/* Subscribers are told also what is not held, and when it goes: its keys are remembered,
+	 * its text is not. */
+	bool told;
 };
 
 /* Starts at once to list and watch "/calico/". scopes ends with a row of NULL; NULL: hold all. */
@@ -51,7 +54,7 @@ struct store_res cache_answer(const struct cache *c, const struct store_req *req
 void cache_wrote(struct cache *c, const struct store_req *req, const struct store_res *res);
 
 /* Be told of changes below prefix. kv->value NULL: deleted. Told also for what is already there
- * when the cache is in sync at the time of subscribing. Called with kv NULL each time a complete
+ * and held when the cache is in sync at the time of subscribing. Called with kv NULL each time a complete
  * picture was reached. At most CACHE_SUBSCRIBERS_MAX; prefix is borrowed. */
 enum { CACHE_SUBSCRIBERS_MAX = 32 };
 typedef void cache_changed_fn(void *arg, const struct store_kv *kv);

@@ -21,6 +21,11 @@
 static const char *const level_words[] = { "error", "warn", "info", "debug", NULL };
 static const char *const format_words[] = { "logfmt", "json", NULL };
 static const char *const encap_words[] = { "Never", "Always", "CrossSubnet", NULL };
+static const char *const backend_words[] = { "auto", "nft", "legacy", NULL };
+static const char *const insert_words[] = { "insert", "append", NULL };
+const char *const config_to_host_words[] = { "DROP", "RETURN", "ACCEPT", NULL };
+const char *const config_allow_words[] = { "ACCEPT", "RETURN", NULL };
+const char *const config_deny_words[] = { "DROP", "REJECT", NULL };
 
 /* ---- checks of single values ---- */
 
@@ -117,6 +122,20 @@ static int check_if_prefix(const void *value, struct err *e)
 	return 0;
 }
 
+/* Five bits are needed: accept, pass, drop and two for passing. */
+static int check_mark_mask(const void *value, struct err *e)
+{
+	const char *s = value;
+	char *end;
+	unsigned long mask = strtoul(s, &end, 0);
+
+	if (*s && !*end && mask <= UINT32_MAX && __builtin_popcountl(mask) >= 5)
+		return 0;
+	return err_set(e, -EINVAL,
+		       "must be 32 bits in hex with at least five set, as in 0xffff0000, is \"%s\"",
+		       s);
+}
+
 /* ---- the table ---- */
 
 static const struct field pool_v4_rows[] = {
@@ -209,6 +228,40 @@ static const struct field rows[] = {
 	FIELD_STRING(struct agent_config, nodename_file, "nodenameFile", .def = "",
 		     .doc = "File to write the node's name to, for Calico's own CNI plugin "
 			    "(/var/lib/calico/nodename); unset: none."),
+	FIELD_BOOL(struct agent_config, policy, "policy", .def = "true",
+		   .doc = "Enforce network policy; false: pods are as open as the host lets them "
+			  "be."),
+	FIELD_ENUM(struct agent_config, iptables_backend, "iptablesBackend",
+		   .words = backend_words, .def = "auto",
+		   .doc = "Which iptables holds the rules; auto: the one that others use here."),
+	FIELD_STRING(struct agent_config, mark_mask, "iptablesMarkMask", .def = "0xffff0000",
+		     .check = check_mark_mask,
+		     .doc = "Bits of a packet's mark that the rules may use."),
+	FIELD_ENUM(struct agent_config, endpoint_to_host, "defaultEndpointToHostAction",
+		   .words = config_to_host_words, .def = "RETURN",
+		   .doc = "What becomes of packets from a pod to its own host that its egress "
+			  "policy allows; RETURN: what the host's own rules say."),
+	FIELD_ENUM(struct agent_config, filter_allow, "iptablesFilterAllowAction",
+		   .words = config_allow_words, .def = "ACCEPT",
+		   .doc = "What becomes of allowed packets in table filter; RETURN: the host's "
+			  "rules decide."),
+	FIELD_ENUM(struct agent_config, mangle_allow, "iptablesMangleAllowAction",
+		   .words = config_allow_words, .def = "ACCEPT", .doc = "The same in mangle."),
+	FIELD_ENUM(struct agent_config, filter_deny, "iptablesFilterDenyAction",
+		   .words = config_deny_words, .def = "DROP",
+		   .doc = "What becomes of denied packets."),
+	FIELD_ENUM(struct agent_config, chain_insert, "chainInsertMode", .words = insert_words,
+		   .def = "insert",
+		   .doc = "Before or behind the rules of others in the kernel's chains."),
+	FIELD_INT(struct agent_config, rules_refresh_s, "iptablesRefreshInterval", .min = 0,
+		  .max = 86400, .def = "180", .unit = "s",
+		  .doc = "Read the kernel's rules again after this time; 0: never."),
+	FIELD_INT(struct agent_config, sets_refresh_s, "ipsetsRefreshInterval", .min = 0,
+		  .max = 86400, .def = "90", .unit = "s",
+		  .doc = "Read the kernel's sets again after this time; 0: never."),
+	FIELD_INT(struct agent_config, iptables_lock_s, "iptablesLockTimeout", .min = 1,
+		  .max = 60, .def = "5", .unit = "s",
+		  .doc = "How long to wait while somebody else holds the xtables lock."),
 	FIELD_ENUM(struct agent_config, log_level, "logLevel", .words = level_words, .def = "info",
 		   .doc = "Least important lines to log."),
 	FIELD_ENUM(struct agent_config, log_format, "logFormat", .words = format_words,
@@ -227,6 +280,7 @@ static const struct fields table = FIELDS("margayd.yaml", struct agent_config, r
 enum calico_form {
 	FORM_PLAIN,
 	FORM_LOWER,   /* words in any case */
+	FORM_UPPER,   /* the same, ours are upper case */
 	FORM_LEVEL,   /* Calico's log levels */
 	FORM_ENABLED, /* Enabled, Disabled */
 	FORM_ENCAP,   /* Off is Never */
@@ -263,6 +317,15 @@ static const struct calico_var {
 	{ "FELIX_INTERFACEPREFIX", "interfacePrefix", FORM_FIRST },
 	{ "FELIX_REMOVEEXTERNALROUTES", "removeExternalRoutes", FORM_LOWER },
 	{ "FELIX_IPFORWARDING", "ipForwarding", FORM_ENABLED },
+	{ "FELIX_IPTABLESBACKEND", "iptablesBackend", FORM_LOWER },
+	{ "FELIX_IPTABLESMARKMASK", "iptablesMarkMask", FORM_PLAIN },
+	{ "FELIX_DEFAULTENDPOINTTOHOSTACTION", "defaultEndpointToHostAction", FORM_UPPER },
+	{ "FELIX_IPTABLESFILTERALLOWACTION", "iptablesFilterAllowAction", FORM_UPPER },
+	{ "FELIX_IPTABLESMANGLEALLOWACTION", "iptablesMangleAllowAction", FORM_UPPER },
+	{ "FELIX_IPTABLESFILTERDENYACTION", "iptablesFilterDenyAction", FORM_UPPER },
+	{ "FELIX_CHAININSERTMODE", "chainInsertMode", FORM_LOWER },
+	{ "FELIX_IPTABLESREFRESHINTERVAL", "iptablesRefreshInterval", FORM_PLAIN },
+	{ "FELIX_IPSETSREFRESHINTERVAL", "ipsetsRefreshInterval", FORM_PLAIN },
 	{ "FELIX_LOGSEVERITYSCREEN", "logLevel", FORM_LEVEL },
 	{ "FELIX_HEALTHENABLED", "healthEnabled", FORM_LOWER },
 	{ "FELIX_HEALTHHOST", "healthHost", FORM_PLAIN },
@@ -303,6 +366,8 @@ static char *calico_value(enum calico_form form, const char *value)
 	out = xstrdup(value);
 	for (char *p = out; (form == FORM_LOWER || form == FORM_LEVEL) && *p; p++)
 		*p = (char)tolower((unsigned char)*p);
+	for (char *p = out; form == FORM_UPPER && *p; p++)
+		*p = (char)toupper((unsigned char)*p);
 	return out;
 }
 
@@ -658,6 +723,7 @@ static void no_nulls(struct agent_config *c)
 			  &c->pool_v4.node_selector,
 			  &c->pool_v6.node_selector,
 			  &c->interface_prefix,
+			  &c->mark_mask,
 			  &c->nodename_file,
 			  &c->health_host };
 

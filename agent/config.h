@@ -46,6 +46,18 @@ struct agent_config {
 	bool ip_forward;
 	char *nodename_file; /* "": do not write */
 
+	/* policy */
+	bool policy;	      /* enforce it at all */
+	int iptables_backend; /* enum config_backend */
+	char *mark_mask;      /* "0xffff0000" */
+	int endpoint_to_host; /* index into DROP, RETURN, ACCEPT */
+	int filter_allow;     /* index into ACCEPT, RETURN */
+	int mangle_allow;
+	int filter_deny; /* index into DROP, REJECT */
+	int chain_insert; /* 0: insert, 1: append */
+	int rules_refresh_s, sets_refresh_s; /* 0: never */
+	int iptables_lock_s;
+
 	/* to be seen */
 	int log_level;	/* enum log_level */
 	int log_format; /* enum log_format */
@@ -53,6 +65,16 @@ struct agent_config {
 	char *health_host;
 	int health_port;
 };
+
+enum config_backend {
+	CONFIG_BACKEND_AUTO,
+	CONFIG_BACKEND_NFT,
+	CONFIG_BACKEND_LEGACY,
+};
+
+/* The words of the enums above, by index. */
+extern const char *const config_to_host_words[], *const config_allow_words[],
+	*const config_deny_words[];
 
 /* What the command line asks for besides running. */
 enum config_action {

@@ -1,6 +1,7 @@
 /* scopes.c - which of the datastore this node keeps in memory
  * WHY    In a cluster of 5 000 nodes the blocks are 100 MB, the endpoints more. An ADD needs this
- *        node's own; the rare rest (borrowing, choosing a new block) asks the store.
+ *        node's own; the rare rest (borrowing, choosing a new block) asks the store. Other nodes'
+ *        endpoints are told and not held: policy keeps of them what it needs.
  * TESTS  tests/unit/agent/cache.c */
 #include "agent/scopes.h"
 
@@ -47,10 +48,10 @@ static bool keep_block(void *arg, const struct store_kv *kv)
 void scopes_init(struct scopes *s, const char *node)
 {
 	const struct cache_scope rows[] = {
-		{ WEPS, keep_wep },
-		{ IPAMKEY_BLOCKS, keep_block },
-		{ IPAMKEY_HANDLES, keep_none },
-		{ NULL, NULL },
+		{ WEPS, keep_wep, true },
+		{ IPAMKEY_BLOCKS, keep_block, false },
+		{ IPAMKEY_HANDLES, keep_none, false },
+		{ NULL, NULL, false },
 	};
 
 	memcpy(s->row, rows, sizeof(rows));
