@@ -16,7 +16,7 @@
 
 #include <jansson.h>
 
-#include "agent/cni_error.h"
+#include "lib/cni_error.h"
 #include "lib/addr.h"
 
 enum {

@@ -159,6 +159,7 @@ static void plan_tunnel(const struct encap_world *w, const struct encap_side *ot
 
 	if (w->broken[out->how]) {
 		wait(out, w->broken[out->how]);
+		out->broken = true;
 		return;
 	}
 	if (out->how == ENCAP_IPIP) {

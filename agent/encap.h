@@ -36,7 +36,7 @@ struct encap_side {
 	struct prefix node; /* its address, with its network; IP_NONE: none */
 	struct addr vtep;   /* of its VXLAN device; IP_NONE: not (yet) */
 	uint8_t mac[6];
-	bool has_mac; /* it has told its MAC; else encap_mac gives it */
+	bool has_mac; /* it has told mac itself; else mac is as encap_mac gives it */
 };
 
 struct encap_node {
@@ -94,6 +94,7 @@ struct encap_plan {
 	struct addr gw;
 	uint32_t mtu;	 /* 0: the device's */
 	const char *why; /* WAIT: a text that lives as long as the world */
+	bool broken;	 /* WAIT: not for lack of news, but for lack of a tunnel */
 };
 
 /* owner NULL: the block's node is not known. */

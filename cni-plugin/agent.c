@@ -13,29 +13,29 @@
 #include "cni-plugin/io.h"
 #include "lib/json.h"
 
-static int lost(struct agent *a, struct fault *f, const char *what, int code)
+static int lost(struct agent *a, struct cni_error *f, const char *what, int code)
 {
 	a->lost = true;
 	agent_close(a);
-	fault_set(f, FAULT_AGAIN, "the margay agent at %s %s%s%s", a->path, what, code ? ": " : "",
+	cni_fail(f, CNI_AGAIN, "the margay agent at %s %s%s%s", a->path, what, code ? ": " : "",
 		  code ? strerror(code) : "");
-	return fault_detail(f, "see whether margayd runs on this node; the call can be repeated");
+	return cni_remedy(f, "see whether margayd runs on this node; the call can be repeated");
 }
 
-int agent_open(struct agent *a, const char *path, uint64_t deadline_ms, struct fault *f)
+int agent_open(struct agent *a, const char *path, uint64_t deadline_ms, struct cni_error *f)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 
 	*a = (struct agent) { .fd = -1, .path = path, .deadline_ms = deadline_ms };
 	if (!str_copy(sa.sun_path, sizeof(sa.sun_path), path))
-		return fault_set(f, FAULT_CONFIG,
+		return cni_fail(f, CNI_BAD_CONFIG,
 				 "network configuration: agent_socket: is longer than "
 				 "%zu bytes",
 				 sizeof(sa.sun_path) - 1);
 	/* Non-blocking: with a full queue of waiting calls connect(2) would wait without an end. */
 	a->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (a->fd < 0)
-		return fault_set(f, FAULT_IO, "unix socket: %s", strerror(errno));
+		return cni_fail(f, CNI_IO, "unix socket: %s", strerror(errno));
 	while (connect(a->fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
 		struct pollfd none = { .fd = -1 };
 
@@ -70,14 +70,14 @@ json_t *agent_request(const char *op, const struct env *env, const struct conf *
 	return o;
 }
 
-static int send_line(struct agent *a, const json_t *request, struct fault *f)
+static int send_line(struct agent *a, const json_t *request, struct cni_error *f)
 {
 	CLEANUP(freep) char *text = js_dump(request);
 	size_t len = strlen(text);
 	int rc;
 
 	if (len >= AGENT_LINE_MAX)
-		return fault_set(f, FAULT_CONFIG,
+		return cni_fail(f, CNI_BAD_CONFIG,
 				 "the request to the agent is %zu bytes long, may be "
 				 "%d: shorten the network configuration or CNI_ARGS",
 				 len, AGENT_LINE_MAX - 1);
@@ -85,12 +85,12 @@ static int send_line(struct agent *a, const json_t *request, struct fault *f)
 	rc = io_write_all(a->fd, text, len + 1, a->deadline_ms);
 	text[len] = 0;
 	if (rc == -EINTR)
-		return fault_set(f, FAULT_AGAIN, "stopped by a signal");
+		return cni_fail(f, CNI_AGAIN, "stopped by a signal");
 	return rc < 0 ? lost(a, f, "went away", -rc) : 0;
 }
 
 /* Read until the buffer begins with a whole line; its length without the newline. */
-static ssize_t read_line(struct agent *a, struct fault *f)
+static ssize_t read_line(struct agent *a, struct cni_error *f)
 {
 	size_t seen = 0;
 	char buf[16384];
@@ -106,14 +106,14 @@ static ssize_t read_line(struct agent *a, struct fault *f)
 		seen = a->rx.len;
 		if (seen >= AGENT_LINE_MAX) {
 			agent_close(a);
-			return fault_set(f, FAULT_DECODE,
+			return cni_fail(f, CNI_DECODE,
 					 "the margay agent at %s sent a line of more "
 					 "than %d bytes",
 					 a->path, AGENT_LINE_MAX);
 		}
 		rc = io_wait(a->fd, POLLIN, a->deadline_ms);
 		if (rc == -EINTR)
-			return fault_set(f, FAULT_AGAIN, "stopped by a signal");
+			return cni_fail(f, CNI_AGAIN, "stopped by a signal");
 		if (rc < 0)
 			return lost(a, f, "does not answer", -rc);
 		n = read(a->fd, buf, sizeof(buf));
@@ -127,26 +127,26 @@ static ssize_t read_line(struct agent *a, struct fault *f)
 }
 
 /* What the agent said when it said no. */
-static int refused(const json_t *reply, struct fault *f)
+static int refused(const json_t *reply, struct cni_error *f)
 {
 	const char *msg = "the agent refused without a reason", *details = "";
-	int64_t code = FAULT_INTERNAL;
+	int64_t code = CNI_INTERNAL;
 
 	(void)js_int(reply, "code", 1, INT32_MAX, &code, NULL);
 	(void)js_str(reply, "msg", &msg, NULL);
 	(void)js_str(reply, "details", &details, NULL);
-	fault_set(f, (int)code, "%s", msg);
-	return fault_detail(f, "%s", details);
+	cni_fail(f, (int)code, "%s", msg);
+	return cni_remedy(f, "%s", details);
 }
 
-static int bad_reply(struct agent *a, struct fault *f, const char *why)
+static int bad_reply(struct agent *a, struct cni_error *f, const char *why)
 {
 	agent_close(a);
-	fault_set(f, FAULT_DECODE, "the margay agent at %s sent no valid reply", a->path);
-	return fault_detail(f, "%s", why);
+	cni_fail(f, CNI_DECODE, "the margay agent at %s sent no valid reply", a->path);
+	return cni_remedy(f, "%s", why);
 }
 
-int agent_call(struct agent *a, const json_t *request, json_t **out, struct fault *f)
+int agent_call(struct agent *a, const json_t *request, json_t **out, struct cni_error *f)
 {
 	CLEANUP(js_freep) json_t *reply = NULL;
 	struct err e = { 0 };

@@ -17,7 +17,7 @@ struct agent {
 };
 
 /* Connect. -1 with code 11 and lost set when nobody listens. */
-int agent_open(struct agent *a, const char *path, uint64_t deadline_ms, struct fault *f);
+int agent_open(struct agent *a, const char *path, uint64_t deadline_ms, struct cni_error *f);
 void agent_close(struct agent *a);
 
 /* {"op":op, ...} with what the verb has of containerID, netns, ifname, args and config. */
@@ -26,4 +26,4 @@ json_t *agent_request(const char *op, const struct env *env, const struct conf *
 /* Send a request (borrowed) and wait for its reply: 0 and, when out is not NULL, the reply with
  * "ok":true. Else -1: what the agent said, or code 11 and lost when it went away, or code 6 when
  * what it said is no reply. */
-int agent_call(struct agent *a, const json_t *request, json_t **out, struct fault *f);
+int agent_call(struct agent *a, const json_t *request, json_t **out, struct cni_error *f);

@@ -135,14 +135,14 @@ static int parse(struct answer *a, const json_t *reply, struct err *e)
 	return rc < 0 ? rc : 0;
 }
 
-int answer_parse(struct answer *out, const json_t *reply, struct fault *f)
+int answer_parse(struct answer *out, const json_t *reply, struct cni_error *f)
 {
 	struct answer a = { 0 };
 	struct err e = { 0 };
 
 	if (parse(&a, reply, &e) < 0) {
-		fault_set(f, FAULT_DECODE, "the margay agent sent no valid reply to ADD");
-		return fault_detail(f, "%s", e.msg);
+		cni_fail(f, CNI_DECODE, "the margay agent sent no valid reply to ADD");
+		return cni_remedy(f, "%s", e.msg);
 	}
 	*out = a;
 	return 0;

@@ -3,7 +3,7 @@
 
 #include <jansson.h>
 
-#include "cni-plugin/fault.h"
+#include "lib/cni_error.h"
 #include "lib/addr.h"
 
 enum {
@@ -26,7 +26,7 @@ struct answer {
 };
 
 /* -1 with code 6, naming the field: the agent's form is checked like anybody's. */
-int answer_parse(struct answer *out, const json_t *reply, struct fault *f);
+int answer_parse(struct answer *out, const json_t *reply, struct cni_error *f);
 
 /* "02:00:5e:10:00:01". */
 bool mac_parse(const char *text, uint8_t mac[static 6]);

@@ -106,14 +106,14 @@ static int look(struct podns *ns, const struct env *env, struct seen *s, struct 
 	return rc;
 }
 
-static int differs(struct fault *f, const struct env *env, const char *what)
+static int differs(struct cni_error *f, const struct env *env, const char *what)
 {
-	fault_set(f, FAULT_CHECK, "%s in the pod: %s", env->ifname, what);
-	return fault_detail(f,
+	cni_fail(f, CNI_ABSENT, "%s in the pod: %s", env->ifname, what);
+	return cni_remedy(f,
 			    "it was right after ADD and has been changed since; make the pod anew");
 }
 
-static int compare(const struct seen *s, const struct env *env, struct fault *f)
+static int compare(const struct seen *s, const struct env *env, struct cni_error *f)
 {
 	const struct expected *x = s->x;
 	char text[PREFIX_STR_MAX + 32];
@@ -142,7 +142,7 @@ static int compare(const struct seen *s, const struct env *env, struct fault *f)
 	return 0;
 }
 
-static int check_host_end(const struct seen *s, const struct env *env, struct fault *f)
+static int check_host_end(const struct seen *s, const struct env *env, struct cni_error *f)
 {
 	struct nl_sock host;
 	struct err e = { 0 };
@@ -151,19 +151,19 @@ static int check_host_end(const struct seen *s, const struct env *env, struct fa
 	if (!s->x->host_if[0])
 		return 0;
 	if (nl_open(&host, &e) < 0)
-		return fault_set(f, FAULT_IO, "%s", e.msg);
+		return cni_fail(f, CNI_IO, "%s", e.msg);
 	index = veth_index(host.fd, s->x->host_if);
 	nl_close(&host);
 	if (!index)
-		return fault_set(f, FAULT_CHECK, "host interface %s: is missing", s->x->host_if);
+		return cni_fail(f, CNI_ABSENT, "host interface %s: is missing", s->x->host_if);
 	if (index != s->peer)
-		return fault_set(f, FAULT_CHECK,
+		return cni_fail(f, CNI_ABSENT,
 				 "host interface %s: is not the other end of the pod's %s",
 				 s->x->host_if, env->ifname);
 	return 0;
 }
 
-static int check_forwarding(const struct podns *ns, const struct conf *c, struct fault *f)
+static int check_forwarding(const struct podns *ns, const struct conf *c, struct cni_error *f)
 {
 	const char *want = c->ip_forward ? "1" : "0";
 	char now[SYSCTL_VALUE_MAX];
@@ -175,11 +175,11 @@ static int check_forwarding(const struct podns *ns, const struct conf *c, struct
 	podns_leave(ns);
 	if (rc < 0 || str_eq(now, want))
 		return 0;
-	return fault_set(f, FAULT_CHECK, "net.ipv4.ip_forward in the pod is %s, should be %s", now,
+	return cni_fail(f, CNI_ABSENT, "net.ipv4.ip_forward in the pod is %s, should be %s", now,
 			 want);
 }
 
-static int check_pod(const struct env *env, const struct conf *c, struct podns *ns, struct fault *f)
+static int check_pod(const struct env *env, const struct conf *c, struct podns *ns, struct cni_error *f)
 {
 	struct expected x;
 	struct seen s = { .x = &x };
@@ -187,19 +187,19 @@ static int check_pod(const struct env *env, const struct conf *c, struct podns *
 
 	if (result_expect(&x, c->prev_result, env, f) < 0)
 		return -1;
-	if (podns_open(ns, env, conf_version_from(c, "1.1.0") ? FAULT_NETNS : FAULT_ENV, f) < 0)
+	if (podns_open(ns, env, conf_version_from(c, "1.1.0") ? CNI_BAD_NETNS : CNI_BAD_ENV, f) < 0)
 		return -1;
 	if (!podns_index(ns, env->ifname))
 		return differs(f, env, "is missing");
 	if (look(ns, env, &s, &e) < 0)
-		return fault_set(f, FAULT_IO, "looking into the pod: %s", e.msg);
+		return cni_fail(f, CNI_IO, "looking into the pod: %s", e.msg);
 	if (compare(&s, env, f) < 0 || check_host_end(&s, env, f) < 0)
 		return -1;
 	return check_forwarding(ns, c, f);
 }
 
 static int check_agent(const struct env *env, const struct conf *c, uint64_t deadline_ms,
-		       struct fault *f)
+		       struct cni_error *f)
 {
 	CLEANUP(js_freep) json_t *request = agent_request("CHECK", env, c);
 	struct agent a;
@@ -211,7 +211,7 @@ static int check_agent(const struct env *env, const struct conf *c, uint64_t dea
 	return rc;
 }
 
-int verb_check(const struct env *env, const struct conf *c, char **out, struct fault *f)
+int verb_check(const struct env *env, const struct conf *c, char **out, struct cni_error *f)
 {
 	uint64_t deadline_ms = io_now_ms() + IO_BUDGET_MS;
 	struct podns ns;

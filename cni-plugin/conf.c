@@ -37,31 +37,31 @@ char *conf_versions_json(void)
 	return xasprintf("%s\n", text);
 }
 
-static int check_version(struct conf *c, struct fault *f)
+static int check_version(struct conf *c, struct cni_error *f)
 {
 	struct err e = { 0 };
 	const char *version = "0.1.0"; /* what a missing cniVersion means */
 
 	if (js_str(c->root, "cniVersion", &version, &e) < 0)
-		return fault_set(f, FAULT_CONFIG, "network configuration: %s", e.msg);
+		return cni_fail(f, CNI_BAD_CONFIG, "network configuration: %s", e.msg);
 	if (version_rank(version) < 0) {
-		fault_set(f, FAULT_VERSION, "cniVersion \"%.32s\" is not supported", version);
-		return fault_detail(f, "supported are 0.3.0, 0.3.1, 0.4.0, 1.0.0 and 1.1.0");
+		cni_fail(f, CNI_VERSION, "cniVersion \"%.32s\" is not supported", version);
+		return cni_remedy(f, "supported are 0.3.0, 0.3.1, 0.4.0, 1.0.0 and 1.1.0");
 	}
 	c->version = version;
 	return 0;
 }
 
 /* A path that the plugin opens or makes: never relative to wherever the runtime happens to be. */
-static int get_path(const struct conf *c, const char *key, const char **out, struct fault *f)
+static int get_path(const struct conf *c, const char *key, const char **out, struct cni_error *f)
 {
 	struct err e = { 0 };
 	int rc = js_str(c->root, key, out, &e);
 
 	if (rc < 0)
-		return fault_set(f, FAULT_CONFIG, "network configuration: %s", e.msg);
+		return cni_fail(f, CNI_BAD_CONFIG, "network configuration: %s", e.msg);
 	if (**out != '/')
-		return fault_set(f, FAULT_CONFIG,
+		return cni_fail(f, CNI_BAD_CONFIG,
 				 "network configuration: %s \"%.64s\": must be an "
 				 "absolute path",
 				 key, *out);
@@ -69,18 +69,18 @@ static int get_path(const struct conf *c, const char *key, const char **out, str
 }
 
 static int get_number(const struct conf *c, const char *key, int64_t min, int64_t max,
-		      unsigned *out, struct fault *f)
+		      unsigned *out, struct cni_error *f)
 {
 	struct err e = { 0 };
 	int64_t n = 0;
 
 	if (js_int(c->root, key, min, max, &n, &e) < 0)
-		return fault_set(f, FAULT_CONFIG, "network configuration: %s", e.msg);
+		return cni_fail(f, CNI_BAD_CONFIG, "network configuration: %s", e.msg);
 	*out = n > 0 ? (unsigned)n : 0;
 	return 0;
 }
 
-static int get_names(struct conf *c, struct fault *f)
+static int get_names(struct conf *c, struct cni_error *f)
 {
 	struct err e = { 0 };
 	json_t *ipam = NULL, *settings = NULL;
@@ -91,17 +91,17 @@ static int get_names(struct conf *c, struct fault *f)
 	    js_obj(c->root, "container_settings", &settings, &e) < 0 ||
 	    js_bool(c->root, "container_settings.allow_ip_forwarding", &c->ip_forward, &e) < 0 ||
 	    js_obj(c->root, "prevResult", &c->prev_result, &e) < 0)
-		return fault_set(f, FAULT_CONFIG, "network configuration: %s", e.msg);
+		return cni_fail(f, CNI_BAD_CONFIG, "network configuration: %s", e.msg);
 	if (!env_is_id(c->name))
-		return fault_set(
-			f, FAULT_CONFIG,
+		return cni_fail(
+			f, CNI_BAD_CONFIG,
 			"network configuration: name \"%.64s\": must begin "
 			"with a letter or digit and hold only letters, digits, '_', '.' and "
 			"'-'",
 			c->name);
 	/* The type becomes a file name in the directories of CNI_PATH. */
 	if (!*c->ipam_type || strchr(c->ipam_type, '/'))
-		return fault_set(f, FAULT_CONFIG,
+		return cni_fail(f, CNI_BAD_CONFIG,
 				 "network configuration: ipam.type \"%.64s\": must be "
 				 "the name of an IPAM plugin",
 				 c->ipam_type);
@@ -109,7 +109,7 @@ static int get_names(struct conf *c, struct fault *f)
 	return 0;
 }
 
-static int check_verb(const struct conf *c, const struct env *env, struct fault *f)
+static int check_verb(const struct conf *c, const struct env *env, struct cni_error *f)
 {
 	static const struct {
 		enum verb verb;
@@ -118,18 +118,18 @@ static int check_verb(const struct conf *c, const struct env *env, struct fault 
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		if (rows[i].verb == env->verb && !conf_version_from(c, rows[i].since))
-			return fault_set(f, FAULT_VERSION,
+			return cni_fail(f, CNI_VERSION,
 					 "%s is part of CNI from %s on, and the "
 					 "configuration's cniVersion is %s",
 					 env->verb_name, rows[i].since, c->version);
 	if (env->verb == VERB_CHECK && !c->prev_result)
-		return fault_set(f, FAULT_CONFIG,
+		return cni_fail(f, CNI_BAD_CONFIG,
 				 "network configuration: prevResult: is missing; CHECK "
 				 "compares with the result of ADD");
 	return 0;
 }
 
-int conf_parse(struct conf *c, const char *text, size_t len, const struct env *env, struct fault *f)
+int conf_parse(struct conf *c, const char *text, size_t len, const struct env *env, struct cni_error *f)
 {
 	struct err e = { 0 };
 
@@ -141,14 +141,14 @@ int conf_parse(struct conf *c, const char *text, size_t len, const struct env *e
 		.ipam_type = "margay-ipam",
 	};
 	if (len > CONF_SIZE_MAX)
-		return fault_set(f, FAULT_DECODE,
+		return cni_fail(f, CNI_DECODE,
 				 "network configuration on stdin: is longer than %d "
 				 "bytes",
 				 CONF_SIZE_MAX);
 	if (js_parse(text, len, &c->root, &e) < 0)
-		return fault_set(f, FAULT_DECODE, "network configuration on stdin: %s", e.msg);
+		return cni_fail(f, CNI_DECODE, "network configuration on stdin: %s", e.msg);
 	if (!json_is_object(c->root))
-		return fault_set(f, FAULT_DECODE,
+		return cni_fail(f, CNI_DECODE,
 				 "network configuration on stdin: must be an object, is "
 				 "%s",
 				 js_type_name(c->root));

@@ -1,7 +1,7 @@
 /* conf.h - the network configuration of one plugin, as it comes on stdin. Pure.
  *
  *	struct conf c;
- *	if (conf_parse(&c, text, len, &env, &fault) < 0) ...
+ *	if (conf_parse(&c, text, len, &env, &why) < 0) ...
  *	... conf_done(&c); */
 #pragma once
 
@@ -35,7 +35,7 @@ struct conf {
  * key). Unknown keys are no error: runtimes and chains add theirs. *c is always safe to give to
  * conf_done. */
 int conf_parse(struct conf *c, const char *text, size_t len, const struct env *env,
-	       struct fault *f);
+	       struct cni_error *f);
 void conf_done(struct conf *c);
 
 /* At least this version? Versions are ours: "0.3.0" ... "1.1.0". */

@@ -72,23 +72,23 @@ static int start(const char *program, const char *verb, const struct conf *c, pi
 }
 
 static int failed(const char *type, const char *verb, const json_t *said, int status,
-		  struct fault *f)
+		  struct cni_error *f)
 {
-	int64_t code = FAULT_INTERNAL;
+	int64_t code = CNI_INTERNAL;
 	const char *msg = "", *details = "";
 
 	(void)js_int(said, "code", 1, INT32_MAX, &code, NULL);
 	(void)js_str(said, "msg", &msg, NULL);
 	(void)js_str(said, "details", &details, NULL);
 	if (*msg)
-		fault_set(f, (int)code, "IPAM plugin %s: %s: %s", type, verb, msg);
+		cni_fail(f, (int)code, "IPAM plugin %s: %s: %s", type, verb, msg);
 	else if (WIFSIGNALED(status))
-		fault_set(f, (int)code, "IPAM plugin %s: %s: ended by signal %d", type, verb,
+		cni_fail(f, (int)code, "IPAM plugin %s: %s: ended by signal %d", type, verb,
 			  WTERMSIG(status));
 	else
-		fault_set(f, (int)code, "IPAM plugin %s: %s: exit status %d without a reason", type,
+		cni_fail(f, (int)code, "IPAM plugin %s: %s: exit status %d without a reason", type,
 			  verb, WEXITSTATUS(status));
-	return fault_detail(f, "%s", details);
+	return cni_remedy(f, "%s", details);
 }
 
 /* All it prints, then its exit status. When it takes too long it is killed. */
@@ -104,7 +104,7 @@ static int collect(pid_t pid, int fd, uint64_t deadline_ms, struct str *out, int
 }
 
 static int judge(const char *verb, const struct conf *c, const struct str *text, int status,
-		 json_t **out, struct fault *f)
+		 json_t **out, struct cni_error *f)
 {
 	CLEANUP(js_freep) json_t *said = NULL;
 	struct err e = { 0 };
@@ -116,14 +116,14 @@ static int judge(const char *verb, const struct conf *c, const struct str *text,
 	if (!out)
 		return 0;
 	if (rc < 0 || (said && !json_is_object(said)))
-		return fault_set(f, FAULT_DECODE, "IPAM plugin %s: %s: printed no valid result: %s",
+		return cni_fail(f, CNI_DECODE, "IPAM plugin %s: %s: printed no valid result: %s",
 				 c->ipam_type, verb, e.msg);
 	*out = TAKE(said);
 	return 0;
 }
 
 int delegate_run(const char *verb, const struct conf *c, const struct env *env,
-		 uint64_t deadline_ms, json_t **out, struct fault *f)
+		 uint64_t deadline_ms, json_t **out, struct cni_error *f)
 {
 	CLEANUP(freep) char *program = find(c->ipam_type, env->path);
 	CLEANUP(closep) int fd = -1;
@@ -133,18 +133,18 @@ int delegate_run(const char *verb, const struct conf *c, const struct env *env,
 	pid_t pid = -1;
 
 	if (!program) {
-		fault_set(f, FAULT_CONFIG,
+		cni_fail(f, CNI_BAD_CONFIG,
 			  "network configuration: ipam.type \"%.64s\": no such program "
 			  "in CNI_PATH",
 			  c->ipam_type);
-		return fault_detail(f, "CNI_PATH is %.512s", env->path);
+		return cni_remedy(f, "CNI_PATH is %.512s", env->path);
 	}
 	fd = start(program, verb, c, &pid);
 	if (fd < 0)
-		return fault_set(f, FAULT_IO, "starting %s: %s", program, strerror(errno));
+		return cni_fail(f, CNI_IO, "starting %s: %s", program, strerror(errno));
 	rc = collect(pid, fd, limit < deadline_ms ? limit : deadline_ms, &text, &status);
 	if (rc < 0)
-		rc = fault_set(f, FAULT_AGAIN, "IPAM plugin %s: %s: %s", c->ipam_type, verb,
+		rc = cni_fail(f, CNI_AGAIN, "IPAM plugin %s: %s: %s", c->ipam_type, verb,
 			       rc == -ETIMEDOUT ? "took too long and was ended"
 			       : rc == -EFBIG	? "printed too much"
 						: strerror(-rc));

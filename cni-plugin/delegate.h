@@ -14,4 +14,4 @@ enum {
  * out (may be NULL) takes the JSON object that it printed, NULL when it printed nothing. -1 with
  * its own code and words, code 4 or 7 when there is no such program, code 6 for nonsense. */
 int delegate_run(const char *verb, const struct conf *c, const struct env *env,
-		 uint64_t deadline_ms, json_t **out, struct fault *f);
+		 uint64_t deadline_ms, json_t **out, struct cni_error *f);

@@ -41,45 +41,45 @@ bool env_is_id(const char *s)
 	return true;
 }
 
-static int check_id(const char *id, struct fault *f)
+static int check_id(const char *id, struct cni_error *f)
 {
 	if (*id && !env_is_id(id))
-		return fault_set(f, FAULT_ENV,
+		return cni_fail(f, CNI_BAD_ENV,
 				 "CNI_CONTAINERID \"%.64s\": must begin with a letter or "
 				 "digit and hold only letters, digits, '_', '.' and '-'",
 				 id);
 	if (strlen(id) > ID_MAX)
-		return fault_set(f, FAULT_ENV, "CNI_CONTAINERID: is %zu characters long, may be %d",
+		return cni_fail(f, CNI_BAD_ENV, "CNI_CONTAINERID: is %zu characters long, may be %d",
 				 strlen(id), ID_MAX);
 	return 0;
 }
 
-static int check_ifname(const char *name, struct fault *f)
+static int check_ifname(const char *name, struct cni_error *f)
 {
 	if (!*name)
 		return 0;
 	if (strlen(name) > IFNAME_MAX)
-		return fault_set(f, FAULT_ENV, "CNI_IFNAME \"%.64s\": is longer than %d characters",
+		return cni_fail(f, CNI_BAD_ENV, "CNI_IFNAME \"%.64s\": is longer than %d characters",
 				 name, IFNAME_MAX);
 	if (str_eq(name, ".") || str_eq(name, ".."))
-		return fault_set(f, FAULT_ENV, "CNI_IFNAME \"%s\": is not an interface name", name);
+		return cni_fail(f, CNI_BAD_ENV, "CNI_IFNAME \"%s\": is not an interface name", name);
 	for (const char *c = name; *c; c++)
 		if (*c == '/' || *c == ':' || isspace((unsigned char)*c))
-			return fault_set(f, FAULT_ENV,
+			return cni_fail(f, CNI_BAD_ENV,
 					 "CNI_IFNAME \"%s\": must not hold '/', ':' or blanks",
 					 name);
 	return 0;
 }
 
 /* K=V;K=V. Which keys there are is the agent's matter. */
-static int check_args(const char *args, struct fault *f)
+static int check_args(const char *args, struct cni_error *f)
 {
 	while (*args) {
 		size_t len = strcspn(args, ";");
 		const char *eq = memchr(args, '=', len);
 
 		if (!eq || eq == args)
-			return fault_set(f, FAULT_ENV, "CNI_ARGS: \"%.*s\" is not KEY=VALUE",
+			return cni_fail(f, CNI_BAD_ENV, "CNI_ARGS: \"%.*s\" is not KEY=VALUE",
 					 (int)(len > 64 ? 64 : len), args);
 		args += len;
 		args += *args == ';';
@@ -87,7 +87,7 @@ static int check_args(const char *args, struct fault *f)
 	return 0;
 }
 
-static int check_present(const struct env *env, int needs, struct fault *f)
+static int check_present(const struct env *env, int needs, struct cni_error *f)
 {
 	const struct {
 		int need;
@@ -104,7 +104,7 @@ static int check_present(const struct env *env, int needs, struct fault *f)
 		if ((needs & vars[i].need) && !*vars[i].value)
 			str_addf(&missing, "%s%s", missing.len ? ", " : "", vars[i].name);
 	if (missing.len)
-		fault_set(f, FAULT_ENV, "CNI_COMMAND %s needs %s in the environment",
+		cni_fail(f, CNI_BAD_ENV, "CNI_COMMAND %s needs %s in the environment",
 			  env->verb_name, str_text(&missing));
 	needs = missing.len ? -1 : 0;
 	str_done(&missing);
@@ -123,7 +123,7 @@ static bool is_truthy(const char *s)
 	return strcasecmp(s, "1") == 0 || strcasecmp(s, "true") == 0 || strcasecmp(s, "t") == 0;
 }
 
-int env_read(struct env *env, char *(*get)(const char *name), struct fault *f)
+int env_read(struct env *env, char *(*get)(const char *name), struct cni_error *f)
 {
 	int needs = 0;
 
@@ -144,7 +144,7 @@ int env_read(struct env *env, char *(*get)(const char *name), struct fault *f)
 			needs = verbs[i].needs;
 		}
 	if (env->verb == VERB_NONE)
-		return fault_set(f, FAULT_ENV,
+		return cni_fail(f, CNI_BAD_ENV,
 				 "CNI_COMMAND \"%.32s\": must be ADD, DEL, CHECK, STATUS, "
 				 "GC or VERSION",
 				 env->verb_name);

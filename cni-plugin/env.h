@@ -1,7 +1,7 @@
 /* env.h - what the runtime says in the environment, checked. Pure. */
 #pragma once
 
-#include "cni-plugin/fault.h"
+#include "lib/cni_error.h"
 
 enum verb {
 	VERB_NONE, /* CNI_COMMAND is absent: say what this program is */
@@ -22,7 +22,7 @@ struct env {
 };
 
 /* get is getenv(3) or a test's. -1 with code 4 and all missing names in one message. */
-int env_read(struct env *env, char *(*get)(const char *name), struct fault *f);
+int env_read(struct env *env, char *(*get)(const char *name), struct cni_error *f);
 
 /* The alphabet of container IDs and network names: a letter or digit, then also "_.-". */
 bool env_is_id(const char *s);

@@ -9,7 +9,7 @@
 #include "lib/json.h"
 
 static int call(const char *op, const struct env *env, const struct conf *c, json_t **reply,
-		bool *lost, struct fault *f)
+		bool *lost, struct cni_error *f)
 {
 	CLEANUP(js_freep) json_t *request = agent_request(op, env, c);
 	struct agent a;
@@ -23,7 +23,7 @@ static int call(const char *op, const struct env *env, const struct conf *c, jso
 	return rc;
 }
 
-static int ipam_del(const struct env *env, const struct conf *c, char **out, struct fault *f)
+static int ipam_del(const struct env *env, const struct conf *c, char **out, struct cni_error *f)
 {
 	CLEANUP(js_freep) json_t *request = NULL;
 	bool lost = false;
@@ -37,14 +37,14 @@ static int ipam_del(const struct env *env, const struct conf *c, char **out, str
 
 static void ipam_undo(const struct env *env, const struct conf *c)
 {
-	struct fault f = { 0 };
+	struct cni_error f = { 0 };
 
 	io_shield();
 	if (ipam_del(env, c, NULL, &f) < 0)
 		fprintf(stderr, "margay-ipam: taking back an ADD: %s\n", f.msg);
 }
 
-static int ipam_add(const struct env *env, const struct conf *c, char **out, struct fault *f)
+static int ipam_add(const struct env *env, const struct conf *c, char **out, struct cni_error *f)
 {
 	CLEANUP(js_freep) json_t *reply = NULL;
 	bool lost = false;
@@ -57,22 +57,22 @@ static int ipam_add(const struct env *env, const struct conf *c, char **out, str
 	return rc;
 }
 
-static int ipam_check(const struct env *env, const struct conf *c, char **out, struct fault *f)
+static int ipam_check(const struct env *env, const struct conf *c, char **out, struct cni_error *f)
 {
 	return call("IPAM_CHECK", env, c, NULL, NULL, f);
 }
 
-static int ipam_status(const struct env *env, const struct conf *c, char **out, struct fault *f)
+static int ipam_status(const struct env *env, const struct conf *c, char **out, struct cni_error *f)
 {
 	bool lost = false;
 	int rc = call("IPAM_STATUS", env, c, NULL, &lost, f);
 
 	if (rc < 0 && lost)
-		f->code = FAULT_NOT_AVAILABLE;
+		f->code = CNI_NOT_AVAILABLE;
 	return rc;
 }
 
-static int ipam_gc(const struct env *env, const struct conf *c, char **out, struct fault *f)
+static int ipam_gc(const struct env *env, const struct conf *c, char **out, struct cni_error *f)
 {
 	return call("IPAM_GC", env, c, NULL, NULL, f);
 }

@@ -62,7 +62,7 @@ static int put(int dir, const char *name, const char *text)
 }
 
 int journal_add(const char *state_dir, const struct env *env, const json_t *request,
-		struct fault *f)
+		struct cni_error *f)
 {
 	CLEANUP(freep) char *path = xasprintf("%s/cni-journal", state_dir);
 	CLEANUP(freep) char *name = xasprintf("%s-%s.json", env->container_id, env->ifname);
@@ -74,8 +74,8 @@ int journal_add(const char *state_dir, const struct env *env, const json_t *requ
 		rc = dir < 0 ? -errno : put(dir, name, text);
 	if (rc == 0)
 		return 0;
-	fault_set(f, FAULT_IO, "%s/%s: %s", path, name, strerror(-rc));
-	return fault_detail(f,
+	cni_fail(f, CNI_IO, "%s/%s: %s", path, name, strerror(-rc));
+	return cni_remedy(f,
 			    "the agent is away and the release of the pod's addresses could not be "
 			    "noted for it; the call can be repeated");
 }

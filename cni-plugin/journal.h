@@ -8,4 +8,4 @@
 /* Leave the request as STATE_DIR/cni-journal/CONTAINERID-IFNAME.json, whole or not at all, and on
  * disk before this returns. */
 int journal_add(const char *state_dir, const struct env *env, const json_t *request,
-		struct fault *f);
+		struct cni_error *f);

@@ -34,7 +34,7 @@ static bool same_namespace(int a, int b)
 	       sa.st_ino == sb.st_ino;
 }
 
-int podns_open(struct podns *p, const struct env *env, int bad_netns_code, struct fault *f)
+int podns_open(struct podns *p, const struct env *env, int bad_netns_code, struct cni_error *f)
 {
 	struct err e = { 0 };
 	int rc;
@@ -43,28 +43,28 @@ int podns_open(struct podns *p, const struct env *env, int bad_netns_code, struc
 	p->host = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	p->pod = open(env->netns, O_RDONLY | O_CLOEXEC);
 	if (p->host < 0)
-		return fault_set(f, FAULT_IO, "/proc/self/ns/net: %s", strerror(errno));
+		return cni_fail(f, CNI_IO, "/proc/self/ns/net: %s", strerror(errno));
 	if (p->pod < 0) {
 		p->gone = errno == ENOENT || errno == ENOTDIR;
-		return fault_set(f, bad_netns_code, "CNI_NETNS \"%.128s\": %s", env->netns,
+		return cni_fail(f, bad_netns_code, "CNI_NETNS \"%.128s\": %s", env->netns,
 				 strerror(errno));
 	}
 	if (!env->netns_override && same_namespace(p->host, p->pod))
-		return fault_set(f, bad_netns_code,
+		return cni_fail(f, bad_netns_code,
 				 "CNI_NETNS \"%.128s\": is the namespace that the "
 				 "plugin itself runs in, not a pod's",
 				 env->netns);
 	if (setns(p->pod, CLONE_NEWNET) < 0) {
 		/* What is left of a bind mount after umount is an ordinary empty file. */
 		p->gone = errno == EINVAL;
-		return fault_set(f, bad_netns_code,
+		return cni_fail(f, bad_netns_code,
 				 "CNI_NETNS \"%.128s\": is not a network namespace "
 				 "that can be entered: %s",
 				 env->netns, strerror(errno));
 	}
 	rc = nl_open(&p->nl, &e);
 	podns_leave(p);
-	return rc < 0 ? fault_set(f, FAULT_IO, "in CNI_NETNS: %s", e.msg) : 0;
+	return rc < 0 ? cni_fail(f, CNI_IO, "in CNI_NETNS: %s", e.msg) : 0;
 }
 
 void podns_close(struct podns *p)
@@ -75,10 +75,10 @@ void podns_close(struct podns *p)
 	p->pod = p->host = -1;
 }
 
-int podns_enter(const struct podns *p, struct fault *f)
+int podns_enter(const struct podns *p, struct cni_error *f)
 {
 	if (setns(p->pod, CLONE_NEWNET) < 0)
-		return fault_set(f, FAULT_IO, "entering CNI_NETNS: %s", strerror(errno));
+		return cni_fail(f, CNI_IO, "entering CNI_NETNS: %s", strerror(errno));
 	return 0;
 }
 
@@ -104,17 +104,17 @@ static void random_mac(uint8_t mac[static 6])
 	mac[0] = (uint8_t)((mac[0] & 0xfe) | 0x02);
 }
 
-static int set_in_pod(const char *path, const char *value, bool may_lack, struct fault *f)
+static int set_in_pod(const char *path, const char *value, bool may_lack, struct cni_error *f)
 {
 	struct err e = { 0 };
 	int rc = sysctl_set(path, value, &e);
 
 	if (rc == 0 || (may_lack && rc == -ENOENT))
 		return 0;
-	return fault_set(f, FAULT_KERNEL, "in the pod: %s", e.msg);
+	return cni_fail(f, CNI_KERNEL, "in the pod: %s", e.msg);
 }
 
-static int pod_sysctls(const struct answer *a, struct fault *f)
+static int pod_sysctls(const struct answer *a, struct cni_error *f)
 {
 	static const char *const v6[][2] = {
 		{ "net/ipv6/conf/all/disable_ipv6", "0" },
@@ -220,7 +220,7 @@ static int remove_index(struct nl_sock *nl, uint32_t index, struct err *e)
 }
 
 /* 0, or what the kernel said of the first message that failed. */
-static int attempt(struct podns *p, const struct veth *v, const struct answer *a, struct fault *f)
+static int attempt(struct podns *p, const struct veth *v, const struct answer *a, struct cni_error *f)
 {
 	struct err e = { 0 };
 	struct plan plan;
@@ -233,11 +233,11 @@ static int attempt(struct podns *p, const struct veth *v, const struct answer *a
 		return 0;
 	if (rc < 0) {
 		plan.code = rc;
-		fault_set(f, FAULT_KERNEL, "making the pod's interface: %s", e.msg);
+		cni_fail(f, CNI_KERNEL, "making the pod's interface: %s", e.msg);
 	} else {
-		fault_set(f, FAULT_KERNEL, "making the pod's interface: %s: %s",
+		cni_fail(f, CNI_KERNEL, "making the pod's interface: %s: %s",
 			  plan.step[plan.failed], strerror(-plan.code));
-		fault_detail(f, "%s", plan.text);
+		cni_remedy(f, "%s", plan.text);
 	}
 	/* The pair stands although something behind it failed. */
 	if ((rc < 0 || plan.failed > 0) && podns_index(p, v->pod_name) == v->pod_index)
@@ -264,7 +264,7 @@ static void take_kind(void *arg, const struct nlmsghdr *h)
 }
 
 /* What an earlier ADD of the same pod left in the host's namespace. Only ever a veth. */
-static int remove_stale(struct nl_sock *host, const char *name, struct fault *f)
+static int remove_stale(struct nl_sock *host, const char *name, struct cni_error *f)
 {
 	uint32_t index = veth_index(host->fd, name);
 	struct kind kind = { 0 };
@@ -278,14 +278,14 @@ static int remove_stale(struct nl_sock *host, const char *name, struct fault *f)
 	rc = nl_ask(host, &b, take_kind, &kind, &e);
 	nl_buf_done(&b);
 	if (rc == 0 && !str_eq(kind.name, "veth"))
-		return fault_set(f, FAULT_KERNEL,
+		return cni_fail(f, CNI_KERNEL,
 				 "host interface %s exists and is no veth (kind "
 				 "\"%s\"): it is not a pod's, so it stays",
 				 name, kind.name);
 	if (rc == 0)
 		rc = remove_index(host, index, &e);
 	if (rc < 0 && rc != -ENODEV)
-		return fault_set(f, FAULT_KERNEL, "removing the old host interface %s: %s", name,
+		return cni_fail(f, CNI_KERNEL, "removing the old host interface %s: %s", name,
 				 e.msg);
 	return 0;
 }
@@ -293,7 +293,7 @@ static int remove_stale(struct nl_sock *host, const char *name, struct fault *f)
 /* IPv6 wants sysctls on the host's end before it comes up, or its link-local address, which is the
  * pod's gateway, would be tentative for a second. */
 static int host_end_up(struct nl_sock *host, const struct answer *a, uint32_t index,
-		       struct fault *f)
+		       struct cni_error *f)
 {
 	static const char *const v6[][2] = { { "accept_dad", "0" }, { "disable_ipv6", "0" } };
 	struct nl_buf b = { 0 };
@@ -310,11 +310,11 @@ static int host_end_up(struct nl_sock *host, const struct answer *a, uint32_t in
 	if (rc == 0)
 		rc = nl_run(host, &b, &e);
 	nl_buf_done(&b);
-	return rc < 0 ? fault_set(f, FAULT_KERNEL, "host interface %s: %s", a->host_if, e.msg) : 0;
+	return rc < 0 ? cni_fail(f, CNI_KERNEL, "host interface %s: %s", a->host_if, e.msg) : 0;
 }
 
 static int make_pair(struct podns *p, struct nl_sock *host, struct veth *v, const struct answer *a,
-		     struct fault *f)
+		     struct cni_error *f)
 {
 	int code = -EEXIST;
 
@@ -324,7 +324,7 @@ static int make_pair(struct podns *p, struct nl_sock *host, struct veth *v, cons
 	for (int i = 0; i < 4 && (code == -EEXIST || code == -EBUSY); i++) {
 		v->pod_index = free_index(p, v->pod_index + 1);
 		if (!v->pod_index)
-			return fault_set(f, FAULT_KERNEL,
+			return cni_fail(f, CNI_KERNEL,
 					 "the pod's namespace has no free interface "
 					 "index below %d",
 					 INDEX_TRIES);
@@ -334,7 +334,7 @@ static int make_pair(struct podns *p, struct nl_sock *host, struct veth *v, cons
 }
 
 int podns_make(struct podns *p, const struct env *env, const struct answer *a, struct podlink *out,
-	       struct fault *f)
+	       struct cni_error *f)
 {
 	struct podlink l = { 0 };
 	struct nl_sock host = { .fd = -1 };
@@ -361,7 +361,7 @@ int podns_make(struct podns *p, const struct env *env, const struct answer *a, s
 	if (rc < 0)
 		return -1;
 	if (nl_open(&host, &e) < 0)
-		return fault_set(f, FAULT_IO, "%s", e.msg);
+		return cni_fail(f, CNI_IO, "%s", e.msg);
 	rc = make_pair(p, &host, &v, a, f);
 	if (rc == 0) {
 		l.pod_index = v.pod_index;
@@ -376,12 +376,12 @@ int podns_make(struct podns *p, const struct env *env, const struct answer *a, s
 	return rc;
 }
 
-int podns_remove(struct podns *p, const char *name, struct fault *f)
+int podns_remove(struct podns *p, const char *name, struct cni_error *f)
 {
 	uint32_t index = podns_index(p, name);
 	struct err e = { 0 };
 
 	if (index && remove_index(&p->nl, index, &e) < 0)
-		return fault_set(f, FAULT_KERNEL, "removing %s from the pod: %s", name, e.msg);
+		return cni_fail(f, CNI_KERNEL, "removing %s from the pod: %s", name, e.msg);
 	return 0;
 }

@@ -14,11 +14,11 @@ struct podns {
 /* Open CNI_NETNS and a socket in it; the caller stays where it is. -1 with code 8 (4 before
  * CNI 1.1) when it is absent, no network namespace, or the plugin's own without CNI_NETNS_OVERRIDE.
  */
-int podns_open(struct podns *p, const struct env *env, int bad_netns_code, struct fault *f);
+int podns_open(struct podns *p, const struct env *env, int bad_netns_code, struct cni_error *f);
 void podns_close(struct podns *p);
 
 /* Go into the pod's namespace and back. Leaving cannot fail: it aborts. */
-int podns_enter(const struct podns *p, struct fault *f);
+int podns_enter(const struct podns *p, struct cni_error *f);
 void podns_leave(const struct podns *p);
 
 struct podlink {
@@ -31,6 +31,6 @@ uint32_t podns_index(const struct podns *p, const char *name);
 
 /* Make the pair, its routes and addresses and the pod's sysctls. On failure nothing is left. */
 int podns_make(struct podns *p, const struct env *env, const struct answer *a, struct podlink *out,
-	       struct fault *f);
+	       struct cni_error *f);
 /* Take the pod's interface away, and with it the host's end. A missing one is success. */
-int podns_remove(struct podns *p, const char *name, struct fault *f);
+int podns_remove(struct podns *p, const char *name, struct cni_error *f);

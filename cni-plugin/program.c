@@ -11,14 +11,14 @@
 
 #include "cni-plugin/io.h"
 
-static int read_conf(struct conf *c, const struct env *env, struct fault *f)
+static int read_conf(struct conf *c, const struct env *env, struct cni_error *f)
 {
 	struct str text = { 0 };
 	int rc = io_read_all(STDIN_FILENO, CONF_SIZE_MAX, io_now_ms() + IO_BUDGET_MS, &text);
 
 	*c = (struct conf) { .version = "1.1.0" };
 	if (rc < 0 && rc != -EFBIG)
-		rc = fault_set(f, FAULT_IO, "network configuration on stdin: %s", strerror(-rc));
+		rc = cni_fail(f, CNI_IO, "network configuration on stdin: %s", strerror(-rc));
 	else
 		rc = conf_parse(c, str_text(&text), text.len, env, f);
 	str_done(&text);
@@ -50,7 +50,7 @@ static verb_fn verb_of(const struct program *p, enum verb verb)
 	return NULL;
 }
 
-static int run_verb(const struct program *p, const struct env *env, struct conf *c, struct fault *f)
+static int run_verb(const struct program *p, const struct env *env, struct conf *c, struct cni_error *f)
 {
 	CLEANUP(freep) char *out = NULL;
 	int rc = read_conf(c, env, f);
@@ -64,7 +64,7 @@ static int run_verb(const struct program *p, const struct env *env, struct conf 
 		return 0;
 	if (env->verb == VERB_ADD && p->add_undo)
 		p->add_undo(env, c);
-	return fault_set(f, FAULT_IO, "writing the result: %s", strerror(-rc));
+	return cni_fail(f, CNI_IO, "writing the result: %s", strerror(-rc));
 }
 
 static int print_versions(void)
@@ -76,7 +76,7 @@ static int print_versions(void)
 
 int program_run(const struct program *p)
 {
-	struct fault f = { 0 };
+	struct cni_error f = { 0 };
 	struct conf c = { .version = "1.1.0" };
 	struct env env;
 	int rc;
@@ -92,7 +92,7 @@ int program_run(const struct program *p)
 	if (rc == 0)
 		rc = run_verb(p, &env, &c, &f);
 	if (rc < 0) {
-		CLEANUP(freep) char *text = fault_json(&f, c.version);
+		CLEANUP(freep) char *text = cni_error_json(&f, c.version);
 
 		(void)print(text);
 	}

@@ -26,12 +26,12 @@
 
 static int bad_netns(const struct conf *c)
 {
-	return conf_version_from(c, "1.1.0") ? FAULT_NETNS : FAULT_ENV;
+	return conf_version_from(c, "1.1.0") ? CNI_BAD_NETNS : CNI_BAD_ENV;
 }
 
 /* One request on a connection of its own. *lost: nobody was there to hear it. */
 static int tell_agent(const char *op, const struct env *env, const struct conf *c,
-		      uint64_t deadline_ms, bool *lost, struct fault *f)
+		      uint64_t deadline_ms, bool *lost, struct cni_error *f)
 {
 	CLEANUP(js_freep) json_t *request = agent_request(op, env, c);
 	struct agent a;
@@ -47,7 +47,7 @@ static int tell_agent(const char *op, const struct env *env, const struct conf *
 
 /* DEL at the agent, or in the journal when there is none. */
 static int release(const struct env *env, const struct conf *c, uint64_t deadline_ms,
-		   struct fault *f)
+		   struct cni_error *f)
 {
 	CLEANUP(js_freep) json_t *request = NULL;
 	bool lost = false;
@@ -74,7 +74,7 @@ struct add {
 static void give_back(struct add *a, const char *why)
 {
 	CLEANUP(js_freep) json_t *request = json_object();
-	struct fault ignored = { 0 };
+	struct cni_error ignored = { 0 };
 
 	if (!a->asked)
 		return;
@@ -91,7 +91,7 @@ static void give_back(struct add *a, const char *why)
 
 static void undo(struct add *a, const char *why)
 {
-	struct fault ignored = { 0 };
+	struct cni_error ignored = { 0 };
 
 	io_shield();
 	if (a->linked && podns_remove(&a->ns, a->env->ifname, &ignored) < 0)
@@ -102,7 +102,7 @@ static void undo(struct add *a, const char *why)
 		fprintf(stderr, "margay: %s\n", ignored.msg);
 }
 
-static int ask(struct add *a, uint64_t deadline_ms, struct fault *f)
+static int ask(struct add *a, uint64_t deadline_ms, struct cni_error *f)
 {
 	CLEANUP(js_freep) json_t *request = agent_request("ADD", a->env, a->c);
 	CLEANUP(js_freep) json_t *reply = NULL;
@@ -122,7 +122,7 @@ static int ask(struct add *a, uint64_t deadline_ms, struct fault *f)
 	return rc;
 }
 
-static int ready(struct add *a, struct fault *f)
+static int ready(struct add *a, struct cni_error *f)
 {
 	CLEANUP(js_freep) json_t *request = json_object();
 	char mac[MAC_STR_MAX];
@@ -133,14 +133,14 @@ static int ready(struct add *a, struct fault *f)
 	return agent_call(&a->agent, request, NULL, f);
 }
 
-static int add_steps(struct add *a, uint64_t deadline_ms, struct fault *f)
+static int add_steps(struct add *a, uint64_t deadline_ms, struct cni_error *f)
 {
 	if (podns_open(&a->ns, a->env, bad_netns(a->c), f) < 0)
 		return -1;
 	/* Before anything is asked of anybody: an interface that works must not lose its address
 	 * because ADD came twice. */
 	if (podns_index(&a->ns, a->env->ifname))
-		return fault_set(f, FAULT_ENV,
+		return cni_fail(f, CNI_BAD_ENV,
 				 "CNI_IFNAME: %s exists already in %.128s; a second ADD "
 				 "needs a DEL before it",
 				 a->env->ifname, a->env->netns);
@@ -162,7 +162,7 @@ static int add_steps(struct add *a, uint64_t deadline_ms, struct fault *f)
 	return -1;
 }
 
-int verb_add(const struct env *env, const struct conf *c, char **out, struct fault *f)
+int verb_add(const struct env *env, const struct conf *c, char **out, struct cni_error *f)
 {
 	struct add a = { .env = env, .c = c, .agent.fd = -1 };
 	int rc;
@@ -180,7 +180,7 @@ int verb_add(const struct env *env, const struct conf *c, char **out, struct fau
 }
 
 /* The pod's side of DEL. No namespace, no interface: done already. */
-static int remove_link(const struct env *env, const struct conf *c, struct fault *f)
+static int remove_link(const struct env *env, const struct conf *c, struct cni_error *f)
 {
 	struct podns ns;
 	int rc = 0;
@@ -195,10 +195,10 @@ static int remove_link(const struct env *env, const struct conf *c, struct fault
 	return rc;
 }
 
-int verb_del(const struct env *env, const struct conf *c, char **out, struct fault *f)
+int verb_del(const struct env *env, const struct conf *c, char **out, struct cni_error *f)
 {
 	uint64_t deadline_ms = io_now_ms() + IO_BUDGET_MS;
-	struct fault later = { 0 };
+	struct cni_error later = { 0 };
 	int rc;
 
 	if (remove_link(env, c, f) < 0)
@@ -212,7 +212,7 @@ int verb_del(const struct env *env, const struct conf *c, char **out, struct fau
 
 void verb_add_undo(const struct env *env, const struct conf *c)
 {
-	struct fault f = { 0 };
+	struct cni_error f = { 0 };
 	char *out = NULL;
 
 	io_shield();
@@ -220,23 +220,23 @@ void verb_add_undo(const struct env *env, const struct conf *c)
 		fprintf(stderr, "margay: taking back an ADD: %s\n", f.msg);
 }
 
-int verb_status(const struct env *env, const struct conf *c, char **out, struct fault *f)
+int verb_status(const struct env *env, const struct conf *c, char **out, struct cni_error *f)
 {
 	uint64_t deadline_ms = io_now_ms() + IO_BUDGET_MS;
 	bool lost = false;
 
 	if (tell_agent("STATUS", env, c, deadline_ms, &lost, f) < 0) {
 		if (lost)
-			f->code = FAULT_NOT_AVAILABLE;
+			f->code = CNI_NOT_AVAILABLE;
 		return -1;
 	}
 	return c->delegated ? delegate_run("STATUS", c, env, deadline_ms, NULL, f) : 0;
 }
 
-int verb_gc(const struct env *env, const struct conf *c, char **out, struct fault *f)
+int verb_gc(const struct env *env, const struct conf *c, char **out, struct cni_error *f)
 {
 	uint64_t deadline_ms = io_now_ms() + IO_BUDGET_MS;
-	struct fault later = { 0 };
+	struct cni_error later = { 0 };
 	int rc = c->delegated ? delegate_run("GC", c, env, deadline_ms, NULL, f) : 0;
 
 	if (tell_agent("GC", env, c, deadline_ms, NULL, rc < 0 ? &later : f) < 0)

@@ -55,13 +55,10 @@ static void print_table(const json_t *list, bool wide)
 	size_t i;
 	json_t *n;
 
-	for (i = 0; i < ARRAY_SIZE(head); i++)
-		table_add(&t, xstrdup(head[i]));
-	for (i = 0; wide && i < ARRAY_SIZE(more); i++)
-		table_add(&t, xstrdup(more[i]));
-	for (i = 0; i < ARRAY_SIZE(tail); i++)
-		table_add(&t, xstrdup(tail[i]));
-	t.n_cols = t.cell.n;
+	table_head(&t, head, ARRAY_SIZE(head));
+	if (wide)
+		table_head(&t, more, ARRAY_SIZE(more));
+	table_head(&t, tail, ARRAY_SIZE(tail));
 	json_array_foreach (list, i, n)
 		add_row(&t, n, wide);
 	table_print(&t);

@@ -72,6 +72,8 @@ struct table {
 	VEC(char *) cell; /* owned, row by row; the first row is the head */
 };
 void table_add(struct table *t, char *cell); /* takes it */
+/* Headings of n more columns; only before the first row. */
+void table_head(struct table *t, const char *const *names, size_t n);
 void table_print(const struct table *t);
 void table_done(struct table *t);
 

@@ -15,6 +15,13 @@ void table_add(struct table *t, char *cell)
 	vec_push(&t->cell, cell);
 }
 
+void table_head(struct table *t, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		table_add(t, xstrdup(names[i]));
+	t->n_cols = t->cell.n;
+}
+
 void table_done(struct table *t)
 {
 	vec_foreach (&t->cell, cell)

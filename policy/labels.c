@@ -584,8 +584,7 @@ void labels_item_del(struct labels *ix, uint32_t item, struct label_changes *out
 	item_unlink(ix, item);
 	kin_unlink(ix, item);
 	free(it->hit);
-	memset(it, 0, sizeof(*it));
-	it->next_free = ix->free_item;
+	*it = (struct item) { .user = it->user, .next_free = ix->free_item };
 	ix->free_item = item;
 	ix->used_items--;
 }
@@ -797,8 +796,7 @@ void labels_selector_del(struct labels *ix, uint32_t sel, struct label_changes *
 	sel_unplace(ix, sel);
 	match_free(ix->in, s->match);
 	free(s->items.p);
-	memset(s, 0, sizeof(*s));
-	s->next_free = ix->free_sel;
+	*s = (struct sel) { .user = s->user, .next_free = ix->free_sel };
 	ix->free_sel = sel;
 }
 

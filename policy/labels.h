@@ -54,6 +54,7 @@ void labels_selector_del(struct labels *ix, uint32_t sel, struct label_changes *
 void labels_parent_set(struct labels *ix, const char *name, const struct label *own, size_t n,
 		       struct label_changes *out);
 
+/* What the caller gave; of a removed one until the next is added, to carry out its changes. */
 void *labels_item_user(const struct labels *ix, uint32_t item);
 void *labels_selector_user(const struct labels *ix, uint32_t sel);
 /* The i-th selector that matches an item; 0 behind the last. In no order. */

@@ -7,10 +7,11 @@
  *             each alternative of source ports	     scratch0 = 1
  *             each alternative of destination ports scratch1 = 1	(scratch0 if there is but one block)
  *             scratch1 clear:			     scratch0 = 0
+ *             each of many negated named ports	     scratch0 = 0
  *             rest of the match, scratch0 set:	     verdict's mark
  *
- *        There are at most these two blocks, and each bit is cleared before it is used: lists of
- *        ranges are sets (rule.h).
+ *        There are at most two blocks that set bits, and each bit is cleared before it is used:
+ *        lists of ranges are sets (rule.h).
  * TESTS  tests/unit/policy/render.c; tests/unit/policy/worlds.c runs packets through the text */
 #include "policy/render.h"
 
@@ -20,7 +21,12 @@
 
 #include "lib/str.h"
 
-enum { MULTIPORT_SLOTS = 15, LOG_PREFIX_MAX = 27 };
+enum {
+	MULTIPORT_SLOTS = 15,
+	LOG_PREFIX_MAX = 27,
+	/* Negated sets of named ports in one rule: iptables-restore takes lines of 255 words. */
+	NEGATED_SETS_MAX = 4,
+};
 
 const char *table_name(enum table_id t)
 {
@@ -255,6 +261,27 @@ static void port_block(struct renderer *x, const struct rule_ports *p, bool src)
 	str_done(&m);
 }
 
+static bool negated_in_block(const struct rule_ports *p)
+{
+	return p->n_named > NEGATED_SETS_MAX;
+}
+
+/* None of many sets, which together are too many words for one rule. */
+static void negated_block(struct renderer *x, const struct rule_ports *p, bool src)
+{
+	const struct render_marks *mark = &x->cfg->mark;
+	struct str m = { 0 };
+
+	if (!x->blocks++)
+		emit_mark(x, NULL, mark->scratch0, mark->scratch0 | mark->scratch1);
+	for (size_t i = 0; i < p->n_named; i++) {
+		str_cut(&m, 0);
+		add_set(&m, x->cfg->family, p->named[i], src, false);
+		emit_mark(x, str_text(&m), 0, mark->scratch0);
+	}
+	str_done(&m);
+}
+
 static void add_side(struct str *m, const struct renderer *x, bool src)
 {
 	const struct rule_side *s = src ? &x->r->src : &x->r->dst;
@@ -283,7 +310,7 @@ static void add_side_negated(struct str *m, const struct renderer *x, bool src)
 	add_set(m, x->cfg->family, nets.out_set ? s->not_nets_set : NULL, src, true);
 	for (size_t at = 0; at < s->not_ports.n_range;)
 		add_ports(m, &s->not_ports, &at, src, true);
-	for (size_t i = 0; i < s->not_ports.n_named; i++)
+	for (size_t i = 0; !negated_in_block(&s->not_ports) && i < s->not_ports.n_named; i++)
 		add_set(m, x->cfg->family, s->not_ports.named[i], src, true);
 }
 
@@ -352,6 +379,10 @@ static void render_rule(struct renderer *x)
 		port_block(x, &x->r->src.ports, true);
 	if (x->dst_block)
 		port_block(x, &x->r->dst.ports, false);
+	if (negated_in_block(&x->r->src.not_ports))
+		negated_block(x, &x->r->src.not_ports, true);
+	if (negated_in_block(&x->r->dst.not_ports))
+		negated_block(x, &x->r->dst.not_ports, false);
 	match = rule_match(x);
 	switch (x->r->action) {
 	case RULE_ALLOW:

@@ -217,6 +217,8 @@ static void copy_notes(const struct field_map *map, struct rule *out)
 	for (size_t i = 0; i < map->n; i++)
 		out->notes[out->n_notes++] = xasprintf("%s=%s", map->p[i].key, map->p[i].value);
 	qsort(out->notes, out->n_notes, sizeof(char *), by_text);
+	while (out->n_notes > RULE_NOTES_MAX)
+		free(out->notes[--out->n_notes]);
 }
 
 static struct rule_icmp icmp_of(const struct rule_icmp_spec *s)

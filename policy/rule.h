@@ -8,6 +8,7 @@
 #include "model/rulespec.h"
 #include "policy/setdef.h"
 
+enum { RULE_NOTES_MAX = 8 }; /* each is words of a line, of which iptables-restore takes 255 */
 enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_ICMPV6 = 58, PROTO_SCTP = 132 };
 
 struct port_range {
@@ -41,7 +42,7 @@ struct rule {
 	struct proto_spec proto, not_proto;
 	struct rule_icmp icmp, not_icmp;
 	struct rule_side src, dst;
-	char **notes; /* "key=value", sorted */
+	char **notes; /* "key=value", sorted; at most RULE_NOTES_MAX */
 	size_t n_notes;
 };
 

@@ -18,7 +18,7 @@ static void must(bool ok)
 static void try_conf(const char *text, size_t len, enum verb verb)
 {
 	struct env env = { .verb = verb, .verb_name = "CHECK", .ifname = "eth0", .netns = "/x" };
-	struct fault f = { 0 };
+	struct cni_error f = { 0 };
 	struct expected x;
 	struct conf c;
 
@@ -38,7 +38,7 @@ static void try_answer(const char *text, size_t len)
 {
 	struct env env = { .ifname = "eth0", .netns = "/x" };
 	struct conf c = { .version = "1.1.0" };
-	struct fault f = { 0 };
+	struct cni_error f = { 0 };
 	struct expected x;
 	struct answer a;
 	json_t *reply, *back;

@@ -202,7 +202,7 @@ static void refused_with_words(void **state)
 
 		if (decode(&c, r->line, &f) == 0)
 			fail_msg("%s: was taken", r->name);
-		if (f.code != r->code || !strstr(f.msg, r->says))
+		if (f.code != (int)r->code || !strstr(f.msg, r->says))
 			fail_msg("%s: code %d, \"%s\"", r->name, (int)f.code, f.msg);
 	}
 }

@@ -78,7 +78,7 @@ static const struct {
 static void test_environment(void **state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(env_rows); i++) {
-		struct fault f = { 0 };
+		struct cni_error f = { 0 };
 		struct env env;
 		int rc;
 
@@ -86,7 +86,7 @@ static void test_environment(void **state)
 		rc = env_read(&env, fake_getenv, &f);
 		if ((rc < 0) != (env_rows[i].complaint != NULL))
 			fail_msg("%s: %s", env_rows[i].what, f.msg);
-		if (rc < 0 && (!strstr(f.msg, env_rows[i].complaint) || f.code != FAULT_ENV))
+		if (rc < 0 && (!strstr(f.msg, env_rows[i].complaint) || f.code != CNI_BAD_ENV))
 			fail_msg("%s: %d %s", env_rows[i].what, f.code, f.msg);
 	}
 }
@@ -105,7 +105,7 @@ static char *version_only(const char *name)
 
 static void test_verbs_that_need_nothing(void **state)
 {
-	struct fault f = { 0 };
+	struct cni_error f = { 0 };
 	struct env env;
 
 	assert_int_equal(env_read(&env, no_environment, &f), 0);
@@ -145,7 +145,7 @@ static const struct {
 	{ "text behind the end", "} x {", 6, "" },
 };
 
-static int parse(struct conf *c, const char *text, enum verb verb, struct fault *f)
+static int parse(struct conf *c, const char *text, enum verb verb, struct cni_error *f)
 {
 	struct env env = { .verb = verb, .verb_name = "VERB" };
 
@@ -159,7 +159,7 @@ static void test_configuration(void **state)
 		char *text = xasprintf("{\"cniVersion\":\"1.0.0\",\"name\":\"net\","
 				       "\"type\":\"margay\"%s}",
 				       conf_rows[i].members);
-		struct fault f = { 0 };
+		struct cni_error f = { 0 };
 		struct conf c;
 		int rc = parse(&c, text, VERB_ADD, &f);
 
@@ -173,7 +173,7 @@ static void test_configuration(void **state)
 
 static void test_defaults(void **state)
 {
-	struct fault f = { 0 };
+	struct cni_error f = { 0 };
 	struct conf c;
 
 	assert_int_equal(parse(&c, "{\"cniVersion\":\"0.3.1\",\"name\":\"n\"}", VERB_ADD, &f), 0);
@@ -214,7 +214,7 @@ static void test_names_and_versions(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct fault f = { 0 };
+		struct cni_error f = { 0 };
 		struct conf c;
 		int rc = parse(&c, rows[i].text, rows[i].verb, &f);
 
@@ -228,7 +228,7 @@ static void test_too_long(void **state)
 {
 	struct env env = { .verb = VERB_ADD };
 	struct str s = { 0 };
-	struct fault f = { 0 };
+	struct cni_error f = { 0 };
 	struct conf c;
 
 	str_add(&s, "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"x\":\"");
@@ -236,7 +236,7 @@ static void test_too_long(void **state)
 		str_addc(&s, 'x');
 	str_add(&s, "\"}");
 	assert_int_equal(conf_parse(&c, s.p, s.len, &env, &f), -1);
-	assert_int_equal(f.code, FAULT_DECODE);
+	assert_int_equal(f.code, CNI_DECODE);
 	assert_non_null(strstr(f.msg, "longer than"));
 	conf_done(&c);
 	str_done(&s);

@@ -66,7 +66,7 @@ static void test_answers(void **state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
 		CLEANUP(js_freep) json_t *t = tree(answers[i].text);
-		struct fault f = { 0 };
+		struct cni_error f = { 0 };
 		struct answer a;
 		int rc = answer_parse(&a, t, &f);
 
@@ -79,7 +79,7 @@ static void test_answers(void **state)
 static void test_answer_values(void **state)
 {
 	CLEANUP(js_freep) json_t *t = tree(answers[1].text);
-	struct fault f = { 0 };
+	struct cni_error f = { 0 };
 	struct answer a;
 
 	assert_int_equal(answer_parse(&a, t, &f), 0);
@@ -169,7 +169,7 @@ static void test_what_check_expects(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		CLEANUP(js_freep) json_t *t = tree(rows[i].text);
-		struct fault f = { 0 };
+		struct cni_error f = { 0 };
 		struct expected x;
 		int rc = result_expect(&x, t, &env, &f);
 
@@ -186,12 +186,12 @@ static void test_what_check_expects(void **state)
 
 static void test_error_text(void **state)
 {
-	struct fault f = { 0 };
+	struct cni_error f = { 0 };
 	CLEANUP(freep) char *text = NULL;
 	CLEANUP(js_freep) json_t *t = NULL;
 
-	fault_set(&f, 7, "a \"quoted\" thing\n");
-	text = fault_json(&f, "1.0.0");
+	cni_fail(&f, 7, "a \"quoted\" thing\n");
+	text = cni_error_json(&f, "1.0.0");
 	t = tree(text);
 	assert_int_equal(json_integer_value(json_object_get(t, "code")), 7);
 	assert_string_equal(json_string_value(json_object_get(t, "msg")), "a \"quoted\" thing\n");

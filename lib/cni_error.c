@@ -1,16 +1,18 @@
-/* fault.c - why a CNI call fails, in the form that runtimes read
+/* cni_error.c - why a CNI call failed, in the form that runtimes read
  * SPEC  CNI 1.1, "Error". The reference skeleton leaves cniVersion out; parsers take both. */
-#include "cni-plugin/fault.h"
+#include "lib/cni_error.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/json.h"
 
-int fault_set(struct fault *f, int code, const char *fmt, ...)
+int cni_fail(struct cni_error *f, int code, const char *fmt, ...)
 {
 	va_list ap;
 
+	if (!f)
+		return -1;
 	f->code = code;
 	f->details[0] = 0;
 	va_start(ap, fmt);
@@ -19,17 +21,19 @@ int fault_set(struct fault *f, int code, const char *fmt, ...)
 	return -1;
 }
 
-int fault_detail(struct fault *f, const char *fmt, ...)
+int cni_remedy(struct cni_error *f, const char *fmt, ...)
 {
 	va_list ap;
 
+	if (!f)
+		return -1;
 	va_start(ap, fmt);
 	vsnprintf(f->details, sizeof(f->details), fmt, ap);
 	va_end(ap);
 	return -1;
 }
 
-char *fault_json(const struct fault *f, const char *cni_version)
+char *cni_error_json(const struct cni_error *f, const char *cni_version)
 {
 	CLEANUP(js_freep) json_t *o = json_object();
 	CLEANUP(freep) char *text = NULL;

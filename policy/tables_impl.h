@@ -1,0 +1,97 @@
+/* tables_impl.h - inside of the tables; for tables*.c only. */
+#pragma once
+
+#include <uthash.h>
+
+#include "policy/tables.h"
+
+/* A chain's rules; shared by the tables that it is in. */
+struct body {
+	unsigned refs;
+	struct chain c;
+};
+
+struct slot {
+	UT_hash_handle hh; /* by name */
+	struct chain_name name;
+	struct body *body; /* NULL: nobody has made it */
+	unsigned owners;   /* who has made it */
+	unsigned jumps;	   /* from chains that are in the table */
+	bool root;	   /* a chain of the kernel jumps to it */
+	bool in, told, changed, dirty;
+};
+
+struct slots {
+	struct slot *slot;
+	VEC(struct slot *) dirty;
+};
+
+/* A chain that somebody made for a table. */
+struct made {
+	enum table_id table;
+	enum render_endpoint_kind kind;
+	bool ingress, shared; /* shared: a group's, which has its own name */
+	struct body *body;
+};
+
+struct made_vec {
+	struct made *p;
+	size_t n, cap;
+};
+
+/* An endpoint with its chains, not yet under the name of an interface. */
+struct owner {
+	UT_hash_handle hh; /* by key */
+	char *key;	   /* a letter of the kind, and the id */
+	enum endpoint_kind kind;
+	char *interface;
+	struct addr *addr; /* of a host endpoint */
+	size_t n_addr;
+	struct made_vec made;
+};
+
+/* Chains that are installed under an interface's name. */
+struct seat {
+	UT_hash_handle hh; /* by name */
+	char *name;
+	const struct owner *owner; /* NULL: to be taken away */
+	struct made_vec made;
+};
+
+struct iface {
+	char *name;
+	struct addr *addr;
+	size_t n_addr;
+};
+
+/* Chains of a policy or profile, and of dispatch. */
+struct maker_row {
+	UT_hash_handle hh;
+	char *key;
+	struct made_vec made;
+};
+
+struct tables {
+	struct render_config cfg;
+	struct slots table[TABLE_COUNT];
+	struct owner *owners;
+	struct seat *seats[2]; /* pods, host interfaces */
+	struct maker_row *rows;
+	VEC(struct iface) ifaces;
+	bool seats_dirty[2];
+};
+
+/* tables.c */
+struct body *body_new(struct chain *c); /* consumes the chain's rules */
+void body_unref(struct body *b);
+/* Put the chains in the place of what *now holds; both are consumed. */
+void tables_install(struct tables *t, struct made_vec *now, struct made_vec *made);
+/* The chains under a key, for what is neither endpoint nor interface. Consumes made. */
+void tables_set_row(struct tables *t, const char *key, struct made_vec *made);
+
+/* tables_seats.c */
+void tables_owner_set(struct tables *t, const struct calc_endpoint *ep);
+void tables_owner_gone(struct tables *t, enum endpoint_kind kind, const char *id);
+/* Who sits on which interface, and the way there. */
+void tables_seat(struct tables *t);
+void tables_free_seats(struct tables *t);

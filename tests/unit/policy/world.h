@@ -1,0 +1,42 @@
+/* world.h - random worlds, and as manifests. */
+#pragma once
+
+#include <jansson.h>
+
+#include "tests/unit/policy/judge.h"
+
+struct rng {
+	uint64_t s;
+};
+
+uint32_t rng_next(struct rng *r);
+/* 0..n-1 */
+int rng_below(struct rng *r, int n);
+bool rng_one_in(struct rng *r, int n);
+
+void world_random(struct rng *r, struct jworld *w);
+struct jpacket packet_random(struct rng *r, const struct jworld *w);
+
+/* One object of the world: what it is, by what it is known, and its JSON. */
+enum wobj_kind {
+	W_OBJECT, /* of the model: kind and metadata say which */
+	W_K8S_POLICY,
+	W_NAMESPACE,
+	W_ACCOUNT,
+	W_SLICE,
+};
+
+struct wobj {
+	enum wobj_kind kind;
+	char *key; /* unique */
+	json_t *json;
+	bool broken; /* it is not to be accepted by a strict reader */
+};
+
+struct wobjs {
+	struct wobj *p;
+	size_t n, cap;
+};
+
+void world_objects(const struct jworld *w, struct wobjs *out);
+void wobjs_done(struct wobjs *v);
