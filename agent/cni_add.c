@@ -2,8 +2,10 @@
  *
  *	ASSIGN   the machine of ipam/ takes the addresses (a delegate's are taken as they are)
  *	VETH     first answer is out; the plugin makes the veth and says READY, or not
+ *	PROFILE  the profiles that the endpoint names are stored, where they are not yet
  *	STORE    route, sysctls, neighbours in the kernel; the WorkloadEndpoint on its way to the
- *store UNDO     something went wrong: everything above backwards, then the answer
+ *		 store, its policy on its way to the kernel: the answer waits for both
+ *	UNDO     something went wrong: everything above backwards, then the answer
  *
  * WHY    From the first to the last moment a note in STATE_DIR/cni-adding says how to undo it (a
  *DEL of this container), so that the agent's end in the middle leaks nothing. The note goes before
@@ -25,12 +27,14 @@
 #include "agent/journal.h"
 #include "agent/log.h"
 #include "agent/node_mtu.h"
+#include "agent/policing.h"
+#include "agent/profiles.h"
 #include "agent/uuid.h"
 #include "agent/epobj_store.h"
 #include "dataplane/veth.h"
 #include "lib/json.h"
 
-enum add_stage { ADD_ASSIGN, ADD_VETH, ADD_STORE, ADD_UNDO };
+enum add_stage { ADD_ASSIGN, ADD_VETH, ADD_PROFILE, ADD_STORE, ADD_UNDO };
 
 struct add {
 	struct cni_job *job;
@@ -39,6 +43,10 @@ struct add {
 	char ifname[WEP_IFNAME_MAX];
 	struct cni_assigned got;
 	char mac[18];
+	uint32_t ifindex;
+	struct policing_wait *wait; /* for its policy */
+	bool storing;		    /* the store has not answered yet */
+	bool policed;		    /* its policy was begun */
 	char *stale_key; /* an endpoint of a dead container of the same pod, under another name */
 	char *stale_id;
 	bool noted, attached, stored;
@@ -52,6 +60,7 @@ static void add_free(struct cni_job *j)
 {
 	struct add *a = j->op;
 
+	policing_wait_stop(a->wait);
 	cni_assigned_done(&a->got);
 	free(a->key);
 	free(a->siblings);
@@ -140,6 +149,8 @@ static void undo(struct add *a)
 	if (a->attached)
 		endpoints_detach(j->agent->endpoints, a->key, j->call.container_id);
 	a->attached = false;
+	if (a->policed)
+		policing_unexpect(j->agent->policing, a->key);
 	if (a->away)
 		undo_later(a, a->why.msg);
 	else if (a->stored)
@@ -199,63 +210,66 @@ static void ignore_wep(void *arg, const struct store_res *res)
 {
 }
 
-static void ignore_write(void *arg, struct store_res *res)
-{
-}
-
-/* Calico's plugin makes the profile of a network once and never touches it again. */
-static void ensure_profile(struct cni_job *j)
-{
-	CLEANUP(freep) char *key = NULL, *text = NULL;
-	char uid[UUID_STR_MAX];
-
-	if (j->call.k8s && j->call.policy_k8s)
-		return;
-	key = epobj_profile_key(&j->call);
-	if (cache_get(j->agent->cache, key))
-		return;
-	text = epobj_profile_encode(&j->call, uuid_random(uid), clock_wall_ns());
-	store_write(j->agent, store_create(key, text), ignore_write, NULL);
-}
-
 static void add_done(struct add *a)
 {
 	struct cni_job *j = a->job;
 
 	if (a->stale_key)
 		epobj_remove(j->agent, a->stale_key, a->stale_id, ignore_wep, NULL);
-	ensure_profile(j);
 	note_drop(a);
 	log_info("cni", "attached", "who=%s container=%s interface=%s", j->who,
 		 j->call.container_id, a->ifname);
 	cni_job_ok(j, NULL);
 }
 
-static void on_stored(void *arg, const struct store_res *res)
+/* Neither store nor policy is still to come. */
+static void settle(struct add *a)
 {
-	struct add *a = arg;
-
-	if (res->status == STORE_UNAVAILABLE)
-		a->away = true;
-	if (res->status != STORE_OK && !a->failed) {
-		a->failed = true;
-		cni_store_fail(&a->why, res, "WorkloadEndpoint");
-	}
+	if (a->storing || (a->wait && !a->failed))
+		return;
+	policing_wait_stop(TAKE(a->wait));
 	if (a->failed)
 		undo(a);
 	else
 		add_done(a);
 }
 
-static int attach(struct add *a, uint32_t ifindex)
+static void on_policed(void *arg, const char *why)
 {
-	CLEANUP(freep) char *text = make_wep(a, NULL);
+	struct add *a = arg;
+
+	a->wait = NULL;
+	if (why && !a->failed) {
+		a->failed = true;
+		cni_fail(&a->why, CNI_AGAIN, "the policy of %s is not in the kernel: %s",
+			 a->job->who, why);
+		cni_remedy(&a->why, "see margayctl node status and the agent's log");
+	}
+	settle(a);
+}
+
+static void on_stored(void *arg, const struct store_res *res)
+{
+	struct add *a = arg;
+
+	a->storing = false;
+	if (res->status == STORE_UNAVAILABLE)
+		a->away = true;
+	if (res->status != STORE_OK && !a->failed) {
+		a->failed = true;
+		cni_store_fail(&a->why, res, "WorkloadEndpoint");
+	}
+	settle(a);
+}
+
+static int attach(struct add *a, const char *text)
+{
 	struct err e = { 0 };
 	struct epobj w;
 	int rc = epobj_decode(&w, text, &e);
 
 	if (!rc) {
-		rc = endpoints_attach(a->job->agent->endpoints, a->key, &w, ifindex, &e);
+		rc = endpoints_attach(a->job->agent->endpoints, a->key, &w, a->ifindex, &e);
 		epobj_done(&w);
 	}
 	if (rc < 0)
@@ -264,16 +278,45 @@ static int attach(struct add *a, uint32_t ifindex)
 	return rc;
 }
 
-static void on_ready(struct add *a, uint32_t ifindex)
+/* Policy, store and routes are worked on at the same time: each of them mostly waits. The packets of
+ * the pod are dropped until its policy is in force. */
+static void store_and_police(struct add *a)
 {
+	struct agent *agent = a->job->agent;
+	CLEANUP(freep) char *text = make_wep(a, NULL);
+
 	a->stage = ADD_STORE;
-	/* Stored while the kernel is being written: with a remote store the two take turns waiting.
-	 */
-	a->stored = true;
-	epobj_put(a->job->agent, a->key, make_wep, on_stored, a);
-	a->attached = attach(a, ifindex) == 0;
+	if (agent->policing) {
+		a->policed = true;
+		policing_expect(agent->policing, a->key, text);
+		a->wait = policing_wait(agent->policing, a->ifname, on_policed, a);
+	}
+	a->stored = a->storing = true;
+	epobj_put(agent, a->key, make_wep, on_stored, a);
+	a->attached = attach(a, text) == 0;
 	if (!a->attached)
 		a->failed = true;
+}
+
+static void on_profiles(void *arg, const struct cni_error *why)
+{
+	struct add *a = arg;
+
+	if (why && !a->failed) {
+		a->failed = true;
+		a->why = *why;
+	}
+	if (a->failed)
+		undo(a);
+	else
+		store_and_police(a);
+}
+
+static void on_ready(struct add *a, uint32_t ifindex)
+{
+	a->stage = ADD_PROFILE;
+	a->ifindex = ifindex;
+	profiles_ensure(a->job->agent, &a->job->call, on_profiles, a);
 }
 
 static int read_ready(struct add *a, const json_t *o, int64_t *ifindex)

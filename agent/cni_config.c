@@ -499,6 +499,23 @@ static int read_labels(struct cni_call *c, struct cni_error *f)
 	return 0;
 }
 
+static int read_account(struct cni_call *c, struct cni_error *f)
+{
+	const char *s;
+	struct err e = { 0 };
+
+	c->service_account = "default";
+	if (js_str(c->config, "args.margay.serviceAccount", &c->service_account, &e) < 0)
+		return bad_config(f, &e);
+	s = c->service_account;
+	if (*s && strlen(s) <= 253 && label_ok(s, 253, "-."))
+		return 0;
+	return cni_fail(f, CNI_BAD_CONFIG,
+			"network configuration: args.margay.serviceAccount \"%.64s\": must be a name "
+			"of letters, digits, - and .",
+			s);
+}
+
 static int read_policy(struct cni_call *c, struct cni_error *f)
 {
 	const char *type = "";
@@ -526,7 +543,7 @@ static int read_config(struct cni_call *c, struct cni_error *f)
 	if (call_is_ipam(c))
 		return 0;
 	return read_routes(c, f) < 0 || read_link_wishes(c, f) < 0 || read_labels(c, f) < 0 ||
-			       read_policy(c, f) < 0
+			       read_account(c, f) < 0 || read_policy(c, f) < 0
 		       ? -1
 		       : 0;
 }

@@ -49,6 +49,7 @@ struct cni_call {
 	json_t *routes;	 /* [{"dst":..}] to hand to the plugin, owned; NULL: none */
 	const char *mac; /* wanted for the container's end; NULL: any */
 	json_t *labels;	 /* args.margay.labels: {"key":"value"}, or NULL */
+	const char *service_account; /* args.margay.serviceAccount, or "default" */
 
 	/* addresses */
 	bool delegated; /* another IPAM plugin gave them: ipam_result */

@@ -18,6 +18,7 @@
 #include "agent/health.h"
 #include "agent/log.h"
 #include "agent/peering.h"
+#include "agent/policing.h"
 #include "agent/routes.h"
 #include "lib/json.h"
 #include "model/wall.h"
@@ -237,6 +238,16 @@ static void set_bgp(const struct agent *a, json_t *o)
 		   (json_int_t)bgp_speaker_prefix_count(sp, BGP_AF_IPV6_UNICAST));
 }
 
+static void set_policy(const struct agent *a, json_t *o)
+{
+	struct str wrong = { 0 };
+
+	js_set(o, "policy", policing_status(a->policing));
+	js_set_int(o, "policyObjectsWrong", (json_int_t)policing_troubles(a->policing, &wrong));
+	js_set(o, "policyTroubles", lines(str_text(&wrong)));
+	str_done(&wrong);
+}
+
 json_t *ctl_status(struct agent *a)
 {
 	json_t *o = ok();
@@ -258,6 +269,7 @@ json_t *ctl_status(struct agent *a)
 	set_bgp(a, o);
 	js_set(o, "sessions", sessions(a, session_brief));
 	js_set(o, "routes", route_numbers(a));
+	set_policy(a, o);
 	str_done(&reasons);
 	return o;
 }

@@ -129,9 +129,12 @@ static json_t *encode_profiles(const struct cni_call *c)
 {
 	json_t *list = json_array();
 
-	if (c->k8s && c->policy_k8s) {
+	/* DIFFERS: Calico's plugin does so only with policy.type "k8s". Without it a pod would have
+	 * no labels of its namespace, and policy by namespace would pass it over. */
+	if (c->k8s) {
 		CLEANUP(freep) char *kns = xasprintf("kns.%s", c->pod_namespace);
-		CLEANUP(freep) char *ksa = xasprintf("ksa.%s.default", c->pod_namespace);
+		CLEANUP(freep)
+		char *ksa = xasprintf("ksa.%s.%s", c->pod_namespace, c->service_account);
 
 		json_array_append_new(list, js_text(kns));
 		json_array_append_new(list, js_text(ksa));
@@ -163,6 +166,8 @@ static void encode_spec(json_t *spec, const struct epobj_new *w)
 	js_set_str(spec, "containerID", c->container_id);
 	if (c->k8s)
 		js_set_str(spec, "pod", c->pod_name);
+	if (c->k8s)
+		js_set_str(spec, "serviceAccountName", c->service_account);
 	js_set_str(spec, "endpoint", c->ifname);
 	js_set(spec, "ipNetworks", encode_nets(w));
 	js_set(spec, "profiles", encode_profiles(c));

@@ -19,6 +19,7 @@
 #include "agent/log.h"
 #include "agent/owner.h"
 #include "agent/peering.h"
+#include "agent/policing.h"
 #include "agent/routes.h"
 #include "agent/self.h"
 
@@ -75,6 +76,7 @@ void health_not_ready(struct agent *a, struct str *out)
 		str_addf(out, "%s\n", trouble);
 	else if (!routes_ready(a->routes))
 		str_add(out, "the kernel's routes are not in sync yet\n");
+	policing_not_ready(a->policing, out);
 	if (!a->cfg->bgp)
 		return;
 	if (!peering_speaker(a->peering))

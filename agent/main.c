@@ -30,6 +30,7 @@
 #include "agent/log.h"
 #include "agent/owner.h"
 #include "agent/peering.h"
+#include "agent/policing.h"
 #include "agent/routes.h"
 #include "agent/scopes.h"
 #include "agent/self.h"
@@ -214,6 +215,8 @@ static int start(struct program *p, struct err *e)
 	a->blocks = blocks_new(a);
 	rc = endpoints_new(&a->endpoints, a, e);
 	if (rc == 0)
+		rc = policing_new(&a->policing, a, e);
+	if (rc == 0)
 		rc = ipam_runner_new(&a->ipam, a, e);
 	if (rc == 0)
 		rc = cni_server_new(&a->cni, a, e);
@@ -234,6 +237,7 @@ static void end(struct program *p)
 	ctl_server_free(a->ctl);
 	cni_server_free(a->cni);
 	ipam_runner_free(a->ipam);
+	policing_free(a->policing);
 	endpoints_free(a->endpoints);
 	blocks_free(a->blocks);
 	peering_free(a->peering);

@@ -63,10 +63,10 @@ static void add_members(struct policy_kernel *k, struct side *s, const char *nam
 {
 	struct err e = { 0 };
 
-	vec_foreach (list, m) {
-		struct ipset_member one = ipset_of(m);
+	for (size_t i = 0; i < list->n; i++) {
+		struct ipset_member one = ipset_of(&list->p[i]);
 
-		if (m->net.addr.family == s->family &&
+		if (one.net.addr.family == s->family &&
 		    ipset_add(s->sets, name, &one, &e) < 0)
 			refused(k, name, &e);
 	}
@@ -74,10 +74,10 @@ static void add_members(struct policy_kernel *k, struct side *s, const char *nam
 
 static void del_members(struct side *s, const char *name, const struct member_vec *list)
 {
-	vec_foreach (list, m) {
-		struct ipset_member one = ipset_of(m);
+	for (size_t i = 0; i < list->n; i++) {
+		struct ipset_member one = ipset_of(&list->p[i]);
 
-		if (m->net.addr.family == s->family)
+		if (one.net.addr.family == s->family)
 			ipset_del(s->sets, name, &one);
 	}
 }
@@ -86,7 +86,8 @@ static void take_sets(struct policy_kernel *k, struct side *s, const struct calc
 {
 	struct err e = { 0 };
 
-	vec_foreach (&fx->sets, set) {
+	for (size_t i = 0; i < fx->sets.n; i++) {
+		const struct calc_set *set = &fx->sets.p[i];
 		struct set_name name = set_name(s->family, set->def->id);
 
 		if (set->created &&
@@ -97,8 +98,8 @@ static void take_sets(struct policy_kernel *k, struct side *s, const struct calc
 		add_members(k, s, name.text, &set->added);
 		del_members(s, name.text, &set->gone);
 	}
-	vec_foreach (&fx->sets_gone, def)
-		ipset_forget(s->sets, set_name(s->family, (*def)->id).text);
+	for (size_t i = 0; i < fx->sets_gone.n; i++)
+		ipset_forget(s->sets, set_name(s->family, fx->sets_gone.p[i]->id).text);
 }
 
 /* ---- chains ---- */
