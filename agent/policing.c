@@ -314,9 +314,10 @@ static void on_patience(evutil_socket_t fd, short what, void *arg)
 	struct policing *p = arg;
 	static const struct timeval later = { .tv_usec = POLL_MS * 1000 };
 	int64_t now = agent_now_ms();
-	struct policing_wait *w = p->waits.next;
+	struct policing_wait *w;
 
 	answer_waits(p);
+	w = p->waits.next;
 	while (w != &p->waits) {
 		if (now >= w->until_ms || *p->broken) {
 			wait_end(w, why_not(p));
@@ -420,7 +421,8 @@ json_t *policing_status(const struct policing *p)
 		return NULL;
 	o = json_object();
 	s = calc_stats(p->calc);
-	js_set_bool(o, "inForce", p->enforced_once && filter_enforced(p->filter));
+	js_set_bool(o, "inForce",
+		    p->enforced_once && p->stated == p->fed && filter_enforced(p->filter));
 	js_set_int(o, "endpoints", (json_int_t)s.endpoints);
 	js_set_int(o, "localEndpoints", (json_int_t)s.local_endpoints);
 	js_set_int(o, "policies", (json_int_t)s.policies);

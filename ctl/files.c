@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ctl/ctl.h"
+#include "ctl/kube.h"
 
 enum { FOLDERS_MAX = 32 }; /* deep: a link to a folder above would never end */
 
@@ -46,7 +47,8 @@ static void read_docs(struct manifests *m, const char *name, const struct str *b
 		m->n_bad++;
 	}
 	vec_foreach (&docs, doc) {
-		if (objects_from_doc(doc, &m->object, &e) < 0) {
+		if ((kube_is(doc->value) ? kube_objects(doc, &m->object, &e)
+					 : objects_from_doc(doc, &m->object, &e)) < 0) {
 			ctl_error("%s", e.msg);
 			m->n_bad++;
 		}

@@ -7,6 +7,7 @@
 #include "ctl/cmd.h"
 #include "ctl/ctl.h"
 #include "ctl/files.h"
+#include "ctl/kube.h"
 #include "model/profile.h"
 
 enum { GET_FILE, GET_RECURSIVE, GET_NAMESPACE, GET_ALL, GET_EXPORT };
@@ -38,22 +39,50 @@ static void get_one(struct ctl *c, struct got *g, const struct kind *kind, const
 	g->n_failed++;
 }
 
+/* Those of a kind that stand for one of Kubernetes'. */
+static int get_kube(struct ctl *c, const struct args *a, struct got *g, const char *prefix,
+		    struct err *e)
+{
+	const char *ns = a->opt[GET_NAMESPACE] ? a->opt[GET_NAMESPACE] : CTL_NAMESPACE_DEFAULT;
+	size_t n = 0;
+	int rc = ctl_list(c, g->kind, a->opt[GET_ALL] ? NULL : ns, &g->object, &g->n_failed, e);
+
+	vec_foreach (&g->object, o) {
+		if (str_starts(o->name, prefix))
+			g->object.p[n++] = *o;
+		else
+			object_done(o);
+	}
+	g->object.n = n;
+	return rc;
+}
+
 static int get_words(struct ctl *c, const struct args *a, struct got *g, struct err *e)
 {
-	const char *ns = a->opt[GET_NAMESPACE];
+	const char *ns = a->opt[GET_NAMESPACE], *prefix = NULL;
 	int rc;
 
 	if (!a->n_words)
 		return err_set(e, -EINVAL,
 			       "what to get is missing: a kind such as ippools, or -f FILE");
-	if ((rc = kind_get(a->word[0], &g->kind, e)) < 0)
+	if (!kube_kind(a->word[0], &g->kind, &prefix) &&
+	    (rc = kind_get(a->word[0], &g->kind, e)) < 0)
 		return rc;
 	g->show_ns = g->kind->flags & KIND_NAMESPACED && (ns || a->opt[GET_ALL]);
 	g->one = a->n_words == 2;
-	for (size_t i = 1; i < a->n_words; i++)
-		get_one(c, g, g->kind, ns ? ns : CTL_NAMESPACE_DEFAULT, a->word[i]);
+	for (size_t i = 1; i < a->n_words; i++) {
+		const char *in = ns ? ns : CTL_NAMESPACE_DEFAULT;
+		const struct kind *kind;
+		CLEANUP(freep) char *name = NULL;
+
+		if (!kube_name(a->word[0], in, a->word[i], &kind, &name))
+			name = xstrdup(a->word[i]);
+		get_one(c, g, g->kind, in, name);
+	}
 	if (a->n_words > 1)
 		return 0;
+	if (prefix)
+		return get_kube(c, a, g, prefix, e);
 	if (!strcmp(g->kind->name, "Profile"))
 		vec_push(&g->object, profile_default_allow());
 	if (!ns && !a->opt[GET_ALL])

@@ -11,6 +11,7 @@
 #include "ctl/cmd.h"
 #include "ctl/ctl.h"
 #include "ctl/files.h"
+#include "ctl/kube.h"
 #include "ctl/rules.h"
 #include "model/profile.h"
 
@@ -285,14 +286,21 @@ static int named(const struct args *a, struct object_vec *out, struct err *e)
 	const char *ns =
 		a->opt[DELETE_NAMESPACE] ? a->opt[DELETE_NAMESPACE] : CTL_NAMESPACE_DEFAULT;
 	const struct kind *kind;
+	char *name;
 	int rc;
 
 	if (a->n_words < 2)
 		return err_set(e, -EINVAL, "what to delete is missing: KIND NAME, or -f FILE");
-	if ((rc = kind_get(a->word[0], &kind, e)) < 0)
-		return rc;
-	for (size_t i = 1; i < a->n_words; i++)
+	for (size_t i = 1; i < a->n_words; i++) {
+		if (kube_name(a->word[0], ns, a->word[i], &kind, &name)) {
+			vec_push(out, object_new(kind, ns, name));
+			free(name);
+			continue;
+		}
+		if ((rc = kind_get(a->word[0], &kind, e)) < 0)
+			return rc;
 		vec_push(out, object_new(kind, ns, a->word[i]));
+	}
 	return 0;
 }
 

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -193,6 +194,17 @@ class Node:
 
     def ctl_json(self, *args):
         return json.loads(self.ctl("-o", "json", *args).stdout)
+
+    def settle_policy(self):
+        """Wait until this node's kernel enforces what the datastore says now."""
+        db = sqlite3.connect(f"file:{self.lab.datastore.split(':', 1)[1]}?mode=ro", uri=True, timeout=10)
+        [[now]] = db.execute("select max(rev) from log")
+        db.close()
+
+        def settled():
+            status = self.ctl_json("node", "status")
+            return status["datastore"]["revision"] >= now and status["policy"]["inForce"]
+        wait.until(lambda: f"{self.name} enforces revision {now}: {self.health_text()}\n{self.log()[-800:]}", settled)
 
     # -- pods
 

@@ -1,0 +1,152 @@
+/* kube.c - Kubernetes' own manifests
+ * TESTS  tests/unit/ctl/kube.c */
+#include "ctl/kube.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "ctl/ctl.h"
+#include "lib/json.h"
+#include "policy/k8s.h"
+
+struct kube_row {
+	const char *api, *kind;
+	const char *words[4]; /* as typed behind get and delete */
+	const char *stored, *prefix;
+	bool namespaced; /* the stored name has the namespace in it */
+};
+
+static const struct kube_row rows[] = {
+	{ "networking.k8s.io/v1",
+	  "NetworkPolicy",
+	  { "networkpolicies.networking.k8s.io", "netpol", "knp", NULL },
+	  "NetworkPolicy",
+	  K8S_POLICY_PREFIX,
+	  false },
+	{ "v1",
+	  "Namespace",
+	  { "namespace", "namespaces", "ns", NULL },
+	  "Profile",
+	  K8S_NAMESPACE_PREFIX,
+	  false },
+	{ "v1",
+	  "ServiceAccount",
+	  { "serviceaccount", "serviceaccounts", "sa", NULL },
+	  "Profile",
+	  K8S_ACCOUNT_PREFIX,
+	  true },
+};
+
+static const struct kube_row *row_of(const json_t *doc)
+{
+	const char *api = json_string_value(json_object_get(doc, "apiVersion"));
+	const char *kind = json_string_value(json_object_get(doc, "kind"));
+
+	for (size_t i = 0; api && kind && i < ARRAY_SIZE(rows); i++)
+		if (!strcmp(rows[i].api, api) && !strcmp(rows[i].kind, kind))
+			return &rows[i];
+	return NULL;
+}
+
+static bool is_list(const json_t *doc)
+{
+	const char *kind = json_string_value(json_object_get(doc, "kind"));
+
+	return kind && !strcmp(kind, "List") && json_object_get(doc, "items");
+}
+
+bool kube_is(const json_t *doc)
+{
+	return row_of(doc) || (is_list(doc) &&
+			       row_of(json_array_get(json_object_get(doc, "items"), 0)));
+}
+
+static int convert(const struct kube_row *row, const json_t *json, struct object *o, struct err *e)
+{
+	struct str left_out = { 0 };
+	int rc;
+
+	if (!strcmp(row->kind, "Namespace"))
+		return k8s_namespace(json, o, e);
+	if (!strcmp(row->kind, "ServiceAccount"))
+		return k8s_account(json, o, e);
+	rc = k8s_policy(json, o, &left_out, e);
+	if (rc == 0 && left_out.len) {
+		rc = err_set(e, -EINVAL, "%.*s", (int)strcspn(str_text(&left_out), "\n"),
+			     str_text(&left_out));
+		object_done(o);
+	}
+	str_done(&left_out);
+	return rc;
+}
+
+static int add_one(const struct yml_doc *doc, const json_t *json, struct object_vec *out,
+		   struct err *e)
+{
+	const struct kube_row *row = row_of(json);
+	struct object o;
+
+	if (!row)
+		return err_set(e, -EINVAL, "%s:%u: a list holds kinds of Kubernetes or of "
+					   "projectcalico.org/v3, not both",
+			       doc->file, doc->mark.line);
+	if (convert(row, json, &o, e) < 0)
+		return yml_err_at(doc, e);
+	o.file = doc->file;
+	o.line = doc->mark.line;
+	vec_push(out, o);
+	return 0;
+}
+
+int kube_objects(const struct yml_doc *doc, struct object_vec *out, struct err *e)
+{
+	size_t before = out->n, i;
+	const json_t *one;
+	int rc = 0;
+
+	if (!is_list(doc->value))
+		return add_one(doc, doc->value, out, e);
+	json_array_foreach (json_object_get(doc->value, "items"), i, one) {
+		rc = add_one(doc, one, out, e);
+		if (rc < 0)
+			break;
+	}
+	while (rc < 0 && out->n > before)
+		object_done(&out->p[--out->n]);
+	return rc;
+}
+
+static const struct kube_row *row_by_word(const char *word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		for (size_t k = 0; rows[i].words[k]; k++)
+			if (!strcasecmp(rows[i].words[k], word))
+				return &rows[i];
+	return NULL;
+}
+
+bool kube_kind(const char *word, const struct kind **kind, const char **prefix)
+{
+	const struct kube_row *row = row_by_word(word);
+
+	if (!row)
+		return false;
+	*kind = kind_find(row->stored);
+	*prefix = row->prefix;
+	return true;
+}
+
+bool kube_name(const char *word, const char *ns, const char *given, const struct kind **kind,
+	       char **name)
+{
+	const struct kube_row *row = row_by_word(word);
+
+	if (!row)
+		return false;
+	*kind = kind_find(row->stored);
+	*name = row->namespaced ? xasprintf("%s%s.%s", row->prefix, ns, given)
+				: xasprintf("%s%s", row->prefix, given);
+	return true;
+}

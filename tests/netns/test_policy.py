@@ -1,0 +1,344 @@
+"""Network policy, packet by packet: namespaces x, y, z with pods a, b, c on two nodes."""
+
+import json
+import re
+import signal
+import sqlite3
+import subprocess
+import threading
+
+import pytest
+
+from deploy.lab import ns, wait
+from deploy.lab.traffic import Flow
+from probe import Server, ask, reaches
+
+NAMESPACES = ["x", "y", "z"]
+PODS = ["a", "b", "c"]
+BACKENDS = ["nft", "legacy"]
+
+
+class World:
+    """The nine pods, each answering on TCP and UDP ports 80 and 81."""
+
+    def __init__(self, lab, backend):
+        self.lab, self.backend = lab, backend
+        for space in NAMESPACES:
+            lab.apply(f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {space}, labels: {{ns: {space}}}}}\n")
+        self.pods, self.servers = {}, []
+        for i, (space, name) in enumerate((s, p) for s in NAMESPACES for p in PODS):
+            node = lab.nodes[i % 2]
+            network = node.network(args={"margay": {"labels": {"pod": name}}})
+            self.pods[f"{space}/{name}"] = node.add_pod(name, space, network)
+        for pod in self.pods.values():
+            self.servers.append(Server(pod))
+        first, second = self.pods["x/a"], self.pods["x/b"]
+        wait.until("pods reach each other", lambda: first.ping(second.ip) and second.ping(first.ip))
+
+    def ip(self, name):
+        return self.pods[name].ip
+
+    def settle(self):
+        """What is stored now is in the kernel of both nodes."""
+        for node in self.lab.nodes:
+            node.settle_policy()
+
+    def apply(self, *texts):
+        self.lab.apply("---\n".join(texts))
+        self.settle()
+
+    def clean(self):
+        """No policy at all, and no flow that an earlier one had allowed."""
+        for kind in ("networkpolicies", "globalnetworkpolicies", "tiers", "globalnetworksets", "networksets"):
+            found = json.loads(self.lab.ctl("-o", "json", "get", kind, *(["-A"] if kind.startswith("net") else [])).stdout)
+            for item in found.get("items", []):
+                meta = item["metadata"]
+                if kind == "tiers" and meta["name"] in ("default", "kube-admin", "kube-baseline"):
+                    continue
+                space = ["-n", meta["namespace"]] if meta.get("namespace") else []
+                self.lab.ctl("delete", kind, meta["name"], *space)
+        self.settle()
+        for node in self.lab.nodes:
+            ns.run(node.ns, "conntrack", "-F", check=False)
+
+    def matrix(self, allowed, protos=("tcp", "udp", "icmp"), port=80):
+        """Probe every pair; the pairs where the packets do other than allowed(source, target, proto)."""
+        wrong = []
+        lock = threading.Lock()
+
+        def one(source):
+            targets = {f"{p}:{self.ip(t)}" + ("" if p == "icmp" else f":{port}"): (t, p)
+                       for t in self.pods if t != source for p in protos}
+            for text, answer in ask(self.pods[source], list(targets)).items():
+                target, proto = targets[text]
+                if (answer == "yes") != bool(allowed(source, target, proto)):
+                    with lock:
+                        wrong.append((source, target, proto, answer))
+        threads = [threading.Thread(target=one, args=(s,)) for s in self.pods]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        return sorted(wrong)
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def world(request):
+    from conftest import finish, make_lab, new_name, show_logs
+    from deploy.lab.lab import Lab
+    lab = Lab(new_name())
+    made = None
+    try:
+        lab = make_lab(lab.name, nodes=2, tor=False, start=False)
+        for node in lab.nodes:
+            node.start("--iptables-backend", request.param, wait_ready=False)
+        for node in lab.nodes:
+            node.wait_ready()
+        made = World(lab, request.param)
+    except BaseException:
+        show_logs(lab)
+        lab.down()
+        raise
+    yield made
+    for server in made.servers:
+        server.stop()
+    finish(request, [lab])
+
+
+@pytest.fixture
+def w(world):
+    world.clean()
+    return world
+
+
+def k8s(name, space, spec):
+    return f"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: {name}, namespace: {space}}}\n" \
+           f"spec: {json.dumps(spec)}\n"
+
+
+def calico(kind, name, spec, space=None):
+    where = f", namespace: {space}" if space else ""
+    return f"apiVersion: projectcalico.org/v3\nkind: {kind}\nmetadata: {{name: {name}{where}}}\nspec: {json.dumps(spec)}\n"
+
+
+def space_of(name):
+    return name.split("/")[0]
+
+
+def test_open_without_policy(w):
+    assert w.matrix(lambda s, t, p: True) == []
+
+
+def test_default_deny_of_one_namespace(w):
+    w.apply(k8s("deny", "x", {"podSelector": {}, "policyTypes": ["Ingress"]}))
+    assert w.matrix(lambda s, t, p: space_of(t) != "x") == []
+
+
+def test_default_deny_of_egress(w):
+    w.apply(k8s("deny", "x", {"podSelector": {}, "policyTypes": ["Egress"]}))
+    assert w.matrix(lambda s, t, p: space_of(s) != "x") == []
+
+
+def test_allow_by_pod_and_namespace_labels(w):
+    peer = {"namespaceSelector": {"matchLabels": {"ns": "y"}}, "podSelector": {"matchExpressions": [
+        {"key": "pod", "operator": "In", "values": ["b", "c"]}]}}
+    w.apply(k8s("web", "x", {"podSelector": {"matchLabels": {"pod": "a"}}, "ingress": [{"from": [peer]}]}))
+    assert w.matrix(lambda s, t, p: t != "x/a" or s in ("y/b", "y/c")) == []
+
+
+def test_ports_of_a_kubernetes_policy(w):
+    w.apply(k8s("web", "x", {"podSelector": {}, "ingress": [{"ports": [{"port": 81, "protocol": "TCP"},
+                                                                       {"port": 70, "endPort": 80, "protocol": "UDP"}]}]}))
+    assert w.matrix(lambda s, t, p: space_of(t) != "x" or p == "udp") == []
+    assert w.matrix(lambda s, t, p: space_of(t) != "x" or p == "tcp", protos=("tcp", "udp"), port=81) == []
+
+
+def test_ip_block_with_exception(w):
+    block = {"cidr": "172.31.0.0/16", "except": [f"{w.ip('y/a')}/32", f"{w.ip('z/b')}/32"]}
+    w.apply(k8s("cidr", "x", {"podSelector": {}, "ingress": [{"from": [{"ipBlock": block}]}]}))
+    assert w.matrix(lambda s, t, p: space_of(t) != "x" or s not in ("y/a", "z/b")) == []
+
+
+def test_named_port(w):
+    for name in ("x/a", "x/b"):
+        set_ports(w, name, 81 if name == "x/a" else 80)
+    w.apply(k8s("named", "x", {"podSelector": {}, "ingress": [{"ports": [{"port": "web", "protocol": "TCP"}]}]}))
+    want = {"x/a": False, "x/b": True, "x/c": False}
+    assert w.matrix(lambda s, t, p: want.get(t, True), protos=("tcp",)) == []
+    assert w.matrix(lambda s, t, p: {"x/a": True, "x/b": False, "x/c": False}.get(t, True), protos=("tcp",), port=81) == []
+
+
+def set_ports(w, name, port):
+    """Give the endpoint a named port "web", as an orchestrator would."""
+    space, pod = name.split("/")
+    listed = json.loads(w.lab.ctl("-o", "json", "get", "workloadendpoints", "-n", space).stdout)["items"]
+    [wep] = [x for x in listed if x["spec"]["pod"] == pod]
+    wep["spec"]["ports"] = [{"name": "web", "protocol": "TCP", "port": port}]
+    wep["metadata"].pop("resourceVersion", None)
+    w.lab.ctl("apply", "-f", "-", stdin=json.dumps(wep))
+    w.settle()
+
+
+def test_order_and_deny(w):
+    w.apply(calico("NetworkPolicy", "low", {"order": 10, "selector": "pod == 'a'", "types": ["Ingress"], "ingress": [
+                {"action": "Deny", "source": {"selector": "pod == 'b'"}}]}, "x"),
+            calico("NetworkPolicy", "high", {"order": 20, "selector": "all()", "types": ["Ingress"], "ingress": [
+                {"action": "Allow", "protocol": "TCP"}, {"action": "Allow", "protocol": "ICMP"}]}, "x"))
+
+    def allowed(s, t, p):
+        if space_of(t) != "x":
+            return True
+        return p != "udp" and (t, s) != ("x/a", "x/b")
+    assert w.matrix(allowed) == []
+    w.apply(calico("NetworkPolicy", "low", {"order": 30, "selector": "pod == 'a'", "types": ["Ingress"], "ingress": [
+        {"action": "Deny", "source": {"selector": "pod == 'b'"}}]}, "x"))
+    assert w.matrix(lambda s, t, p: space_of(t) != "x" or p != "udp") == []
+
+
+def test_pass_and_tiers(w):
+    w.apply(calico("Tier", "first", {"order": 100}),
+            calico("GlobalNetworkPolicy", "gate", {"tier": "first", "order": 1, "namespaceSelector": "ns == 'x'",
+                                                   "selector": "all()", "types": ["Ingress"], "ingress": [
+                {"action": "Pass", "protocol": "TCP"}, {"action": "Allow", "protocol": "UDP"}]}))
+    # TCP goes on to the profile, which allows; UDP is allowed; ICMP meets the tier's end.
+    assert w.matrix(lambda s, t, p: space_of(t) != "x" or p != "icmp") == []
+    w.apply(k8s("deny", "x", {"podSelector": {"matchLabels": {"pod": "a"}}, "policyTypes": ["Ingress"]}))
+    assert w.matrix(lambda s, t, p: space_of(t) != "x" or p == "udp" or (p == "tcp" and t != "x/a")) == []
+
+
+def test_rule_with_three_criteria_of_addresses(w):
+    """Two lists of networks and a selector in one rule: all of them must hold (dataplane: three mark blocks)."""
+    nets = [f"{w.ip(n)}/32" for n in ("y/a", "y/b", "z/a")]
+    targets = [f"{w.ip(n)}/32" for n in ("x/a", "x/b")]
+    rule = {"action": "Allow", "source": {"nets": nets, "notNets": [f"{w.ip('y/b')}/32", "203.0.113.0/24"],
+                                          "selector": "pod in {'a', 'b'}", "namespaceSelector": "ns == 'y'"},
+            "destination": {"nets": targets}}
+    w.apply(calico("NetworkPolicy", "three", {"selector": "all()", "types": ["Ingress"], "ingress": [rule]}, "x"))
+    assert w.matrix(lambda s, t, p: space_of(t) != "x" or (s == "y/a" and t in ("x/a", "x/b"))) == []
+
+
+def test_labels_change_and_sets_follow(w):
+    w.apply(k8s("web", "x", {"podSelector": {}, "ingress": [{"from": [{"namespaceSelector": {"matchLabels": {"ns": "y"}}}]}]}))
+    assert w.matrix(lambda s, t, p: space_of(t) != "x" or space_of(s) == "y", protos=("icmp",)) == []
+    w.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: z, labels: {ns: y}}\n")
+    assert w.matrix(lambda s, t, p: space_of(t) != "x" or space_of(s) in "yz", protos=("icmp",)) == []
+    w.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: z, labels: {ns: z}}\n")
+    assert w.matrix(lambda s, t, p: space_of(t) != "x" or space_of(s) == "y", protos=("icmp",)) == []
+
+
+def test_network_set(w):
+    w.apply(calico("GlobalNetworkSet", "friends", {"nets": [f"{w.ip('y/a')}/32", f"{w.ip('z/c')}/32"]})
+            .replace("{name: friends}", "{name: friends, labels: {role: friend}}"),
+            calico("GlobalNetworkPolicy", "gate", {"namespaceSelector": "ns == 'x'", "types": ["Ingress"], "ingress": [
+                {"action": "Allow", "source": {"selector": "role == 'friend'"}}]}))
+    assert w.matrix(lambda s, t, p: space_of(t) != "x" or s in ("y/a", "z/c")) == []
+
+
+def rules(node, backend):
+    """Rules and sets of the node with their counters, without the lines that only say when."""
+    text = ns.out(node.ns, f"iptables-{backend}-save", "-c")
+    return [x for x in text.splitlines() if not x.startswith(("#", ":"))]
+
+
+def test_restart_writes_nothing(w):
+    w.apply(k8s("web", "x", {"podSelector": {}, "ingress": [{"from": [{"namespaceSelector": {"matchLabels": {"ns": "y"}}}]}]}))
+    node = w.lab.nodes[0]
+    before = [re.sub(r"^\[.*?\] ", "", x) for x in rules(node, w.backend)]
+    monitor = subprocess.Popen([*ns.enter(node.ns), "nft", "monitor"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert node.stop(signal.SIGTERM) == 0
+        node.start("--iptables-backend", w.backend)
+        w.settle()
+        status = node.ctl_json("node", "status")["policy"]["ipv4"]
+    finally:
+        monitor.terminate()
+        said = monitor.communicate()[0]
+    assert (status["restores"], status["chainsWritten"], status["chainsRemoved"]) == (0, 0, 0)
+    assert status["setCalls"] <= 1  # the look at what there is
+    assert [x for x in said.splitlines() if "cali" in x] == []
+    assert [re.sub(r"^\[.*?\] ", "", x) for x in rules(node, w.backend)] == before
+    assert w.matrix(lambda s, t, p: space_of(t) != "x" or space_of(s) == "y", protos=("icmp",)) == []
+
+
+def test_update_under_traffic_opens_and_shuts_nothing(w):
+    """While policies come and go, what all of them allow flows, and what all of them deny does not."""
+    allow = {"from": [{"podSelector": {"matchLabels": {"pod": "b"}}}]}
+    base = k8s("base", "x", {"podSelector": {}, "ingress": [allow]})
+    w.apply(base)
+    good = Flow(w.pods["x/b"], w.pods["x/a"])
+    stop, leaked = threading.Event(), []
+
+    def knock():
+        while not stop.is_set():
+            said = ask(w.pods["y/c"], [f"tcp:{w.ip('x/a')}:80", f"udp:{w.ip('x/a')}:80", f"icmp:{w.ip('x/a')}"], 0.1)
+            leaked.extend(t for t, answer in said.items() if answer == "yes")
+    t = threading.Thread(target=knock)
+    t.start()
+    try:
+        for i in range(12):
+            other = {"from": [{"namespaceSelector": {"matchLabels": {"ns": "z"}}}, {"ipBlock": {"cidr": f"198.51.100.{i}/32"}}]}
+            w.apply(k8s("base", "x", {"podSelector": {}, "ingress": [allow, other] if i % 2 else [other, allow]}),
+                    k8s(f"more{i}", "x", {"podSelector": {}, "ingress": [other]}))
+    finally:
+        stop.set()
+        t.join()
+        done = good.stop()
+    assert leaked == []
+    assert (done["lost"], done["errors"]) == ([], []) and done["sent"] > 20
+
+
+def test_a_new_pod_is_never_open(w):
+    """Its first packet meets its policy: knocking begins before the pod is there."""
+    w.apply(k8s("deny", "x", {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}))
+    node = w.lab.nodes[0]
+    for i in range(5):
+        pod = node.add_pod(f"new{i}", "x")
+        server = Server(pod)
+        try:
+            assert not reaches(w.pods["y/a"], f"tcp:{pod.ip}:80", 0.3)
+            assert not reaches(pod, f"tcp:{w.ip('y/a')}:80", 0.3)
+        finally:
+            server.stop()
+            pod.delete()
+
+
+def test_tampering_is_repaired(w):
+    w.apply(k8s("deny", "x", {"podSelector": {}, "policyTypes": ["Ingress"]}))
+    if w.backend == "legacy":
+        pytest.skip("the kernel tells nobody of changes of iptables-legacy; the refresh interval repairs them")
+    node = w.pods["x/a"].node
+    chain = [x.split()[0][1:] for x in ns.out(node.ns, "iptables-nft-save", "-t", "filter").splitlines()
+             if x.startswith(":cali-tw-")][0]
+    before = ns.out(node.ns, "iptables-nft", "-S", chain)
+    ns.run(node.ns, "iptables-nft", "-F", chain)
+    wait.until("the flushed chain is back", lambda: ns.out(node.ns, "iptables-nft", "-S", chain) == before, 2)
+    hooks = ns.out(node.ns, "iptables-nft", "-S", "FORWARD")
+    ns.run(node.ns, "iptables-nft", "-F", "FORWARD")
+    wait.until("the hook is back", lambda: ns.out(node.ns, "iptables-nft", "-S", "FORWARD") == hooks, 2)
+
+
+def test_a_policy_that_is_wrong_denies_and_is_named(w):
+    """It came past margayctl: rules that cannot be read, a selector that can."""
+    w.apply(calico("NetworkPolicy", "bad", {"selector": "pod == 'a'", "types": ["Ingress"], "ingress": [
+        {"action": "Allow"}]}, "x"))
+    assert w.matrix(lambda s, t, p: True, protos=("icmp",)) == []
+    spoil(w.lab, "networkpolicies/x/", '"Allow"', '"Alow"')
+    w.settle()
+    assert w.matrix(lambda s, t, p: t != "x/a", protos=("icmp",)) == []
+    for node in w.lab.nodes:
+        status = node.ctl_json("node", "status")
+        assert status["policyObjectsWrong"] == 1
+        assert "NetworkPolicy x/" in status["policyTroubles"][0] and "action" in status["policyTroubles"][0]
+
+
+def spoil(lab, part, old, new):
+    """Change a stored object behind everybody's back."""
+    db = sqlite3.connect(lab.datastore.split(":", 1)[1], timeout=10, isolation_level=None)
+    db.execute("begin immediate")
+    [[key, value]] = db.execute("select log.key, value from log join kv using (rev) where log.key like ?", [f"%/{part}%"])
+    [[rev, total]] = db.execute("select max(rev), (select total from log order by rev desc limit 1) from log")
+    assert old in value
+    db.execute("insert into log values (?, ?, ?, ?)", [rev + 1, total + 1, key, value.replace(old, new)])
+    db.execute("update kv set rev = ? where key = ?", [rev + 1, key])
+    db.execute("commit")
+    db.close()
