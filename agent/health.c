@@ -17,6 +17,7 @@
 #include "agent/cache.h"
 #include "agent/config.h"
 #include "agent/log.h"
+#include "agent/overlay.h"
 #include "agent/owner.h"
 #include "agent/peering.h"
 #include "agent/routes.h"
@@ -75,6 +76,7 @@ void health_not_ready(struct agent *a, struct str *out)
 		str_addf(out, "%s\n", trouble);
 	else if (!routes_ready(a->routes))
 		str_add(out, "the kernel's routes are not in sync yet\n");
+	overlay_troubles(a->overlay, out);
 	if (!a->cfg->bgp)
 		return;
 	if (!peering_speaker(a->peering))

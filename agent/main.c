@@ -28,6 +28,7 @@
 #include "agent/ipam_runner.h"
 #include "agent/lock.h"
 #include "agent/log.h"
+#include "agent/overlay.h"
 #include "agent/owner.h"
 #include "agent/peering.h"
 #include "agent/routes.h"
@@ -170,7 +171,8 @@ static void prepare_sysctls(const struct agent_config *cfg)
 	struct err e = { 0 };
 
 	if (sysctl_pin(&e) < 0)
-		log_warn("agent", "settings of interfaces will be slower to write", "why=%s", e.msg);
+		log_warn("agent", "settings of interfaces will be slower to write", "why=%s",
+			 e.msg);
 	if (!cfg->ip_forward)
 		return;
 	if (sysctl_set("net/ipv4/ip_forward", "1", &e) < 0)
@@ -188,6 +190,7 @@ static void on_ours(void *arg)
 	self_start(a->self);
 	peering_start(a->peering);
 	blocks_start(a->blocks);
+	overlay_start(a->overlay);
 }
 
 /* The parts, in the order of agent.h. */
@@ -215,6 +218,9 @@ static int start(struct program *p, struct err *e)
 	rc = endpoints_new(&a->endpoints, a, e);
 	if (rc == 0)
 		rc = ipam_runner_new(&a->ipam, a, e);
+	a->overlay = rc == 0 ? overlay_new(a, e) : NULL;
+	if (rc == 0 && !a->overlay)
+		rc = err_wrap(e, "tunnels");
 	if (rc == 0)
 		rc = cni_server_new(&a->cni, a, e);
 	if (rc < 0)
@@ -233,6 +239,7 @@ static void end(struct program *p)
 	health_free(a->health);
 	ctl_server_free(a->ctl);
 	cni_server_free(a->cni);
+	overlay_free(a->overlay);
 	ipam_runner_free(a->ipam);
 	endpoints_free(a->endpoints);
 	blocks_free(a->blocks);
