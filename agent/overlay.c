@@ -316,7 +316,8 @@ static void plan_all(struct overlay *o)
 static void first_plan(struct overlay *o)
 {
 	o->planned = true;
-	tunnels_ready(o->tunnels);
+	/* A tunnel of the last life that no pool asks for may have begun to linger just then. */
+	arm(o->leftovers, TUNNEL_LINGER_S * 1000);
 	routes_claimed(o->agent->routes, ROUTES_OVERLAY);
 	changed(o);
 }
@@ -379,6 +380,14 @@ static void on_handover(evutil_socket_t fd, short what, void *arg)
 static void on_due(evutil_socket_t fd, short what, void *arg)
 {
 	changed(arg);
+}
+
+static void on_leftovers(evutil_socket_t fd, short what, void *arg)
+{
+	struct overlay *o = arg;
+
+	tunnels_ready(o->tunnels);
+	changed(o);
 }
 
 static void on_linger(evutil_socket_t fd, short what, void *arg)
@@ -566,6 +575,7 @@ struct overlay *overlay_new(struct agent *a, struct err *e)
 	o->due = timer(o, on_due);
 	o->handover = timer(o, on_handover);
 	o->linger = timer(o, on_linger);
+	o->leftovers = timer(o, on_leftovers);
 	o->tunnel_ev = event_new(a->base, tunnels_fd(o->tunnels), EV_READ | EV_PERSIST,
 				 on_tunnel_events, o);
 	assert(o->tunnel_ev);
@@ -583,6 +593,7 @@ void overlay_free(struct overlay *o)
 	event_free(o->due);
 	event_free(o->handover);
 	event_free(o->linger);
+	event_free(o->leftovers);
 	event_free(o->tunnel_ev);
 	tunnel_addrs_free(o->addrs);
 	tunnels_free(o->tunnels);

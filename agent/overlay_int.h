@@ -61,7 +61,7 @@ struct overlay {
 	struct str remarks;
 	struct overlay_node *nodes; /* without this one */
 	struct overlay_block *blocks;
-	struct event *turn, *tunnel_ev, *due, *handover, *linger;
+	struct event *turn, *tunnel_ev, *due, *handover, *linger, *leftovers;
 	int64_t linger_ms[TUNNEL_MAX_]; /* 0, or until when an unwanted device stays */
 	bool config_dirty, all_dirty, planned;
 	unsigned waiting; /* blocks without a road */
