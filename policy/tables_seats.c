@@ -338,8 +338,10 @@ static bool has_chain(const struct owner *o, const struct tree *tree)
 	return false;
 }
 
-/* Packets of interfaces without an endpoint go to the one for any. */
-static void any_end(const struct tables *t, const struct tree *tree, struct chain *end)
+/* Packets of interfaces without an endpoint go to the one for any; not those of an interface whose
+ * own endpoint merely has nothing to say here. */
+static void any_end(const struct tables *t, const struct tree *tree, const struct claims *v,
+		    struct chain *end)
 {
 	struct chain_name chain = render_endpoint_chain(ANY_SEAT, tree->kind, tree->ingress);
 	CLEANUP(freep) char *action = xasprintf("--goto %s", chain.text);
@@ -349,6 +351,13 @@ static void any_end(const struct tables *t, const struct tree *tree, struct chai
 		CLEANUP(freep) char *match = xasprintf("--out-interface %s+", t->cfg.prefix[i]);
 
 		chain_add(end, NULL, match, "--jump RETURN");
+	}
+	for (size_t i = 0; i < v->n; i++) {
+		CLEANUP(freep) char *match = xasprintf(
+			"--%s-interface %s", tree->in ? "in" : "out", v->p[i].seat);
+
+		if (!has_chain(v->p[i].owner, tree))
+			chain_add(end, NULL, match, "--jump RETURN");
 	}
 	chain_add(end, NULL, NULL, action);
 }
@@ -371,7 +380,7 @@ static void plant(struct tables *t, const struct tree *tree, const struct claims
 		if (!has_chain(v->p[i].owner, tree))
 			continue;
 		if (tree->kind != RENDER_WORKLOAD && !strcmp(v->p[i].seat, ANY_SEAT))
-			any_end(t, tree, &end);
+			any_end(t, tree, v, &end);
 		else
 			vec_push(&names, v->p[i].seat);
 	}
