@@ -14,6 +14,7 @@ import pytest
 from deploy.lab import ns, wait
 from deploy.lab.lab import LINK
 from deploy.lab.traffic import Flow
+from deploy.lab.transfer import transfer
 
 from conftest import NETWORK, make_lab, new_name, finish
 
@@ -190,6 +191,15 @@ if IPIP:
             assert f"inet {addr}/32 scope global tunl0" in ns.ip(node.ns, "addr")
             held = grid.ctl("ipam", "show", f"--ip={addr}").stdout
             assert f"ipip-tunnel-addr-{node.name}" in held and "ipipTunnelAddress" in held, held
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_transfers_never_stall(grid, mode):
+    """Also between pods that were made when packets could be larger."""
+    change(grid, mode)
+    first, second, third, _ = pods(grid)
+    for source, target in ((first, second), (first, third), (third, first)):
+        transfer(source, target)
 
 
 def round_trip(modes):
