@@ -131,37 +131,38 @@ static void test_sets_and_rules(void **state)
 	assert_int_equal(n_told, 0);
 }
 
-/* The kernel tells us: repaired within a second, without a timer. */
+/* nft: the kernel tells us; legacy: we look each second, and by size only. No refresh is set. */
 static void test_tampering_is_noticed(void **state)
 {
 	static const char *const harm[] = {
 		"-F cali-FORWARD",
 		"-D FORWARD 1",
 		"-I FORWARD -s 10.9.9.9 -j ACCEPT",
-		"-R cali-FORWARD 2 -m comment --comment cali:aaaaaaaaaaaaaaa2 -j ACCEPT",
 		"-N cali-theirs",
 		"-F",
+		/* Seen by nft only. */
+		"-R cali-FORWARD 2 -m comment --comment cali:aaaaaaaaaaaaaaa2 -j ACCEPT",
 	};
+	size_t n = ARRAY_SIZE(harm) - (backend == IPT_LEGACY);
 
-	if (backend != IPT_NFT)
-		return;
 	state_rules();
 	filter_ready(f);
 	filter_run(f);
 	assert_true(loop_until(is_right, 5000));
-	for (size_t i = 0; i < ARRAY_SIZE(harm); i++) {
+	for (size_t i = 0; i < n; i++) {
 		uint64_t at;
 
 		ipt_sh(harm[i]);
 		at = now_ms();
 		assert_true(loop_until(is_right, 3000));
-		if (now_ms() - at > 1500)
+		if (now_ms() - at > 2500)
 			fail_msg("%s: repaired after %d ms", harm[i], (int)(now_ms() - at));
-		sh("iptables-nft -D FORWARD -s 10.9.9.9 -j ACCEPT 2>/dev/null || true");
+		sh("iptables-%s -D FORWARD -s 10.9.9.9 -j ACCEPT 2>/dev/null || true",
+		   backend == IPT_NFT ? "nft" : "legacy");
 		assert_true(loop_until(is_right, 3000));
 	}
 	/* All tables gone, as nft flush ruleset leaves it. */
-	if (system("command -v nft >/dev/null") == 0) {
+	if (backend == IPT_NFT && system("command -v nft >/dev/null") == 0) {
 		sh("nft flush ruleset");
 		assert_true(loop_until(is_right, 3000));
 	}
@@ -185,7 +186,8 @@ static void test_others_cost_nothing(void **state)
 	ipt_sh("-t nat -A POSTROUTING -j MASQUERADE");
 	assert_true(loop_until(is_right, 1000));
 	after = ipt_counts(filter_rules(f, IP_V4));
-	assert_int_equal(after.saves, before.saves);
+	/* In legacy a look at the size cannot tell whose rules they are. */
+	assert_true(after.saves <= before.saves + (backend == IPT_LEGACY));
 	assert_int_equal(after.restores, before.restores);
 }
 

@@ -222,6 +222,41 @@ static void test_golden_dumps(void **state)
 	str_done(&counted);
 }
 
+static void count(void *arg, const struct ipt_counter *c)
+{
+	char line[128];
+
+	snprintf(line, sizeof(line), "%s %s %s %llu %llu|", ipt_table_name(c->table), c->chain,
+		 c->hash, (unsigned long long)c->packets, (unsigned long long)c->bytes);
+	str_add(arg, line);
+}
+
+static void test_counters(void **state)
+{
+	static const char dump[] =
+		"*filter\n:cali-a - [0:0]\n"
+		"[17:1234] -A cali-a -m comment --comment \"cali:aaaaaaaaaaaaaaa1\" -j DROP\n"
+		"[18446744073709551615:0] -A cali-a -m comment --comment "
+		"\"cali:aaaaaaaaaaaaaaa2\"\n"
+		"[18446744073709551616:0] -A cali-a -m comment --comment "
+		"\"cali:aaaaaaaaaaaaaaa3\"\n"
+		"[1] -A cali-a -m comment --comment \"cali:aaaaaaaaaaaaaaa4\"\n"
+		"[:] -A cali-a -m comment --comment \"cali:aaaaaaaaaaaaaaa5\"\n"
+		"[1:2] -A cali-a -j ACCEPT\n"
+		"[ -A cali-a -m comment --comment \"cali:aaaaaaaaaaaaaaa6:]\"\n"
+		"-A cali-a -m comment --comment \"cali:aaaaaaaaaaaaaaa7\"\n"
+		"COMMIT\n*broute\n[1:2] -A cali-a -m comment --comment \"cali:aaaaaaaaaaaaaaa8\"\n"
+		"COMMIT\n";
+	struct str s = { 0 };
+	struct err e;
+
+	assert_int_equal(ipt_counters_read(dump, strlen(dump), count, &s, &e), 0);
+	assert_string_equal(str_text(&s), "filter cali-a aaaaaaaaaaaaaaa1 17 1234|"
+					  "filter cali-a aaaaaaaaaaaaaaa2 18446744073709551615 0|");
+	assert_int_equal(ipt_counters_read(dump, strlen(dump) - 8, count, &s, &e), -EINVAL);
+	str_done(&s);
+}
+
 /* Any bytes give a state or a sentence; what is cut off changes nothing. */
 static void test_hostile_dumps(void **state)
 {
@@ -768,6 +803,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_edits),
 		cmocka_unit_test(test_golden_dumps),
+		cmocka_unit_test(test_counters),
 		cmocka_unit_test(test_hostile_dumps),
 		cmocka_unit_test(test_scattered_chain),
 		cmocka_unit_test(test_unreadable_table),
