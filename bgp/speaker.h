@@ -190,6 +190,10 @@ void bgp_speaker_stop(struct bgp_speaker *sp, bool restart, const char *text, in
 unsigned bgp_speaker_send_refresh(struct bgp_speaker *sp, const struct addr *peer, enum bgp_af af,
 				  int64_t now_ms);
 
+/* BFD found that the path to this address is broken (not: that the neighbour switched BFD off): its
+ * Established sessions end with Cease/10, and nothing of theirs is kept. How many ended. RFC 9384 */
+unsigned bgp_speaker_bfd_down(struct bgp_speaker *sp, const struct addr *peer, int64_t now_ms);
+
 /* ---- effects ---- */
 
 enum bgp_effect_type {

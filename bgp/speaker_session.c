@@ -387,3 +387,21 @@ unsigned bgp_speaker_send_refresh(struct bgp_speaker *sp, const struct addr *pee
 	bgp_speaker_leave(sp);
 	return asked;
 }
+
+unsigned bgp_speaker_bfd_down(struct bgp_speaker *sp, const struct addr *peer, int64_t now_ms)
+{
+	struct bgp_notification n = bgp_cease(BGP_CEASE_BFD_DOWN, NULL);
+	unsigned ended = 0;
+
+	bgp_speaker_enter(sp, now_ms);
+	for (size_t i = 0; i < sp->peers.n; i++) {
+		struct bgp_peer *p = sp->peers.p[i];
+
+		if (!p->source || !addr_eq(&p->config.addr, peer))
+			continue;
+		bgp_session_fail(p->session, &n, "BFD hears nothing from the peer", now_ms);
+		ended++;
+	}
+	bgp_speaker_leave(sp);
+	return ended;
+}
