@@ -23,6 +23,7 @@
 #include "agent/log.h"
 #include "agent/overlay_int.h"
 #include "agent/peering.h"
+#include "agent/pod_mtu.h"
 #include "dataplane/link.h"
 #include "model/bgpconfig.h"
 #include "model/ippool.h"
@@ -190,10 +191,19 @@ static void want_device(struct overlay *o, enum encap_how how, unsigned side, bo
 		tunnel_want(o->tunnels, k, &s);
 }
 
+static void set_pod_mtu(struct overlay *o)
+{
+	unsigned old = o->agent->pod_mtu;
+
+	o->agent->pod_mtu = o->world.set.host_mtu ? o->devices.pod_mtu : 0;
+	if (old && o->agent->pod_mtu && old != o->agent->pod_mtu)
+		pod_mtu_change(o->agent, old, o->agent->pod_mtu);
+}
+
 static void want_devices(struct overlay *o)
 {
 	o->devices = encap_devices(&o->world);
-	o->agent->pod_mtu = o->world.set.host_mtu ? o->devices.pod_mtu : 0;
+	set_pod_mtu(o);
 	want_device(o, ENCAP_IPIP, ENCAP_V4, o->devices.ipip);
 	for (unsigned i = 0; i < ENCAP_SIDES; i++)
 		want_device(o, ENCAP_VXLAN, i, o->devices.vxlan[i]);

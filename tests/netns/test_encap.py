@@ -202,6 +202,20 @@ def test_transfers_never_stall(grid, mode):
         transfer(source, target)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_mtu_of_pods_follows(grid, mode):
+    change(grid, mode)
+    for pod in pods(grid):
+        for where, link in ((pod.ns, "eth0"), (pod.node.ns, pod.host_interface)):
+            wait.until(f"{link} in {where} has MTU {MTU[kind(mode)]}",
+                       lambda w=where, i=link: ns.ip_json(w, "link", "show", "dev", i)[0]["mtu"] == MTU[kind(mode)])
+    new = grid.nodes[0].add_pod("new")
+    try:
+        assert ns.ip_json(new.ns, "link", "show", "dev", "eth0")[0]["mtu"] == MTU[kind(mode)]
+    finally:
+        new.delete()
+
+
 def round_trip(modes):
     """Every mode after every other: a walk over all ordered pairs."""
     todo = set(itertools.permutations(modes, 2))
