@@ -172,9 +172,9 @@ static struct policy *policy_closed(const struct object *o)
 	read_text(spec, "tier", &tier);
 	p->tier = xstrdup(tier && *tier ? tier : TIER_DEFAULT);
 	/* Where an order cannot be read, it goes first. */
-	p->order = json_is_number(order)		       ? json_number_value(order)
+	p->order = json_is_number(order)	   ? json_number_value(order)
 		   : !order || json_is_null(order) ? (double)INFINITY
-							       : -(double)INFINITY;
+						   : -(double)INFINITY;
 	p->ingress = !excluded(types, "Ingress");
 	p->egress = !excluded(types, "Egress");
 	p->untracked = reads_true(spec, "doNotTrack");

@@ -24,7 +24,7 @@ struct policy_id {
 struct policy {
 	enum policy_kind kind;
 	char *ns, *name, *tier;
-	double order; /* +infinity: last */
+	double order;	/* +infinity: last */
 	char *rank;	/* by which policies of one order are sorted: NAME/NAMESPACE/KIND */
 	char *selector; /* normal form: which endpoints it applies to */
 	struct selector *parsed;

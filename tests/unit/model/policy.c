@@ -76,8 +76,7 @@ static const struct {
 	{ "\"source\":{\"nets\":[\"10.0.0.0/8\",\"fd00::/8\"]}", "spec.ingress[0].source.nets" },
 	{ "\"source\":{\"nets\":[\"10.0.0.0/8\"]},\"destination\":{\"notNets\":[\"fd00::/8\"]}",
 	  "spec.ingress[0].destination.notNets: a rule is for IPv4 or" },
-	{ "\"ipVersion\":6,\"source\":{\"nets\":[\"10.0.0.0/8\"]}",
-	  "spec.ingress[0].source.nets" },
+	{ "\"ipVersion\":6,\"source\":{\"nets\":[\"10.0.0.0/8\"]}", "spec.ingress[0].source.nets" },
 	{ "\"source\":{\"notNets\":[\"0.0.0.0/0\"]}", "spec.ingress[0].source.notNets: a range" },
 	{ "\"source\":{\"nets\":[\"0.0.0.0/0\"]}", NULL },
 	{ "\"source\":{\"selector\":\"a ==\"}", "spec.ingress[0].source.selector: selector" },
@@ -98,7 +97,8 @@ static const struct {
 	{ "\"protocol\":\"TCP\",\"source\":{\"ports\":\"1\"}", "spec.ingress[0].source.ports" },
 	{ "\"source\":{\"ports\":[1]}", "spec.ingress[0].source.ports: numbers" },
 	{ "\"source\":{\"ports\":[\"web\"]}", NULL },
-	{ "\"protocol\":\"ICMP\",\"source\":{\"ports\":[\"web\"]}", "spec.ingress[0].source.ports" },
+	{ "\"protocol\":\"ICMP\",\"source\":{\"ports\":[\"web\"]}",
+	  "spec.ingress[0].source.ports" },
 	{ "\"protocol\":\"UDPLite\",\"source\":{\"ports\":[1]}", "spec.ingress[0].source.ports" },
 	{ "\"source\":{\"services\":{\"name\":\"s\"}}", NULL },
 	{ "\"source\":{\"services\":{}}", "spec.ingress[0].source.services.name" },
@@ -120,9 +120,9 @@ static const struct {
 static void each_rule(void **state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
-		CLEANUP(freep) char *spec =
-			xasprintf("{\"ingress\":[{\"action\":\"Allow\"%s%s}]}",
-				  *rules[i].rule ? "," : "", rules[i].rule);
+		CLEANUP(freep)
+		char *spec = xasprintf("{\"ingress\":[{\"action\":\"Allow\"%s%s}]}",
+				       *rules[i].rule ? "," : "", rules[i].rule);
 
 		expect("NetworkPolicy", "a", spec, rules[i].error);
 		if (!rules[i].error && !strstr(spec, "services"))
@@ -173,7 +173,8 @@ static const struct {
 	{ "HostEndpoint", "a", "{\"node\":\"n\",\"expectedIPs\":[\"10.0.0.1\"]}", NULL },
 	{ "HostEndpoint", "a", "{\"interfaceName\":\"*\"}", "spec.node" },
 	{ "HostEndpoint", "a",
-	  "{\"node\":\"n\",\"interfaceName\":\"*\",\"ports\":[{\"name\":\"a\",\"protocol\":\"ICMP\","
+	  "{\"node\":\"n\",\"interfaceName\":\"*\",\"ports\":[{\"name\":\"a\",\"protocol\":"
+	  "\"ICMP\","
 	  "\"port\":1}]}",
 	  "spec.ports[0].protocol" },
 	{ "Profile", "a", "{\"ingress\":[3]}", "spec.ingress[0]" },
@@ -247,9 +248,11 @@ static void stored_names(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		CLEANUP(freep) char *key = xasprintf(NP_KEY "%s", rows[i].key);
-		CLEANUP(freep) char *value = xasprintf(
+		CLEANUP(freep)
+		char *value = xasprintf(
 			"{\"apiVersion\":\"projectcalico.org/v3\",\"kind\":\"NetworkPolicy\","
-			"\"metadata\":{\"name\":\"%s\",\"annotations\":{\"projectcalico.org/metadata\":"
+			"\"metadata\":{\"name\":\"%s\",\"annotations\":{\"projectcalico.org/"
+			"metadata\":"
 			"\"%s\"}},\"spec\":{\"tier\":\"%s\"}}",
 			rows[i].key, rows[i].meta, rows[i].tier);
 		struct object o, again;
@@ -280,7 +283,8 @@ static void new_is_stored_by_its_name(void **state)
 
 	assert_string_equal(key,
 			    "/calico/resources/v3/projectcalico.org/globalnetworkpolicies/web");
-	assert_non_null(strstr(text, "\"projectcalico.org/metadata\":\"{\\\"name\\\":\\\"web\\\"}\""));
+	assert_non_null(
+		strstr(text, "\"projectcalico.org/metadata\":\"{\\\"name\\\":\\\"web\\\"}\""));
 	assert_non_null(strstr(text, "\"projectcalico.org/tier\":\"default\""));
 	/* What a person sees has neither. */
 	assert_null(object_annotation(&o, POLICY_NOTE_METADATA));

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 uint32_t rng_next(struct rng *r)
 {
 	r->s += 0x9e3779b97f4a7c15u;
@@ -38,9 +37,9 @@ static const char *pick(struct rng *r, const char *const *list, size_t n)
 	return list[rng_below(r, (int)n)];
 }
 
-#define PICK(r, list) pick(r, list, sizeof(list) / sizeof((list)[0]))
+#define PICK(r, list)	     pick(r, list, sizeof(list) / sizeof((list)[0]))
 #define PICK_NUMBER(r, list) ((list)[rng_below(r, (int)(sizeof(list) / sizeof((list)[0])))])
-#define COPY(to, text) snprintf(to, sizeof(to), "%s", text)
+#define COPY(to, text)	     snprintf(to, sizeof(to), "%s", text)
 
 /* ---- pieces ---- */
 
@@ -81,7 +80,9 @@ static void random_labels(struct rng *r, struct jlabels *l, bool sly)
 	}
 	/* A pod that would be taken for another's. */
 	if (sly && rng_one_in(r, 6)) {
-		static const char *const bad[] = { "pcns.a", "pcsa.a", "pcns.projectcalico.org/name",
+		static const char *const bad[] = { "pcns.a",
+						   "pcsa.a",
+						   "pcns.projectcalico.org/name",
 						   "projectcalico.org/namespace",
 						   "projectcalico.org/serviceaccount",
 						   "projectcalico.org/orchestrator" };
@@ -93,9 +94,9 @@ static void random_labels(struct rng *r, struct jlabels *l, bool sly)
 
 static struct jsel *random_sel(struct rng *r, struct jworld *w, int depth)
 {
-	static const enum jop leaves[] = { JS_ALL,    JS_HAS,	JS_EQ,	     JS_EQ,	JS_EQ,
-					   JS_NE,     JS_IN,	JS_IN,	     JS_NOT_IN, JS_CONTAINS,
-					   JS_STARTS, JS_ENDS };
+	static const enum jop leaves[] = { JS_ALL,    JS_HAS,	   JS_EQ,     JS_EQ,
+					   JS_EQ,     JS_NE,	   JS_IN,     JS_IN,
+					   JS_NOT_IN, JS_CONTAINS, JS_STARTS, JS_ENDS };
 	struct jsel *s = &w->node[w->n_node++];
 
 	memset(s, 0, sizeof(*s));
@@ -180,8 +181,8 @@ static void random_side(struct rng *r, struct jworld *w, struct jside *s, int fa
 static struct jrule random_rule(struct rng *r, struct jworld *w, bool ingress)
 {
 	static const int protos[] = { 0, 0, 6, 6, 17, 132, 1, 58, 47 };
-	static const enum jaction actions[] = { J_ALLOW, J_ALLOW, J_ALLOW, J_DENY, J_DENY, J_PASS,
-						J_LOG };
+	static const enum jaction actions[] = { J_ALLOW, J_ALLOW, J_ALLOW, J_DENY,
+						J_DENY,	 J_PASS,  J_LOG };
 	struct jrule rule = { .action = PICK_NUMBER(r, actions),
 			      .icmp_type = -1,
 			      .icmp_code = -1,
@@ -281,8 +282,8 @@ static void random_k8s_rule(struct rng *r, struct jk8s_rule *rule)
 static void random_policy(struct rng *r, struct jworld *w, int i)
 {
 	static const char *const names[] = { "p", "p-2", "p.a", "q", "q0", "web", "web-2" };
-	static const char *const tiers[] = { "default", "default", "default", "t0", "t1", "t2",
-					     "kube-admin", "kube-baseline" };
+	static const char *const tiers[] = { "default", "default", "default",	 "t0",
+					     "t1",	"t2",	   "kube-admin", "kube-baseline" };
 	struct jpolicy *p = &w->policy[i];
 
 	memset(p, 0, sizeof(*p));

@@ -10,9 +10,12 @@
 
 static void sel_text(struct str *s, const struct jsel *x)
 {
-	static const char *const words[] = { [JS_EQ] = "==",	     [JS_NE] = "!=",
-					     [JS_IN] = "in",	     [JS_NOT_IN] = "not in",
-					     [JS_CONTAINS] = "contains", [JS_STARTS] = "starts with",
+	static const char *const words[] = { [JS_EQ] = "==",
+					     [JS_NE] = "!=",
+					     [JS_IN] = "in",
+					     [JS_NOT_IN] = "not in",
+					     [JS_CONTAINS] = "contains",
+					     [JS_STARTS] = "starts with",
 					     [JS_ENDS] = "ends with" };
 
 	switch (x->op) {
@@ -81,9 +84,9 @@ static json_t *ports_json(const struct jport *p, int n)
 
 	for (int i = 0; i < n; i++) {
 		snprintf(text, sizeof(text), "%u:%u", p[i].first, p[i].last);
-		json_array_append_new(list, p[i].name[0]	       ? json_string(p[i].name)
+		json_array_append_new(list, p[i].name[0]	      ? json_string(p[i].name)
 					    : p[i].first == p[i].last ? json_integer(p[i].first)
-								       : json_string(text));
+								      : json_string(text));
 	}
 	return list;
 }
@@ -380,8 +383,8 @@ static void push_pod(const struct jendpoint *e, struct wobjs *out)
 	js_set(spec, "profiles", profiles);
 	/* Not by its node: a pod that moves is the same object in these worlds. */
 	snprintf(text, sizeof(text), "%s-k8s-%s-eth0", node, e->name);
-	push(out, W_OBJECT, object_json("WorkloadEndpoint", ns, text, labels_json(&e->labels), spec),
-	     false);
+	push(out, W_OBJECT,
+	     object_json("WorkloadEndpoint", ns, text, labels_json(&e->labels), spec), false);
 }
 
 static void push_host(const struct jendpoint *e, struct wobjs *out)
@@ -472,13 +475,12 @@ static void push_service(const struct jservice *s, int i, struct wobjs *out)
 	snprintf(name, sizeof(name), "slice%d", i);
 	js_set_str(labels, "kubernetes.io/service-name", service);
 	for (int k = 0; k < s->n_addr; k++)
-		json_array_append_new(endpoints,
-				      json_pack("{s:[s]}", "addresses",
-						addr_format(&s->addr[k].addr, text)));
+		json_array_append_new(endpoints, json_pack("{s:[s]}", "addresses",
+							   addr_format(&s->addr[k].addr, text)));
 	o = object_json("EndpointSlice", "n0", name, labels, json_object());
 	js_set(o, "endpoints", endpoints);
-	js_set(o, "ports", json_pack("[{s:o,s:i}]", "protocol", proto_json(s->proto), "port",
-				     s->port));
+	js_set(o, "ports",
+	       json_pack("[{s:o,s:i}]", "protocol", proto_json(s->proto), "port", s->port));
 	push(out, W_SLICE, o, false);
 }
 
