@@ -80,20 +80,20 @@ static void test_is_given(void **state)
 /* Nothing of ours: no descriptors, no ignored signals, no environment but what is needed. */
 static void test_surroundings(void **state)
 {
-	int leak = open("/dev/null", O_RDONLY);
+	int leak = fcntl(0, F_DUPFD, 57);
 	sigset_t set;
 	struct end x;
 
-	assert_true(leak >= 0);
+	assert_int_equal(leak, 57);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	setenv("SECRET", "1", 1);
-	x = run("ls /proc/$$/fd | tr '\\n' ' '; grep -c 'SigIgn:.*0000$' /proc/$$/status; "
+	x = run("[ -e /proc/$$/fd/57 ] && echo leak; grep -c 'SigIgn:.*0000$' /proc/$$/status; "
 		"grep SigBlk /proc/$$/status | cut -f2; echo $LC_ALL$SECRET",
 		NULL, 0, 0);
-	assert_string_equal(x.out, "0 1 2 1\n0000000000000000\nC\n");
+	assert_string_equal(x.out, "1\n0000000000000000\nC\n");
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_DFL);
 	close(leak);
@@ -155,7 +155,11 @@ static void test_no_such(void **state)
 
 static int open_fds(void)
 {
-	return atoi(out_of("ls /proc/$PPID/fd | wc -l"));
+	int n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
 }
 
 static void test_stop(void **state)
