@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <event2/event.h>
 
+#include "dataplane/iptables_sweep.h"
 #include "dataplane/nft_watch.h"
 #include "tests/unit/dataplane/filter.h"
 
@@ -247,6 +248,49 @@ static void test_a_fight_is_bounded(void **state)
 	assert_true(loop_until(is_right, 3000));
 }
 
+static int swept = -1, sweep_code;
+
+static void on_swept(void *arg, unsigned removed, int code, const char *text)
+{
+	swept = (int)removed;
+	sweep_code = code;
+}
+
+static bool is_swept(void)
+{
+	return swept >= 0;
+}
+
+/* What is in the other backend goes, what others have there stays. */
+static void test_sweep(void **state)
+{
+	struct ipt_sweep_config cfg = {
+		.backend = backend, .v4 = true, .v6 = true, .done = on_swept
+	};
+	struct ipt_sweep *s;
+
+	swept = -1;
+	state_rules();
+	filter_ready(f);
+	filter_run(f);
+	assert_true(loop_until(is_right, 5000));
+	filter_free(f);
+	f = NULL;
+	ipt_sh("-A FORWARD -s 1.1.1.1 -j ACCEPT");
+	s = ipt_sweep_start(base, &cfg);
+	assert_non_null(s);
+	assert_true(loop_until(is_swept, 5000));
+	assert_int_equal(sweep_code, 0);
+	assert_int_equal(swept, 1);
+	assert_string_equal(save(), "");
+	ipt_sweep_free(s);
+	/* Legacy tables are not made by looking for them. */
+	ns_fresh();
+	cfg.backend = IPT_LEGACY;
+	assert_null(ipt_sweep_start(base, &cfg));
+	assert_string_equal(out_of("cat /proc/net/ip_tables_names"), "");
+}
+
 /* ---- the order, without a kernel ---- */
 
 static struct exec_result ok = { .out = "", .err = "" };
@@ -397,7 +441,8 @@ int main(void)
 	const struct CMUnitTest both[] = {
 		T(test_sets_and_rules),	     T(test_tampering_is_noticed),
 		T(test_others_cost_nothing), T(test_own_writes_are_not_tampering),
-		T(test_refresh_notices_too), T(test_a_fight_is_bounded),
+		T(test_refresh_notices_too), T(test_sweep),
+		T(test_a_fight_is_bounded),
 	};
 	const struct CMUnitTest pure[] = { T(test_order), T(test_events) };
 	char lock[64];
