@@ -44,7 +44,8 @@ struct profile_rules {
 	bool closed;
 };
 
-/* From an object of kind NetworkPolicy or GlobalNetworkPolicy. 0, or an error in e and
+/* From an object of kind NetworkPolicy or GlobalNetworkPolicy; for the staged kinds, which are never
+ * enforced, 0 and *out NULL. 0, or an error in e and
  *   - a policy that denies, where it could be read which endpoints it selects: it fails closed;
  *   - *out NULL, where not even that could be read.
  * DIFFERS: Calico leaves a policy out that it cannot read, and what it isolated is open. */

@@ -185,6 +185,21 @@ static void each_broken(void **state)
 	}
 }
 
+static void staged(void **state)
+{
+	static const char *const kinds[] = { "StagedNetworkPolicy", "StagedGlobalNetworkPolicy",
+					     "StagedKubernetesNetworkPolicy" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct object o = make(kinds[i], "a", "{}");
+		struct policy *p;
+
+		assert_int_equal(policy_from_object(&o, &p, NULL), 0);
+		assert_null(p);
+		object_done(&o);
+	}
+}
+
 static void broken_profile(void **state)
 {
 	struct object o = make("Profile", "a",
@@ -348,9 +363,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_selection), cmocka_unit_test(each_side),
 		cmocka_unit_test(each_broken),	  cmocka_unit_test(broken_profile),
-		cmocka_unit_test(ranks),	  cmocka_unit_test(each_net),
-		cmocka_unit_test(labels_of_pods), cmocka_unit_test(labels_of_sets),
-		cmocka_unit_test(slices),
+		cmocka_unit_test(staged),	  cmocka_unit_test(ranks),
+		cmocka_unit_test(each_net),	  cmocka_unit_test(labels_of_pods),
+		cmocka_unit_test(labels_of_sets), cmocka_unit_test(slices),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
