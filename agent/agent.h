@@ -20,6 +20,7 @@ struct agent {
 	struct fib *fib;		/* fib.h: BGP's choice as kernel routes */
 	struct peering *peering;	/* peering.h: the BGP speaker, its sockets, its peers */
 	struct blocks *blocks;		/* blocks.h: own affine blocks: blackholes, announcements */
+	struct overlay *overlay;	/* overlay.h: other nodes' blocks, tunnels to them */
 	struct endpoints *endpoints;	/* endpoints.h: local workloads: /32 routes, sysctls */
 	struct policing *policing; /* policing.h: network policy; NULL: not enforced */
 	struct ipam_runner
@@ -27,6 +28,7 @@ struct agent {
 	struct cni_server *cni; /* cni_server.h */
 	struct ctl_server *ctl; /* ctl_server.h */
 	struct health *health;	/* health.h */
+	unsigned pod_mtu;	/* of pods, from pools and interfaces; 0: not known (yet) */
 	int64_t started_ms;	/* agent_now_ms at the start */
 	bool restarted;		/* an agent ran here since the machine (or namespace) came up */
 	void (*stop)(struct agent *a, int status); /* end the loop; main.c */

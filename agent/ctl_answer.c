@@ -17,6 +17,7 @@
 #include "agent/fib.h"
 #include "agent/health.h"
 #include "agent/log.h"
+#include "agent/overlay.h"
 #include "agent/peering.h"
 #include "agent/policing.h"
 #include "agent/routes.h"
@@ -263,6 +264,7 @@ json_t *ctl_status(struct agent *a)
 	js_set(o, "notReady", lines(str_text(&reasons)));
 	js_set(o, "datastore", datastore(a));
 	js_set(o, "blocks", block_list(a));
+	js_set(o, "tunnels", overlay_status(a->overlay));
 	js_set_int(o, "borrowedAddresses", (json_int_t)blocks_borrowed(a->blocks));
 	js_set_int(o, "endpoints", eps.n);
 	js_set_int(o, "endpointsWithoutInterface", eps.missing);

@@ -159,7 +159,7 @@ static void plan_tunnel(const struct encap_world *w, const struct encap_side *ot
 
 	if (w->broken[out->how]) {
 		wait(out, w->broken[out->how]);
-		out->broken = true;
+		out->firm = true;
 		return;
 	}
 	if (out->how == ENCAP_IPIP) {
@@ -191,7 +191,9 @@ void encap_block(const struct encap_world *w, const struct prefix *block,
 	other = owner ? &owner->side[side] : NULL;
 	if (!other || other->node.addr.family == IP_NONE) {
 		if (out->pool_how != ENCAP_PLAIN)
-			wait(out, "its node has no address");
+			wait(out, owner ? "its node has no address"
+					: "its node is not in the datastore");
+		out->firm = !owner;
 		return;
 	}
 	if (own->node.addr.family == IP_NONE) {

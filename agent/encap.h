@@ -94,7 +94,7 @@ struct encap_plan {
 	struct addr gw;
 	uint32_t mtu;	 /* 0: the device's */
 	const char *why; /* WAIT: a text that lives as long as the world */
-	bool broken;	 /* WAIT: not for lack of news, but for lack of a tunnel */
+	bool firm;	 /* WAIT: not for news that are on their way, so no old road will do */
 };
 
 /* owner NULL: the block's node is not known. */

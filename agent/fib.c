@@ -2,6 +2,7 @@
  * SHAPE  A next hop on a link becomes `via NEXTHOP dev LINK onlink`. Another one is looked up in
  *        the kernel: the gateway of the route that covers it is the gateway here too. Claims of the
  *        present speaker have source 0, adopted ones source 1; the first makes the second go.
+ *        In IPIP pools each next hop apart is plain or `via NEXTHOP dev tunl0 onlink` (encap.h).
  * DIFFERS: Calico's BIRD installs an `unreachable` route for an unresolved next hop, and loses its
  *        tunnel on ECMP. Here an unresolved next hop is left out, every hop is onlink.
  * TESTS  tests/netns/test_bgp.py, tests/netns/test_restart.py */
@@ -17,6 +18,7 @@
 #include "agent/agent.h"
 #include "agent/config.h"
 #include "agent/log.h"
+#include "agent/overlay.h"
 #include "agent/routes.h"
 #include "dataplane/netlink.h"
 
@@ -291,23 +293,52 @@ size_t fib_waiting(const struct fib *f)
 
 /* ---- changes ---- */
 
-static unsigned next_hops(struct fib *f, const struct bgp_fib_change *c,
-			  struct route_nh nh[static ROUTE_NH_MAX])
+/* Two next hops behind one gateway are one for the kernel. */
+static void add_hop(struct route_spec *s, struct route_nh *nh, const struct route_nh *hop)
 {
-	unsigned n = 0;
+	for (unsigned k = 0; k < s->n_nh; k++)
+		if (nh[k].ifindex == hop->ifindex && str_eq(nh[k].ifname, hop->ifname) &&
+		    addr_eq(&nh[k].gw, &hop->gw))
+			return;
+	nh[s->n_nh++] = *hop;
+}
 
-	for (size_t i = 0; i < c->n && n < ROUTE_NH_MAX; i++) {
-		const struct hop *h = hop_get(f, &c->next_hop[i]);
-		bool twice = false;
+/* One next hop by the rule of its pool. True: the route belongs into a tunnel that there is not. */
+static bool take_hop(struct fib *f, const struct bgp_fib_change *c, const struct addr *next_hop,
+		     struct route_spec *s, struct route_nh *nh)
+{
+	struct route_nh tunnel = { .gw = *next_hop, .onlink = true };
+	const struct hop *h = hop_get(f, next_hop);
 
-		/* Two next hops behind one gateway are one for the kernel. */
-		for (unsigned k = 0; k < n; k++)
-			twice = twice ||
-				(nh[k].ifindex == h->nh.ifindex && addr_eq(&nh[k].gw, &h->nh.gw));
-		if (h->res.reachable && !twice)
-			nh[n++] = h->nh;
+	if (!h->res.reachable)
+		return false;
+	switch (overlay_bgp(f->agent->overlay, &c->prefix, next_hop)) {
+	case ENCAP_BGP_PLAIN:
+		add_hop(s, nh, &h->nh);
+		break;
+	case ENCAP_BGP_IPIP:
+		str_copy(tunnel.ifname, sizeof(tunnel.ifname), tunnel_name(TUNNEL_IPIP));
+		s->mtu = overlay_ipip_mtu(f->agent->overlay);
+		add_hop(s, nh, &tunnel);
+		break;
+	case ENCAP_BGP_WAIT:
+		return true;
+	case ENCAP_BGP_REJECT:
+		break;
 	}
-	return n;
+	return false;
+}
+
+static void next_hops(struct fib *f, const struct bgp_fib_change *c, struct route_spec *s,
+		      struct route_nh *nh)
+{
+	bool waits = false;
+
+	for (size_t i = 0; i < c->n && s->n_nh < ROUTE_NH_MAX; i++)
+		waits |= take_hop(f, c, &c->next_hop[i], s, nh);
+	/* Not into the open: a default route would carry it out, or round in a circle. */
+	if (waits && !s->n_nh)
+		s->type = ROUTE_BLACKHOLE;
 }
 
 void fib_change(struct fib *f, const struct bgp_fib_change *c)
@@ -320,8 +351,8 @@ void fib_change(struct fib *f, const struct bgp_fib_change *c)
 	char dst[PREFIX_STR_MAX];
 	struct err e = { 0 };
 
-	spec.n_nh = next_hops(f, c, nh);
-	if (spec.n_nh == 0)
+	next_hops(f, c, &spec, nh);
+	if (spec.n_nh == 0 && spec.type != ROUTE_BLACKHOLE)
 		route_forget(rt, ROUTE_CLASS_NOENCAP, SOURCE_BGP, &key);
 	else if (route_desire(rt, ROUTE_CLASS_NOENCAP, SOURCE_BGP, &key, &spec, &e) < 0)
 		log_from("fib", LOG_LEVEL_WARN, "fib", "a route from BGP cannot go into the kernel",

@@ -17,6 +17,7 @@
 #include "agent/cache.h"
 #include "agent/config.h"
 #include "agent/log.h"
+#include "agent/overlay.h"
 #include "agent/owner.h"
 #include "agent/peering.h"
 #include "agent/policing.h"
@@ -77,6 +78,7 @@ void health_not_ready(struct agent *a, struct str *out)
 	else if (!routes_ready(a->routes))
 		str_add(out, "the kernel's routes are not in sync yet\n");
 	policing_not_ready(a->policing, out);
+	overlay_troubles(a->overlay, out);
 	if (!a->cfg->bgp)
 		return;
 	if (!peering_speaker(a->peering))

@@ -28,6 +28,7 @@
 #include "agent/ipam_runner.h"
 #include "agent/lock.h"
 #include "agent/log.h"
+#include "agent/overlay.h"
 #include "agent/owner.h"
 #include "agent/peering.h"
 #include "agent/policing.h"
@@ -171,7 +172,8 @@ static void prepare_sysctls(const struct agent_config *cfg)
 	struct err e = { 0 };
 
 	if (sysctl_pin(&e) < 0)
-		log_warn("agent", "settings of interfaces will be slower to write", "why=%s", e.msg);
+		log_warn("agent", "settings of interfaces will be slower to write", "why=%s",
+			 e.msg);
 	if (!cfg->ip_forward)
 		return;
 	if (sysctl_set("net/ipv4/ip_forward", "1", &e) < 0)
@@ -189,6 +191,7 @@ static void on_ours(void *arg)
 	self_start(a->self);
 	peering_start(a->peering);
 	blocks_start(a->blocks);
+	overlay_start(a->overlay);
 }
 
 /* The parts, in the order of agent.h. */
@@ -218,6 +221,9 @@ static int start(struct program *p, struct err *e)
 		rc = policing_new(&a->policing, a, e);
 	if (rc == 0)
 		rc = ipam_runner_new(&a->ipam, a, e);
+	a->overlay = rc == 0 ? overlay_new(a, e) : NULL;
+	if (rc == 0 && !a->overlay)
+		rc = err_wrap(e, "tunnels");
 	if (rc == 0)
 		rc = cni_server_new(&a->cni, a, e);
 	if (rc < 0)
@@ -236,6 +242,7 @@ static void end(struct program *p)
 	health_free(a->health);
 	ctl_server_free(a->ctl);
 	cni_server_free(a->cni);
+	overlay_free(a->overlay);
 	ipam_runner_free(a->ipam);
 	policing_free(a->policing);
 	endpoints_free(a->endpoints);

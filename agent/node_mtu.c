@@ -31,6 +31,8 @@ unsigned node_mtu(const struct agent *a)
 
 	if (a->cfg->mtu > 0)
 		return (unsigned)a->cfg->mtu;
+	if (a->pod_mtu)
+		return a->pod_mtu;
 	key = xasprintf("/calico/resources/v3/projectcalico.org/nodes/%s", a->cfg->node);
 	kv = cache_get(a->cache, key);
 	if (!kv || js_parse(kv->value, strlen(kv->value), &node, NULL) < 0)

@@ -635,6 +635,14 @@ void peering_set_local_routes(struct peering *p, const struct prefix *routes, si
 	settle(p);
 }
 
+void peering_retell(struct peering *p)
+{
+	if (!p->speaker)
+		return;
+	bgp_speaker_retell_fib(p->speaker);
+	settle(p);
+}
+
 struct bgp_speaker *peering_speaker(const struct peering *p)
 {
 	return p->speaker;

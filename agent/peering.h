@@ -19,6 +19,9 @@ void peering_free(struct peering *p);
 void peering_set_blocks(struct peering *p, const struct prefix *blocks, size_t n);
 void peering_set_local_routes(struct peering *p, const struct prefix *routes, size_t n);
 
+/* What becomes of routes in the kernel follows other rules now: look at each again. */
+void peering_retell(struct peering *p);
+
 /* NULL while there is none: before the first picture, or with bgp: false. */
 struct bgp_speaker *peering_speaker(const struct peering *p);
 /* After a restart: have the peers had their say? */

@@ -17,6 +17,7 @@ enum routes_party {
 	ROUTES_BLOCKS, /* not before it is certain that no other agent runs by this node's name */
 	ROUTES_ENDPOINTS,
 	ROUTES_FIB, /* has taken under its protection what the kernel had from BGP */
+	ROUTES_OVERLAY,
 	ROUTES_PARTY_MAX_,
 };
 

@@ -9,7 +9,7 @@
 
 void bgp_adjout_init(struct bgp_adjout *ao, struct bgp_rib *rib, const struct bgp_policy *policy)
 {
-	*ao = (struct bgp_adjout){ .rib = rib, .policy = policy };
+	*ao = (struct bgp_adjout) { .rib = rib, .policy = policy };
 }
 
 void bgp_adjout_done(struct bgp_adjout *ao)
@@ -57,7 +57,7 @@ static void cache_drop(struct bgp_attr_table *t, struct bgp_export_cache *e)
 {
 	bgp_attrs_unref(t, e->in);
 	bgp_attrs_unref(t, e->out);
-	*e = (struct bgp_export_cache){ 0 };
+	*e = (struct bgp_export_cache) { 0 };
 }
 
 static void group_free(struct bgp_adjout *ao, struct bgp_group *g)
@@ -67,7 +67,7 @@ static void group_free(struct bgp_adjout *ao, struct bgp_group *g)
 
 	for (unsigned i = 0; i < BGP_EXPORT_CACHE; i++)
 		cache_drop(t, &g->cache[i]);
-	vec_foreach(&g->chunks, c)
+	vec_foreach (&g->chunks, c)
 		chunk_free(t, *c);
 	vec_done(&g->chunks);
 	vec_done(&g->heads);
@@ -101,7 +101,7 @@ struct bgp_group_chunk *bgp_group_chunk_get(struct bgp_group *g, uint32_t route)
 
 static void stride_grow(struct bgp_group *g, uint32_t stride)
 {
-	vec_foreach(&g->chunks, c) {
+	vec_foreach (&g->chunks, c) {
 		uint8_t *told;
 
 		if (!*c)
@@ -132,11 +132,11 @@ static uint32_t bit_take(struct bgp_group *g, struct bgp_member *m)
 
 static void column_clear(struct bgp_group *g, uint32_t bit)
 {
-	vec_foreach(&g->chunks, c) {
+	vec_foreach (&g->chunks, c) {
 		uint8_t *at = *c ? (*c)->told + bit / 8 : NULL;
 
 		for (unsigned i = 0; at && i < BGP_NETS_PER_CHUNK; i++, at += g->stride)
-			*at &= (uint8_t)~(1u << bit % 8);
+			*at &= (uint8_t) ~(1u << bit % 8);
 	}
 }
 
@@ -192,7 +192,7 @@ static void group_wake(struct bgp_adjout *ao, struct bgp_group *g)
 {
 	if (!g->n_asleep)
 		return;
-	vec_foreach(&g->members, m) {
+	vec_foreach (&g->members, m) {
 		if (*m)
 			member_wake(ao, *m);
 	}
@@ -216,7 +216,7 @@ void bgp_adjout_unhold(struct bgp_adjout *ao)
 {
 	ao->hold_end_of_rib = false;
 	for (size_t i = 0; i < ao->groups.n; i++) {
-		vec_foreach(&ao->groups.p[i]->members, m) {
+		vec_foreach (&ao->groups.p[i]->members, m) {
 			if (*m && (*m)->end_of_rib_due)
 				member_wake(ao, *m);
 		}
@@ -225,20 +225,30 @@ void bgp_adjout_unhold(struct bgp_adjout *ao)
 
 /* ---- exports ---- */
 
+void bgp_adjout_policy_changed(struct bgp_adjout *ao)
+{
+	for (size_t i = 0; i < ao->groups.n; i++) {
+		for (unsigned k = 0; k < BGP_EXPORT_CACHE; k++)
+			cache_drop(ao->rib->attrs, &ao->groups.p[i]->cache[k]);
+	}
+}
+
 /* The attributes for the wire, borrowed from the cache: neighbouring prefixes mostly share them. */
 static struct bgp_attrs *export_cached(const struct bgp_adjout *ao, struct bgp_group *g,
-				       const struct bgp_source *src, struct bgp_attrs *in)
+				       const struct bgp_source *src, struct bgp_attrs *in,
+				       const struct bgp_export_plan *plan)
 {
 	struct bgp_export_cache *e = &g->cache[in->hash % BGP_EXPORT_CACHE];
 
-	if (e->in != in || e->serial != src->serial) {
-		struct bgp_attrs *out = bgp_export_attrs(ao->rib->attrs, ao->policy, &g->target,
-							 src, in);
+	if (e->in != in || e->serial != src->serial || e->plan.rule != plan->rule ||
+	    e->plan.advert != plan->advert) {
+		struct bgp_attrs *out =
+			bgp_export_attrs(ao->rib->attrs, ao->policy, &g->target, src, in, plan);
 
 		cache_drop(ao->rib->attrs, e);
-		*e = (struct bgp_export_cache){ .serial = src->serial,
-						.in = bgp_attrs_ref(in),
-						.out = out };
+		*e = (struct bgp_export_cache) {
+			.serial = src->serial, .plan = *plan, .in = bgp_attrs_ref(in), .out = out
+		};
 	}
 	return e->out;
 }
@@ -248,10 +258,12 @@ static struct bgp_attrs *compute(const struct bgp_adjout *ao, struct bgp_group *
 				 const struct prefix *p, const struct bgp_path *path)
 {
 	const struct bgp_source *src = bgp_source_at(ao->rib->sources, path->source);
+	struct bgp_export_plan plan = { 0 };
 
-	if (!bgp_reason_accepts(bgp_export_check(ao->policy, &g->target, p, src, path->attrs)))
+	if (!bgp_reason_accepts(
+		    bgp_export_check(ao->policy, &g->target, p, src, path->attrs, &plan)))
 		return NULL;
-	return export_cached(ao, g, src, path->attrs);
+	return export_cached(ao, g, src, path->attrs, &plan);
 }
 
 enum store {
@@ -263,8 +275,7 @@ enum store {
 static enum store store(const struct bgp_adjout *ao, struct bgp_group *g, uint32_t route,
 			struct bgp_attrs *out, uint16_t from)
 {
-	struct bgp_group_chunk *c = out ? bgp_group_chunk_get(g, route) :
-					  bgp_group_chunk(g, route);
+	struct bgp_group_chunk *c = out ? bgp_group_chunk_get(g, route) : bgp_group_chunk(g, route);
 	uint32_t i = route % BGP_NETS_PER_CHUNK;
 
 	if (!c)
@@ -315,8 +326,7 @@ static bool drop_unseen(struct bgp_adjout *ao, struct bgp_group *g, uint32_t net
 		bool seen = key->seen;
 
 		key->seen = false;
-		if (seen ||
-		    store(ao, g, at, NULL, c->from[at % BGP_NETS_PER_CHUNK]) == STORE_SAME)
+		if (seen || store(ao, g, at, NULL, c->from[at % BGP_NETS_PER_CHUNK]) == STORE_SAME)
 			continue;
 		bgp_group_push(g, c, at, false);
 		news = true;

@@ -57,7 +57,7 @@ struct bgp_member {
 	/* RFC 7313: one runs, its begin is not yet said, another one is to follow */
 	bool refreshing, begin_due, refresh_due;
 	bool end_of_rib_due;
-	uint32_t sent;		/* prefixes that the peer has from us */
+	uint32_t sent; /* prefixes that the peer has from us */
 };
 
 /* Wake and released must be set by then. */
@@ -75,6 +75,8 @@ void bgp_adjout_refresh(struct bgp_adjout *ao, struct bgp_member *m, bool enhanc
 /* hold_end_of_rib was cleared: wake those who wait for it. */
 void bgp_adjout_unhold(struct bgp_adjout *ao);
 
+/* What exports look like may have changed: forget what was computed. Updates of all nets follow. */
+void bgp_adjout_policy_changed(struct bgp_adjout *ao);
 /* The net was decided (best NULL: no usable path), or the policy changed. other: it is another best
  * path, or the policy is another one; if not, only groups that want every path look. */
 void bgp_adjout_update(struct bgp_adjout *ao, uint32_t net, const struct bgp_path *best,
@@ -107,7 +109,7 @@ struct bgp_batch {
 		uint32_t room;	/* bytes left in this set's current message, as reckoned */
 		uint32_t frame; /* what a message of it takes without prefixes, at most */
 	} set[BGP_BATCH_MAX];
-	size_t bytes; /* what all of it takes on the wire, at most */
+	size_t bytes;			  /* what all of it takes on the wire, at most */
 	uint32_t hash[2 * BGP_BATCH_MAX]; /* attrs -> set + 1 */
 };
 

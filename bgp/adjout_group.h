@@ -21,25 +21,26 @@ struct bgp_group_chunk {
 };
 
 struct bgp_export_cache {
-	uint32_t serial;	    /* of the source */
+	uint32_t serial; /* of the source */
+	struct bgp_export_plan plan;
 	struct bgp_attrs *in, *out; /* counted; out NULL: cannot be made */
 };
 
 /* Log entries: a route index, with a mark. */
 #define BGP_LOG_OVERTAKEN UINT32_MAX
 /* only those who have not been told need this: attributes are as they were */
-#define BGP_LOG_FILL	  ((uint32_t)1 << 30)
+#define BGP_LOG_FILL ((uint32_t)1 << 30)
 
 enum { BGP_EXPORT_CACHE = 256 };
 
 struct bgp_group {
 	struct bgp_target target;
 	VEC(struct bgp_group_chunk *) chunks;
-	uint32_t stride;  /* bytes of bits per route */
+	uint32_t stride; /* bytes of bits per route */
 	/* ADD-PATH: routes by net (BGP_NET_NONE: none), indexes given so far, and free ones */
 	VEC(uint32_t) heads;
 	uint32_t n_routes, free_route;
-	uint32_t filled;  /* nets from here on have not been computed yet; BGP_NET_NONE: all have */
+	uint32_t filled; /* nets from here on have not been computed yet; BGP_NET_NONE: all have */
 	VEC(struct bgp_member *) members; /* by bit; NULL: free */
 	uint32_t n_members, n_asleep;
 	/* the log: a ring of net indexes; [base, head) is there */

@@ -136,7 +136,7 @@ void bgp_group_trim(struct bgp_adjout *ao, struct bgp_group *g)
 {
 	uint64_t low = g->head;
 
-	vec_foreach(&g->members, m) {
+	vec_foreach (&g->members, m) {
 		if (*m && (*m)->cursor < low)
 			low = (*m)->cursor;
 	}

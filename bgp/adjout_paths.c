@@ -35,7 +35,7 @@ static uint32_t route_new(struct bgp_group *g, uint32_t net, uint32_t last, uint
 	uint32_t route = index_take(g, fresh);
 
 	*bgp_group_key(g, route) =
-		(struct bgp_route_key){ .net = net, .next = BGP_NET_NONE, .id = id };
+		(struct bgp_route_key) { .net = net, .next = BGP_NET_NONE, .id = id };
 	bgp_group_chunk(g, route)->from[route % BGP_NETS_PER_CHUNK] = from;
 	while (g->heads.n <= net)
 		vec_push(&g->heads, BGP_NET_NONE);

@@ -63,10 +63,9 @@ static struct bgp_batch_set *set_get(struct bgp_batch *b, struct bgp_attrs *attr
 	}
 	set = &b->set[b->n_sets++];
 	b->hash[at] = b->n_sets;
-	*set = (struct bgp_batch_set){ .attrs = attrs,
-				       .first = UINT32_MAX,
-				       .last = UINT32_MAX,
-				       .frame = frame_of(attrs) };
+	*set = (struct bgp_batch_set) {
+		.attrs = attrs, .first = UINT32_MAX, .last = UINT32_MAX, .frame = frame_of(attrs)
+	};
 	return set;
 }
 
@@ -141,7 +140,8 @@ static void set_told(const struct pull *p, struct bgp_group_chunk *c, uint32_t r
 }
 
 /* Attributes that this member shall have for the net: none when the route came from it. */
-static struct bgp_attrs *wanted(const struct pull *p, const struct bgp_group_chunk *c, uint32_t route)
+static struct bgp_attrs *wanted(const struct pull *p, const struct bgp_group_chunk *c,
+				uint32_t route)
 {
 	uint32_t i = route % BGP_NETS_PER_CHUNK;
 
@@ -250,14 +250,16 @@ static bool has_more(const struct bgp_member *m, const struct pull *p)
 {
 	if (m->end_of_rib_due && m->dump == BGP_NET_NONE && !p->ao->hold_end_of_rib)
 		return true;
-	return m->cursor < p->g->head || m->begin_due || (m->dump != BGP_NET_NONE && m->dump < dump_end(p));
+	return m->cursor < p->g->head || m->begin_due ||
+	       (m->dump != BGP_NET_NONE && m->dump < dump_end(p));
 }
 
 bool bgp_adjout_pull(struct bgp_adjout *ao, struct bgp_member *m, struct bgp_batch *b, size_t size,
 		     uint32_t msg_max)
 {
-	struct pull p = { .ao = ao, .g = m->group, .m = m, .b = b, .size = size,
-			  .msg_max = msg_max };
+	struct pull p = {
+		.ao = ao, .g = m->group, .m = m, .b = b, .size = size, .msg_max = msg_max
+	};
 
 	batch_clear(b);
 	if (!m->group)

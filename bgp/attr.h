@@ -28,6 +28,24 @@ enum bgp_attr_type {
 	BGP_ATTR_AS4_PATH = 17,
 	BGP_ATTR_AS4_AGGREGATOR = 18,
 	BGP_ATTR_LARGE_COMMUNITIES = 32,
+	BGP_ATTR_OTC = 35, /* Only To Customer, RFC 9234 */
+};
+
+/* Well-known communities. */
+#define BGP_COMMUNITY_GRACEFUL_SHUTDOWN	  0xffff0000u /* RFC 8326 */
+#define BGP_COMMUNITY_LLGR_STALE	  0xffff0006u /* RFC 9494 */
+#define BGP_COMMUNITY_NO_LLGR		  0xffff0007u
+#define BGP_COMMUNITY_NO_EXPORT		  0xffffff01u /* RFC 1997 */
+#define BGP_COMMUNITY_NO_ADVERTISE	  0xffffff02u
+#define BGP_COMMUNITY_NO_EXPORT_SUBCONFED 0xffffff03u
+
+/* The same as bits, found once when a value is made. */
+enum bgp_mark {
+	BGP_MARK_GRACEFUL_SHUTDOWN = 1 << 0,
+	BGP_MARK_LLGR_STALE = 1 << 1,
+	BGP_MARK_NO_LLGR = 1 << 2,
+	BGP_MARK_NO_EXPORT = 1 << 3, /* or NO_EXPORT_SUBCONFED: without confederations the same */
+	BGP_MARK_NO_ADVERTISE = 1 << 4,
 };
 
 enum bgp_origin {
@@ -43,7 +61,7 @@ enum bgp_attr_part {
 	BGP_PART_EXT_COMMUNITIES,   /* 8 bytes each */
 	BGP_PART_LARGE_COMMUNITIES, /* 12 bytes each */
 	BGP_PART_CLUSTER_LIST,	    /* 4 bytes each */
-	BGP_PART_UNKNOWN, /* whole attributes, ascending, Partial set */
+	BGP_PART_UNKNOWN,	    /* whole attributes, ascending, Partial set */
 	BGP_PART_MAX_,
 };
 
@@ -54,7 +72,8 @@ enum bgp_attr_part {
 	 1ull << BGP_ATTR_LOCAL_PREF | 1ull << BGP_ATTR_ATOMIC_AGGREGATE |           \
 	 1ull << BGP_ATTR_AGGREGATOR | 1ull << BGP_ATTR_COMMUNITIES |                \
 	 1ull << BGP_ATTR_ORIGINATOR_ID | 1ull << BGP_ATTR_CLUSTER_LIST |            \
-	 1ull << BGP_ATTR_EXT_COMMUNITIES | 1ull << BGP_ATTR_LARGE_COMMUNITIES)
+	 1ull << BGP_ATTR_EXT_COMMUNITIES | 1ull << BGP_ATTR_LARGE_COMMUNITIES |     \
+	 1ull << BGP_ATTR_OTC)
 
 /* The fields of fixed size. */
 struct bgp_attr_values {
@@ -66,6 +85,7 @@ struct bgp_attr_values {
 	uint32_t originator_id;
 	asn_t aggregator_as;
 	uint32_t aggregator_id;
+	asn_t otc;
 	uint8_t origin;
 	struct addr next_hop;	 /* of NEXT_HOP or MP_REACH; IP_NONE for routes made here */
 	struct addr next_hop_ll; /* link-local beside a global one, RFC 2545; else IP_NONE */
@@ -81,6 +101,7 @@ struct bgp_attrs {
 	/* computed from AS_PATH by bgp_attrs_intern */
 	asn_t first_as;	 /* neighbour AS: first of the leading AS_SEQUENCE, 0 when empty or a set */
 	asn_t origin_as; /* last AS of the path, 0 when empty */
+	uint8_t marks;	 /* set of enum bgp_mark */
 	uint16_t path_len; /* RFC 4271 9.1.2.2 a: a set counts one, confederation segments none */
 	uint16_t len[BGP_PART_MAX_];
 	uint8_t bytes[]; /* the parts, one behind the other */

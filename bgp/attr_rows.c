@@ -237,6 +237,14 @@ static const char *mp_unreach_decode(struct bgp_attr_parse *p, const uint8_t *v,
 	return NULL;
 }
 
+/* RFC 9234 5: it comes from anybody, whatever the role. */
+static const char *otc_decode(struct bgp_attr_parse *p, const uint8_t *v, size_t n)
+{
+	(void)n;
+	p->out->draft.v.otc = bgp_u32_at(v);
+	return NULL;
+}
+
 /* ---- encode: the value only ---- */
 
 static void origin_encode(struct wr *w, const struct bgp_attrs *a, const struct bgp_wire *wire)
@@ -271,6 +279,12 @@ static void med_encode(struct wr *w, const struct bgp_attrs *a, const struct bgp
 static void local_pref_encode(struct wr *w, const struct bgp_attrs *a, const struct bgp_wire *wire)
 {
 	wr_u32(w, a->v.local_pref);
+}
+
+static void otc_encode(struct wr *w, const struct bgp_attrs *a, const struct bgp_wire *wire)
+{
+	(void)wire;
+	wr_u32(w, a->v.otc);
 }
 
 static void atomic_encode(struct wr *w, const struct bgp_attrs *a, const struct bgp_wire *wire)
@@ -368,6 +382,8 @@ static const struct bgp_attr_row rows[] = {
 	[BGP_ATTR_LARGE_COMMUNITIES] = { "LARGE_COMMUNITY", OPT | TRAN, .unit = 12, .on_error = TAW,
 					 .part = BGP_PART_LARGE_COMMUNITIES,
 					 .decode = large_decode },
+	[BGP_ATTR_OTC] = { "OTC", OPT | TRAN, .len = 4, .on_error = TAW, .decode = otc_decode,
+			   .encode = otc_encode },
 };
 
 #undef OPT

@@ -107,6 +107,7 @@ static uint32_t draft_hash(uint64_t seed, uint64_t present, const struct bgp_att
 	h = mix(h, (uint64_t)v->med << 32 | v->local_pref);
 	h = mix(h, (uint64_t)v->originator_id << 32 | v->aggregator_as);
 	h = mix(h, (uint64_t)v->aggregator_id << 32 | v->origin);
+	h = mix(h, v->otc);
 	h = hash_addr(h, &v->next_hop);
 	if (v->next_hop_ll.family)
 		h = hash_addr(h, &v->next_hop_ll);
@@ -120,7 +121,7 @@ static bool values_eq(const struct bgp_attr_values *a, const struct bgp_attr_val
 {
 	return a->med == b->med && a->local_pref == b->local_pref &&
 	       a->originator_id == b->originator_id && a->aggregator_as == b->aggregator_as &&
-	       a->aggregator_id == b->aggregator_id && a->origin == b->origin &&
+	       a->aggregator_id == b->aggregator_id && a->origin == b->origin && a->otc == b->otc &&
 	       addr_eq(&a->next_hop, &b->next_hop) && addr_eq(&a->next_hop_ll, &b->next_hop_ll);
 }
 
@@ -188,6 +189,27 @@ static size_t attrs_size(const struct bgp_attrs *a)
 	return n;
 }
 
+static uint8_t marks_of(const struct bgp_attrs *a)
+{
+	struct rd r = bgp_attrs_part(a, BGP_PART_COMMUNITIES);
+	unsigned marks = 0;
+
+	while (rd_left(&r) >= 4) {
+		uint32_t c = rd_u32(&r);
+
+		/* all of them are in the two reserved ranges of RFC 1997 */
+		if (c >> 16 != 0xffff)
+			continue;
+		marks |= c == BGP_COMMUNITY_GRACEFUL_SHUTDOWN ? BGP_MARK_GRACEFUL_SHUTDOWN : 0;
+		marks |= c == BGP_COMMUNITY_LLGR_STALE ? BGP_MARK_LLGR_STALE : 0;
+		marks |= c == BGP_COMMUNITY_NO_LLGR ? BGP_MARK_NO_LLGR : 0;
+		marks |= c == BGP_COMMUNITY_NO_EXPORT ? BGP_MARK_NO_EXPORT : 0;
+		marks |= c == BGP_COMMUNITY_NO_EXPORT_SUBCONFED ? BGP_MARK_NO_EXPORT : 0;
+		marks |= c == BGP_COMMUNITY_NO_ADVERTISE ? BGP_MARK_NO_ADVERTISE : 0;
+	}
+	return (uint8_t)marks;
+}
+
 static struct bgp_attrs *attrs_new(const struct bgp_attrs_draft *d, uint64_t present, uint32_t hash)
 {
 	struct bgp_path_facts facts = { 0 };
@@ -212,6 +234,7 @@ static struct bgp_attrs *attrs_new(const struct bgp_attrs_draft *d, uint64_t pre
 	a->first_as = facts.first_as;
 	a->origin_as = facts.origin_as;
 	a->path_len = facts.len;
+	a->marks = marks_of(a);
 	return a;
 }
 

@@ -140,8 +140,7 @@ static bool enhe_decode(struct bgp_caps *caps, struct rd *v)
 		uint16_t afi = rd_u16(v), safi = rd_u16(v), nh = rd_u16(v);
 		enum bgp_af af = safi <= 255 ? bgp_af_find(afi, (uint8_t)safi) : BGP_AF_MAX_;
 
-		if (!v->bad && af != BGP_AF_MAX_ &&
-		    nh == bgp_af_info(BGP_AF_IPV6_UNICAST)->afi)
+		if (!v->bad && af != BGP_AF_MAX_ && nh == bgp_af_info(BGP_AF_IPV6_UNICAST)->afi)
 			caps->ext_next_hop |= 1u << af;
 	}
 	return !v->bad;

@@ -6,10 +6,10 @@
  *        paths of the same neighbour AS. (For any order, grouping by neighbour AS first gives the
  *        same winner.) The order is BIRD's, which nodes that we share a mesh with run:
  *
- *		1 made here		5 lowest MED		 8 lowest router ID
+ *		1 made here, not stale	5 lowest MED		 8 lowest router ID
  *		2 highest LOCAL_PREF	6 eBGP over iBGP	 9 shortest CLUSTER_LIST
  *		3 shortest AS_PATH	7 lowest IGP cost	10 lowest peer address
- *		4 lowest ORIGIN		  (here load is shared)	11 lowest path id
+ *		4 lowest ORIGIN		  (here load is shared)	11 next hop, AS_PATH, 12 id
  *
  *        There is no step for age: the answer is the same on every node and after every restart.
  *
@@ -39,9 +39,19 @@ static int cmp_local(const struct bgp_candidate *a, const struct bgp_candidate *
 	return low_wins(a->source->index != 0, b->source->index != 0);
 }
 
-/* RFC 4271 5.1.5: a route that came without has the default, 100. */
+/* RFC 9494 4.2: what is kept very long is the last choice. */
+static int cmp_llgr_stale(const struct bgp_candidate *a, const struct bgp_candidate *b)
+{
+	return low_wins(a->attrs->marks & BGP_MARK_LLGR_STALE,
+			b->attrs->marks & BGP_MARK_LLGR_STALE);
+}
+
+/* RFC 4271 5.1.5: a route that came without has the default, 100. RFC 8326 4: one that will go soon
+ * is worth nothing. */
 static uint32_t local_pref(const struct bgp_attrs *a)
 {
+	if (a->marks & BGP_MARK_GRACEFUL_SHUTDOWN)
+		return 0;
 	return bgp_attrs_has(a, BGP_ATTR_LOCAL_PREF) ? a->v.local_pref : 100;
 }
 
@@ -87,8 +97,8 @@ static int cmp_igp_cost(const struct bgp_candidate *a, const struct bgp_candidat
 /* RFC 4456 9: ORIGINATOR_ID stands for the router ID. */
 static uint32_t router_id(const struct bgp_candidate *c)
 {
-	return bgp_attrs_has(c->attrs, BGP_ATTR_ORIGINATOR_ID) ? c->attrs->v.originator_id :
-								 c->source->router_id;
+	return bgp_attrs_has(c->attrs, BGP_ATTR_ORIGINATOR_ID) ? c->attrs->v.originator_id
+							       : c->source->router_id;
 }
 
 static int cmp_router_id(const struct bgp_candidate *a, const struct bgp_candidate *b)
@@ -109,6 +119,22 @@ static int cmp_peer_addr(const struct bgp_candidate *a, const struct bgp_candida
 	return c ? c : low_wins(a->source->peer_id, b->source->peer_id);
 }
 
+/* RFC 7911: two paths of one peer. Its ids are arbitrary, and others after a restart of it, so what
+ * the paths say comes first. */
+static int cmp_content(const struct bgp_candidate *a, const struct bgp_candidate *b)
+{
+	size_t na = 0, nb = 0;
+	int c = addr_cmp(&a->attrs->v.next_hop, &b->attrs->v.next_hop);
+
+	for (unsigned i = 0; i < BGP_PART_MAX_; i++) {
+		na += a->attrs->len[i];
+		nb += b->attrs->len[i];
+	}
+	if (!c)
+		c = memcmp(a->attrs->bytes, b->attrs->bytes, na < nb ? na : nb);
+	return c ? c : low_wins((uint32_t)na, (uint32_t)nb);
+}
+
 static int cmp_path_id(const struct bgp_candidate *a, const struct bgp_candidate *b)
 {
 	return low_wins(a->path_id, b->path_id);
@@ -120,6 +146,7 @@ static const struct {
 } steps[BGP_STEP_MAX_] = {
 	[BGP_STEP_NONE] = { NULL, "" },
 	[BGP_STEP_LOCAL] = { cmp_local, "not made here" },
+	[BGP_STEP_LLGR_STALE] = { cmp_llgr_stale, "kept long after its session ended" },
 	[BGP_STEP_LOCAL_PREF] = { cmp_local_pref, "lower LOCAL_PREF" },
 	[BGP_STEP_AS_PATH] = { cmp_as_path, "longer AS_PATH" },
 	[BGP_STEP_ORIGIN] = { cmp_origin, "worse ORIGIN" },
@@ -129,6 +156,7 @@ static const struct {
 	[BGP_STEP_ROUTER_ID] = { cmp_router_id, "higher router ID" },
 	[BGP_STEP_CLUSTER_LIST] = { cmp_cluster_list, "longer CLUSTER_LIST" },
 	[BGP_STEP_PEER_ADDR] = { cmp_peer_addr, "higher peer address" },
+	[BGP_STEP_CONTENT] = { cmp_content, "another path of the same peer" },
 	[BGP_STEP_PATH_ID] = { cmp_path_id, "higher path id" },
 };
 
@@ -145,10 +173,11 @@ static void swap(struct bgp_candidate *a, struct bgp_candidate *b)
 	*b = t;
 }
 
-/* Steps LOCAL to ORIGIN as one number, lower is better: 1, 32, 16 and 2 bits. */
+/* Steps LOCAL to ORIGIN as one number, lower is better: 1, 1, 32, 16 and 2 bits. */
 static uint64_t rank_before_med(const struct bgp_candidate *c)
 {
-	return (uint64_t)(c->source->index != 0) << 50 |
+	return (uint64_t)(c->source->index != 0) << 51 |
+	       (uint64_t) !!(c->attrs->marks & BGP_MARK_LLGR_STALE) << 50 |
 	       (uint64_t)(UINT32_MAX - local_pref(c->attrs)) << 18 |
 	       (uint64_t)c->attrs->path_len << 2 | (c->attrs->v.origin & 3u);
 }

@@ -8,6 +8,7 @@
 enum bgp_step {
 	BGP_STEP_NONE, /* nobody to compare with, or not out yet */
 	BGP_STEP_LOCAL,
+	BGP_STEP_LLGR_STALE,
 	BGP_STEP_LOCAL_PREF,
 	BGP_STEP_AS_PATH,
 	BGP_STEP_ORIGIN,
@@ -18,6 +19,7 @@ enum bgp_step {
 	BGP_STEP_ROUTER_ID,
 	BGP_STEP_CLUSTER_LIST,
 	BGP_STEP_PEER_ADDR,
+	BGP_STEP_CONTENT,
 	BGP_STEP_PATH_ID,
 	BGP_STEP_MAX_,
 };

@@ -27,7 +27,7 @@ enum { BUCKETS = 1024, QUEUE_MIN = 256 };
 
 void bgp_fib_init(struct bgp_fib *fib, struct bgp_rib rib[BGP_AF_MAX_])
 {
-	*fib = (struct bgp_fib){ .rib = rib, .mask = BUCKETS - 1 };
+	*fib = (struct bgp_fib) { .rib = rib, .mask = BUCKETS - 1 };
 	fib->buckets = xcalloc(BUCKETS, sizeof(*fib->buckets));
 	vec_push(&fib->sets, NULL); /* number 0 */
 	for (unsigned af = 0; af < BGP_AF_MAX_; af++)
@@ -36,7 +36,7 @@ void bgp_fib_init(struct bgp_fib *fib, struct bgp_rib rib[BGP_AF_MAX_])
 
 void bgp_fib_done(struct bgp_fib *fib)
 {
-	vec_foreach(&fib->sets, set)
+	vec_foreach (&fib->sets, set)
 		free(*set);
 	vec_done(&fib->sets);
 	free(fib->buckets);
@@ -115,7 +115,7 @@ static uint32_t hops_intern(struct bgp_fib *fib, const struct addr *a, unsigned 
 	if (++fib->count > fib->mask)
 		buckets_grow(fib);
 	s = xmalloc(sizeof(*s) + n * sizeof(s->a[0]));
-	*s = (struct bgp_hops){ .refs = 1, .hash = hash, .n = n };
+	*s = (struct bgp_hops) { .refs = 1, .hash = hash, .n = n };
 	memcpy(s->a, a, n * sizeof(s->a[0]));
 	i = number_take(fib);
 	s->next = fib->buckets[hash & fib->mask];
@@ -177,7 +177,7 @@ void bgp_fib_want(struct bgp_fib *fib, enum bgp_af af, uint32_t index, const str
 		return;
 	}
 	net->flags |= BGP_NET_TELL;
-	queue_push(fib, &(struct bgp_fib_entry){ .net = index, .told = old, .af = af });
+	queue_push(fib, &(struct bgp_fib_entry) { .net = index, .told = old, .af = af });
 }
 
 static void fill(const struct bgp_fib *fib, enum bgp_af af, const struct bgp_net *net,

@@ -16,8 +16,8 @@ struct bgp_fib {
 	struct bgp_rib *rib; /* [BGP_AF_MAX_] */
 	/* the sets: numbers begin at 1, 0 is the empty set */
 	VEC(struct bgp_hops *) sets;
-	uint32_t free_set;   /* chain of unused numbers */
-	uint32_t *buckets;   /* by hash, chained through the sets */
+	uint32_t free_set; /* chain of unused numbers */
+	uint32_t *buckets; /* by hash, chained through the sets */
 	uint32_t mask, count;
 	/* the queue: a ring */
 	struct bgp_fib_entry *queue;

@@ -9,17 +9,12 @@
 
 #include "bgp/aspath.h"
 
-enum {
-	COMMUNITY_NO_EXPORT = (int)0xffffff01,
-	COMMUNITY_NO_ADVERTISE = (int)0xffffff02,
-	COMMUNITY_NO_EXPORT_SUBCONFED = (int)0xffffff03,
-	LOCAL_PREF_DEFAULT = 100,
-};
-
 static const char *const texts[BGP_REASON_MAX_] = {
 	[BGP_REASON_OK] = "accepted",
 	[BGP_REASON_OWN_BLOCK] = "a block of this node",
 	[BGP_REASON_IN_POOL] = "inside an enabled pool",
+	[BGP_REASON_ELEVATED] = "inside a block of this node, of elevated priority",
+	[BGP_REASON_FILTER_ACCEPTS] = "a BGPFilter accepts it",
 	[BGP_REASON_SESSION_GONE] = "its session has ended",
 	[BGP_REASON_NO_NEXT_HOP] = "it has no next hop",
 	[BGP_REASON_NEXT_HOP_OWN] = "its next hop is this node",
@@ -29,14 +24,21 @@ static const char *const texts[BGP_REASON_MAX_] = {
 	[BGP_REASON_FIRST_AS] = "its path does not begin with the peer's AS",
 	[BGP_REASON_OWN_ORIGINATOR] = "its ORIGINATOR_ID is ours",
 	[BGP_REASON_OWN_CLUSTER] = "our own cluster is in its CLUSTER_LIST",
+	[BGP_REASON_LEAKED] = "a route leak: its OTC does not go with our role",
 	[BGP_REASON_NO_ADVERTISE] = "it carries NO_ADVERTISE",
 	[BGP_REASON_NO_EXPORT] = "it carries NO_EXPORT and the peer is eBGP",
 	[BGP_REASON_NOT_REFLECTED] = "learned by iBGP, and neither end is our reflector client",
+	[BGP_REASON_LLGR_UNAWARE] =
+		"kept long after its session ended, and the peer does not know that",
+	[BGP_REASON_ONLY_TO_CUSTOMER] = "it is for customers only (OTC)",
+	[BGP_REASON_FILTER_REJECTS] = "a BGPFilter rejects it",
 	[BGP_REASON_EXPORT_DISABLED] = "inside a pool with disableBGPExport",
 	[BGP_REASON_INSIDE_OWN_BLOCK] = "covered by a block of this node",
 	[BGP_REASON_OUTSIDE_POOLS] = "outside every enabled pool",
 	[BGP_REASON_TO_SENDER] = "the best path came from this peer",
 	[BGP_REASON_NO_OWN_NEXT_HOP] = "this node has no address of that family",
+	[BGP_REASON_NEXT_HOP_FAMILY] =
+		"its next hop is IPv6, which the peer does not take for IPv4",
 	[BGP_REASON_TOO_BIG] = "its attributes do not fit into a message",
 	[BGP_REASON_MADE_HERE] = "made here",
 	[BGP_REASON_VXLAN] = "inside a VXLAN pool, which is routed another way",
@@ -54,6 +56,8 @@ void bgp_policy_done(struct bgp_policy *pol)
 	trie_done(&pol->pools);
 	trie_done(&pol->blocks);
 	vec_done(&pol->pool);
+	bgp_policy_set_adverts(pol, NULL, 0);
+	vec_done(&pol->advert);
 }
 
 static bool pool_eq(const struct bgp_pool *a, const struct bgp_pool *b)
@@ -85,6 +89,60 @@ static const struct bgp_pool *pool_of(const struct bgp_policy *pol, const struct
 	return trie_lpm(&pol->pools, p, NULL);
 }
 
+static void put_members(struct bgp_advert_set *set, const struct bgp_advert *a)
+{
+	uint8_t bytes[12];
+
+	for (size_t i = 0; i < a->n_communities; i++) {
+		put_u32(bytes, a->communities[i]);
+		for (unsigned k = 0; k < 4; k++)
+			vec_push(&set->communities, bytes[k]);
+	}
+	for (size_t i = 0; i < a->n_large * 3; i++) {
+		put_u32(bytes, a->large[i]);
+		for (unsigned k = 0; k < 4; k++)
+			vec_push(&set->large, bytes[k]);
+	}
+}
+
+static bool advert_sets_eq(const struct bgp_advert_set *a, const struct bgp_advert_set *b)
+{
+	return prefix_eq(&a->cidr, &b->cidr) && a->communities.n == b->communities.n &&
+	       a->large.n == b->large.n &&
+	       (!a->large.n || memcmp(a->large.p, b->large.p, a->large.n) == 0) &&
+	       (!a->communities.n ||
+		memcmp(a->communities.p, b->communities.p, a->communities.n) == 0);
+}
+
+bool bgp_policy_set_adverts(struct bgp_policy *pol, const struct bgp_advert *adverts, size_t n)
+{
+	VEC(struct bgp_advert_set) next = { 0 };
+	bool same = n == pol->advert.n;
+
+	for (size_t i = 0; i < n; i++) {
+		struct bgp_advert_set set = { .cidr = prefix_mask(&adverts[i].cidr) };
+
+		for (size_t k = 0; k < n; k++) {
+			if (prefix_covers(&adverts[k].cidr, &set.cidr))
+				put_members(&set, &adverts[k]);
+		}
+		same = same && advert_sets_eq(&set, &pol->advert.p[i]);
+		vec_push(&next, set);
+	}
+	trie_done(&pol->adverts);
+	vec_foreach (&pol->advert, old) {
+		vec_done(&old->communities);
+		vec_done(&old->large);
+	}
+	vec_done(&pol->advert);
+	for (size_t i = 0; i < next.n; i++)
+		vec_push(&pol->advert, next.p[i]);
+	vec_done(&next);
+	for (size_t i = 0; i < n; i++)
+		trie_add(&pol->adverts, &pol->advert.p[i].cidr, &pol->advert.p[i]);
+	return !same;
+}
+
 /* ---- import ---- */
 
 static bool is_own_addr(const struct bgp_policy *pol, const struct addr *a)
@@ -105,6 +163,27 @@ static bool has_own_as(const struct bgp_policy *pol, const struct bgp_source *sr
 	return seen > src->allowed_local_as;
 }
 
+asn_t bgp_effective_otc(const struct bgp_source *src, const struct bgp_attrs *a)
+{
+	if (bgp_attrs_has(a, BGP_ATTR_OTC))
+		return a->v.otc;
+	if (src->role == BGP_ROLE_CUSTOMER || src->role == BGP_ROLE_PEER ||
+	    src->role == BGP_ROLE_RS_CLIENT)
+		return src->remote_as;
+	return 0;
+}
+
+/* RFC 9234 5: what is for customers only does not come from one; what a peer was told by others it
+ * does not tell on. */
+static bool is_leaked(const struct bgp_source *src, const struct bgp_attrs *a)
+{
+	if (!bgp_attrs_has(a, BGP_ATTR_OTC))
+		return false;
+	if (src->role == BGP_ROLE_PROVIDER || src->role == BGP_ROLE_RS)
+		return true;
+	return src->role == BGP_ROLE_PEER && a->v.otc != src->remote_as;
+}
+
 enum bgp_reason bgp_import_check(const struct bgp_policy *pol, const struct bgp_source *src,
 				 const struct bgp_attrs *a)
 {
@@ -116,8 +195,10 @@ enum bgp_reason bgp_import_check(const struct bgp_policy *pol, const struct bgp_
 		return BGP_REASON_PATH_TOO_LONG;
 	if (a->len[BGP_PART_AS_PATH] && has_own_as(pol, src, a))
 		return BGP_REASON_OWN_AS;
+	if (src->ebgp && a->first_as != src->remote_as && !src->edits_path)
+		return BGP_REASON_FIRST_AS;
 	if (src->ebgp)
-		return a->first_as == src->remote_as ? BGP_REASON_OK : BGP_REASON_FIRST_AS;
+		return is_leaked(src, a) ? BGP_REASON_LEAKED : BGP_REASON_OK;
 	/* RFC 4456 8 */
 	if (bgp_attrs_has(a, BGP_ATTR_ORIGINATOR_ID) && a->v.originator_id == pol->router_id)
 		return BGP_REASON_OWN_ORIGINATOR;
@@ -128,7 +209,8 @@ enum bgp_reason bgp_import_check(const struct bgp_policy *pol, const struct bgp_
 
 /* ---- export ---- */
 
-struct export {
+struct export
+{
 	const struct bgp_policy *pol;
 	const struct bgp_target *to;
 	const struct prefix *p;
@@ -137,6 +219,7 @@ struct export {
 	const struct bgp_pool *pool; /* that p is in; NULL */
 	struct prefix block;	     /* the own block that p is in, if in_block */
 	bool in_block;
+	const struct bgp_rule *rule; /* of the peer's filters; NULL: none matches */
 };
 
 static bool from_ibgp(const struct export *x)
@@ -146,15 +229,27 @@ static bool from_ibgp(const struct export *x)
 
 static bool is_no_advertise(const struct export *x)
 {
-	return bgp_attrs_has_community(x->attrs, (uint32_t)COMMUNITY_NO_ADVERTISE);
+	return x->attrs->marks & BGP_MARK_NO_ADVERTISE;
 }
 
 static bool is_no_export(const struct export *x)
 {
-	/* without confederations NO_EXPORT_SUBCONFED means the same, RFC 1997 */
-	return x->to->ebgp &&
-	       (bgp_attrs_has_community(x->attrs, (uint32_t)COMMUNITY_NO_EXPORT) ||
-		bgp_attrs_has_community(x->attrs, (uint32_t)COMMUNITY_NO_EXPORT_SUBCONFED));
+	return x->to->ebgp && (x->attrs->marks & BGP_MARK_NO_EXPORT);
+}
+
+/* RFC 9494 4.3 */
+static bool is_llgr_unaware(const struct export *x)
+{
+	return (x->attrs->marks & BGP_MARK_LLGR_STALE) && !x->to->long_lived;
+}
+
+/* RFC 9234 5: not to providers, peers and route servers. */
+static bool is_only_to_customer(const struct export *x)
+{
+	if (x->to->role != BGP_ROLE_CUSTOMER && x->to->role != BGP_ROLE_PEER &&
+	    x->to->role != BGP_ROLE_RS_CLIENT)
+		return false;
+	return bgp_effective_otc(x->src, x->attrs) != 0;
 }
 
 /* RFC 4456 6: from a client to all, from a non-client to clients. */
@@ -165,6 +260,16 @@ static bool is_not_reflected(const struct export *x)
 	return !x->pol->cluster_id || !(x->src->rr_client || x->to->rr_client);
 }
 
+static bool filter_rejects(const struct export *x)
+{
+	return x->rule && !x->rule->accept;
+}
+
+static bool filter_accepts(const struct export *x)
+{
+	return x->rule && x->rule->accept;
+}
+
 static bool is_export_disabled(const struct export *x)
 {
 	return x->pool && x->pool->disable_export;
@@ -173,6 +278,14 @@ static bool is_export_disabled(const struct export *x)
 static bool is_own_block(const struct export *x)
 {
 	return x->in_block && prefix_eq(&x->block, x->p);
+}
+
+/* Calico: while a pod moves, its new node tells a /32 that must win. */
+static bool is_elevated(const struct export *x)
+{
+	return x->in_block && x->pol->normal_priority &&
+	       bgp_effective_local_pref(x->pol, x->src, x->attrs) >
+		       BGP_PRIORITY_BASE - x->pol->normal_priority;
 }
 
 static bool is_inside_own_block(const struct export *x)
@@ -199,27 +312,70 @@ static const struct {
 } export_rules[] = {
 	{ is_no_advertise, BGP_REASON_NO_ADVERTISE },
 	{ is_no_export, BGP_REASON_NO_EXPORT },
+	{ is_llgr_unaware, BGP_REASON_LLGR_UNAWARE },
+	{ is_only_to_customer, BGP_REASON_ONLY_TO_CUSTOMER },
 	{ is_not_reflected, BGP_REASON_NOT_REFLECTED },
+	{ filter_rejects, BGP_REASON_FILTER_REJECTS },
+	{ filter_accepts, BGP_REASON_FILTER_ACCEPTS },
 	{ is_export_disabled, BGP_REASON_EXPORT_DISABLED },
 	{ is_own_block, BGP_REASON_OWN_BLOCK },
+	{ is_elevated, BGP_REASON_ELEVATED },
 	{ is_inside_own_block, BGP_REASON_INSIDE_OWN_BLOCK },
 	{ is_in_pool, BGP_REASON_IN_POOL },
 	{ always, BGP_REASON_OUTSIDE_POOLS },
 };
 
-/* Does the next hop become our own address? AUTO: always to eBGP; to iBGP for what was made
- * here. */
-static bool wants_self(const struct bgp_target *to, const struct bgp_source *src,
-		       const struct bgp_attrs *a)
+uint32_t bgp_effective_local_pref(const struct bgp_policy *pol, const struct bgp_source *src,
+				  const struct bgp_attrs *a)
 {
-	if (src->index == 0 || a->v.next_hop.family == IP_NONE || to->self_always)
-		return true;
-	return to->ebgp && !to->keep;
+	if (a->marks & BGP_MARK_GRACEFUL_SHUTDOWN)
+		return 0;
+	if (bgp_attrs_has(a, BGP_ATTR_LOCAL_PREF))
+		return a->v.local_pref;
+	if (src->index == 0 && pol->normal_priority)
+		return BGP_PRIORITY_BASE - pol->normal_priority;
+	return BGP_LOCAL_PREF_DEFAULT;
+}
+
+static const struct bgp_rule *match_filters(const struct bgp_policy *pol,
+					    const struct bgp_target *to, const struct prefix *p,
+					    const struct bgp_source *src,
+					    const struct bgp_attrs *attrs)
+{
+	struct bgp_rule_route r = {
+		.prefix = p,
+		.attrs = attrs,
+		.local_pref = bgp_effective_local_pref(pol, src, attrs),
+		.direction = BGP_EXPORT,
+		.remote = src->index != 0,
+		.ebgp = to->ebgp,
+	};
+
+	if (!to->chain)
+		return NULL;
+	if (r.remote && pol->interface_of &&
+	    bgp_chain_wants_interface(to->chain, BGP_EXPORT, to->af))
+		r.ifname = pol->interface_of(pol->arg, &attrs->v.next_hop);
+	return bgp_chain_match(to->chain, to->af, &r);
+}
+
+/* Can the peer be given a next hop? */
+static enum bgp_reason check_next_hop(const struct bgp_target *to, const struct bgp_source *src,
+				      const struct bgp_attrs *attrs, enum bgp_reason accepted)
+{
+	bool self = bgp_export_wants_self(to, src, attrs);
+	const struct addr *nh = self ? &to->self : &attrs->v.next_hop;
+
+	if (nh->family == IP_NONE)
+		return BGP_REASON_NO_OWN_NEXT_HOP;
+	if (to->af == BGP_AF_IPV4_UNICAST && nh->family == IP_V6 && !to->ext_next_hop)
+		return BGP_REASON_NEXT_HOP_FAMILY;
+	return accepted;
 }
 
 enum bgp_reason bgp_export_check(const struct bgp_policy *pol, const struct bgp_target *to,
 				 const struct prefix *p, const struct bgp_source *src,
-				 const struct bgp_attrs *attrs)
+				 const struct bgp_attrs *attrs, struct bgp_export_plan *plan)
 {
 	struct export x = { .pol = pol, .to = to, .p = p, .src = src, .attrs = attrs };
 	enum bgp_reason reason;
@@ -227,81 +383,18 @@ enum bgp_reason bgp_export_check(const struct bgp_policy *pol, const struct bgp_
 
 	x.pool = pool_of(pol, p);
 	x.in_block = trie_top(&pol->blocks, p, &x.block) != NULL;
+	x.rule = match_filters(pol, to, p, src, attrs);
 	while (!export_rules[i].applies(&x))
 		i++;
 	reason = export_rules[i].reason;
-	if (bgp_reason_accepts(reason) && to->self.family == IP_NONE &&
-	    wants_self(to, src, attrs))
-		return BGP_REASON_NO_OWN_NEXT_HOP;
-	return reason;
-}
-
-static void attr_set(struct bgp_attrs_draft *d, enum bgp_attr_type type)
-{
-	d->v.present |= (uint64_t)1 << type;
-}
-
-static void attr_clear(struct bgp_attrs_draft *d, enum bgp_attr_type type)
-{
-	d->v.present &= ~((uint64_t)1 << type);
-}
-
-/* RFC 4271 5.1.4, 5.1.5: MED and LOCAL_PREF are for one AS; so are the reflector's marks. */
-static void strip_for_ebgp(struct bgp_attrs_draft *d)
-{
-	attr_clear(d, BGP_ATTR_MED);
-	attr_clear(d, BGP_ATTR_LOCAL_PREF);
-	attr_clear(d, BGP_ATTR_ORIGINATOR_ID);
-	attr_clear(d, BGP_ATTR_CLUSTER_LIST);
-	d->v.med = d->v.local_pref = d->v.originator_id = 0;
-	d->part[BGP_PART_CLUSTER_LIST].len = 0;
-}
-
-/* RFC 4456 8: who brought it in, and that it went through us. */
-static bool mark_reflected(struct bgp_attrs_draft *d, const struct bgp_policy *pol,
-			   const struct bgp_source *src, uint8_t *scratch, size_t size)
-{
-	size_t old = d->part[BGP_PART_CLUSTER_LIST].len;
-
-	if (old + 4 > size)
-		return false;
-	if (!(d->v.present >> BGP_ATTR_ORIGINATOR_ID & 1)) {
-		attr_set(d, BGP_ATTR_ORIGINATOR_ID);
-		d->v.originator_id = src->router_id;
+	if (!bgp_reason_accepts(reason))
+		return reason;
+	if (plan) {
+		plan->rule = x.rule;
+		/* an accepting filter is the last word: what comes after it is not done */
+		plan->advert = x.rule ? NULL : trie_lpm(&pol->adverts, p, NULL);
 	}
-	attr_set(d, BGP_ATTR_CLUSTER_LIST);
-	put_u32(scratch, pol->cluster_id);
-	if (old)
-		memcpy(scratch + 4, d->part[BGP_PART_CLUSTER_LIST].p, old);
-	d->part[BGP_PART_CLUSTER_LIST].p = scratch;
-	d->part[BGP_PART_CLUSTER_LIST].len = (uint16_t)(old + 4);
-	return true;
-}
-
-struct bgp_attrs *bgp_export_attrs(struct bgp_attr_table *t, const struct bgp_policy *pol,
-				   const struct bgp_target *to, const struct bgp_source *src,
-				   const struct bgp_attrs *attrs)
-{
-	struct bgp_attrs_draft d = bgp_attrs_edit(attrs);
-	uint8_t scratch[BGP_MSG_MAX];
-	bool fits = true;
-
-	if (wants_self(to, src, attrs)) {
-		d.v.next_hop = to->self;
-		d.v.next_hop_ll = (struct addr){ 0 };
-	}
-	if (to->ebgp) {
-		strip_for_ebgp(&d);
-		fits = bgp_attrs_prepend(&d, to->local_as, 1, scratch, sizeof(scratch));
-	} else {
-		if (!(d.v.present >> BGP_ATTR_LOCAL_PREF & 1)) {
-			attr_set(&d, BGP_ATTR_LOCAL_PREF);
-			d.v.local_pref = LOCAL_PREF_DEFAULT;
-		}
-		if (src->index != 0 && !src->ebgp)
-			fits = mark_reflected(&d, pol, src, scratch, sizeof(scratch));
-	}
-	return fits ? bgp_attrs_intern(t, &d) : NULL;
+	return check_next_hop(to, src, attrs, reason);
 }
 
 /* ---- forwarding ---- */

@@ -7,6 +7,7 @@
  *        of the policy, the path and the prefix. */
 #pragma once
 
+#include "bgp/bgpfilter.h"
 #include "bgp/rib.h"
 #include "bgp/speaker.h"
 #include "lib/trie.h"
@@ -16,6 +17,8 @@ enum bgp_reason {
 	BGP_REASON_OK,
 	BGP_REASON_OWN_BLOCK,
 	BGP_REASON_IN_POOL,
+	BGP_REASON_ELEVATED,
+	BGP_REASON_FILTER_ACCEPTS,
 	/* a path cannot be used */
 	BGP_REASON_SESSION_GONE,
 	BGP_REASON_NO_NEXT_HOP,
@@ -26,15 +29,20 @@ enum bgp_reason {
 	BGP_REASON_FIRST_AS,
 	BGP_REASON_OWN_ORIGINATOR,
 	BGP_REASON_OWN_CLUSTER,
+	BGP_REASON_LEAKED,
 	/* a path is not told */
 	BGP_REASON_NO_ADVERTISE,
 	BGP_REASON_NO_EXPORT,
 	BGP_REASON_NOT_REFLECTED,
+	BGP_REASON_LLGR_UNAWARE,
+	BGP_REASON_ONLY_TO_CUSTOMER,
+	BGP_REASON_FILTER_REJECTS,
 	BGP_REASON_EXPORT_DISABLED,
 	BGP_REASON_INSIDE_OWN_BLOCK,
 	BGP_REASON_OUTSIDE_POOLS,
 	BGP_REASON_TO_SENDER,
 	BGP_REASON_NO_OWN_NEXT_HOP,
+	BGP_REASON_NEXT_HOP_FAMILY,
 	BGP_REASON_TOO_BIG,
 	/* a path does not forward */
 	BGP_REASON_MADE_HERE,
@@ -44,24 +52,44 @@ enum bgp_reason {
 
 const char *bgp_reason_text(enum bgp_reason reason); /* "our own AS is in the path" */
 
+/* Communities for what lies in cidr, in wire form: those of all entries around it, too. */
+struct bgp_advert_set {
+	struct prefix cidr;
+	VEC(uint8_t) communities, large;
+};
+
 /* What the rules know of this node. */
 struct bgp_policy {
 	asn_t local_as;
 	uint32_t router_id, cluster_id; /* cluster_id 0: no reflector */
 	struct addr local_v4, local_v6;
-	struct trie pools;  /* -> struct bgp_pool in pool[] */
-	struct trie blocks; /* -> anything */
+	bool draining; /* RFC 8326: what is told goes with GRACEFUL_SHUTDOWN */
+	/* Calico's route priority of what is made here: LOCAL_PREF is BGP_PRIORITY_BASE less that; 0:
+	 * 100, as before there were priorities */
+	uint32_t normal_priority;
+	struct trie pools;   /* -> struct bgp_pool in pool[] */
+	struct trie blocks;  /* -> anything */
+	struct trie adverts; /* -> struct bgp_advert_set in advert[] */
 	VEC(struct bgp_pool) pool;
+	VEC(struct bgp_advert_set) advert;
+	/* By which interface does one get to this next hop? NULL: unknown. For filters that ask. */
+	const char *(*interface_of)(void *arg, const struct addr *next_hop);
+	void *arg;
 };
 
 void bgp_policy_done(struct bgp_policy *pol);
 /* True when that is a change. */
 bool bgp_policy_set_pools(struct bgp_policy *pol, const struct bgp_pool *pools, size_t n);
 
+/* True when that is a change. */
+bool bgp_policy_set_adverts(struct bgp_policy *pol, const struct bgp_advert *adverts, size_t n);
+
 /* Import: may a path from src with these attributes be used, by all that does not depend on the
  * reachability of its next hop? Not asked for paths made here. */
 enum bgp_reason bgp_import_check(const struct bgp_policy *pol, const struct bgp_source *src,
 				 const struct bgp_attrs *attrs);
+
+enum { BGP_LOCAL_PREF_DEFAULT = 100 };
 
 /* What an export depends on, besides the path: peers with equal targets share their exports. Zeroed
  * before it is filled, so that it compares by bytes. */
@@ -69,25 +97,45 @@ struct bgp_target {
 	enum bgp_af af;
 	asn_t local_as;
 	bool ebgp, rr_client;
-	bool add_path; /* every path that may be told, not only the best: RFC 7911 */
-	bool self_always; /* next hop: ours on everything */
-	bool keep;	  /* next hop: as received, even to eBGP */
-	struct addr self; /* our address in this family, as the session has it */
+	bool add_path;	     /* every path that may be told, not only the best: RFC 7911 */
+	bool self_always;    /* next hop: ours on everything */
+	bool keep;	     /* next hop: as received, even to eBGP */
+	bool ext_next_hop;   /* an IPv6 next hop is understood: RFC 8950 */
+	bool long_lived;     /* it knows what LLGR_STALE means: RFC 9494 */
+	enum bgp_role role;  /* ours, on eBGP: RFC 9234 */
+	struct addr self;    /* our address in this family, as the session has it */
+	struct addr self_ll; /* beside it, on an unnumbered link; IP_NONE: none */
+	const struct bgp_chain *chain; /* filters; NULL: none */
 };
 
-/* Export: may the best path, from src, be told to target? */
+/* What, besides path and target, decides about an export's form. */
+struct bgp_export_plan {
+	const struct bgp_rule *rule;	     /* the accepting rule of a filter; NULL: none */
+	const struct bgp_advert_set *advert; /* NULL: none */
+};
+
+/* Export: may this path, from src, be told to target? plan: for bgp_export_attrs; may be NULL. */
 enum bgp_reason bgp_export_check(const struct bgp_policy *pol, const struct bgp_target *target,
 				 const struct prefix *p, const struct bgp_source *src,
-				 const struct bgp_attrs *attrs);
+				 const struct bgp_attrs *attrs, struct bgp_export_plan *plan);
 /* In what form: attributes for the wire, with a reference; NULL when they cannot be made (a path
- * that would grow too long). */
+ * that would grow too long). plan NULL: the empty one. */
 struct bgp_attrs *bgp_export_attrs(struct bgp_attr_table *t, const struct bgp_policy *pol,
 				   const struct bgp_target *target, const struct bgp_source *src,
-				   const struct bgp_attrs *attrs);
+				   const struct bgp_attrs *attrs,
+				   const struct bgp_export_plan *plan);
+/* Does the next hop become our own address? */
+bool bgp_export_wants_self(const struct bgp_target *to, const struct bgp_source *src,
+			   const struct bgp_attrs *a);
+/* The Only To Customer AS of a path, as if it had been put on when it came; 0: none. RFC 9234 5 */
+asn_t bgp_effective_otc(const struct bgp_source *src, const struct bgp_attrs *a);
+/* LOCAL_PREF of a path as filters and iBGP peers shall see it. */
+uint32_t bgp_effective_local_pref(const struct bgp_policy *pol, const struct bgp_source *src,
+				  const struct bgp_attrs *a);
 /* Own block, in a pool: an accepting reason? */
 static inline bool bgp_reason_accepts(enum bgp_reason reason)
 {
-	return reason <= BGP_REASON_IN_POOL;
+	return reason <= BGP_REASON_FILTER_ACCEPTS;
 }
 
 /* Does a usable best path from src for p go to the kernel? */

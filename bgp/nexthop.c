@@ -16,7 +16,7 @@ void bgp_next_hops_done(struct bgp_next_hops *nh)
 static struct bgp_resolution ask(const struct bgp_next_hops *nh, const struct addr *a)
 {
 	if (!nh->resolve)
-		return (struct bgp_resolution){ .reachable = true, .connected = true };
+		return (struct bgp_resolution) { .reachable = true, .connected = true };
 	return nh->resolve(nh->arg, a);
 }
 
@@ -43,7 +43,7 @@ static void grow(struct bgp_next_hops *nh)
 	free(old);
 }
 
-struct bgp_resolution bgp_next_hops_get(struct bgp_next_hops *nh, const struct addr *a)
+static struct bgp_next_hop *get(struct bgp_next_hops *nh, const struct addr *a)
 {
 	struct bgp_next_hop *slot;
 
@@ -53,16 +53,28 @@ struct bgp_resolution bgp_next_hops_get(struct bgp_next_hops *nh, const struct a
 		grow(nh);
 	slot = slot_find(nh, a);
 	if (slot->addr.family == IP_NONE) {
-		*slot = (struct bgp_next_hop){ .addr = *a, .res = ask(nh, a) };
+		*slot = (struct bgp_next_hop) { .addr = *a, .res = ask(nh, a) };
 		nh->count++;
 	}
-	return slot->res;
+	return slot;
+}
+
+struct bgp_resolution bgp_next_hops_get(struct bgp_next_hops *nh, const struct addr *a)
+{
+	return get(nh, a)->res;
+}
+
+const char *bgp_next_hops_interface(struct bgp_next_hops *nh, const struct addr *a)
+{
+	const struct bgp_next_hop *slot = get(nh, a);
+
+	return slot->res.ifname[0] ? slot->res.ifname : NULL;
 }
 
 static bool res_eq(const struct bgp_resolution *a, const struct bgp_resolution *b)
 {
 	return a->reachable == b->reachable && a->connected == b->connected &&
-	       a->metric == b->metric;
+	       a->metric == b->metric && strcmp(a->ifname, b->ifname) == 0;
 }
 
 bool bgp_next_hops_refresh(struct bgp_next_hops *nh)

@@ -20,5 +20,7 @@ struct bgp_next_hops {
 void bgp_next_hops_done(struct bgp_next_hops *nh);
 /* Asks the resolver for an address not seen yet. */
 struct bgp_resolution bgp_next_hops_get(struct bgp_next_hops *nh, const struct addr *a);
+/* By which interface one gets there; NULL: unknown. Valid until the next call. */
+const char *bgp_next_hops_interface(struct bgp_next_hops *nh, const struct addr *a);
 /* Ask again about all; true when an answer differs from the one remembered. */
 bool bgp_next_hops_refresh(struct bgp_next_hops *nh);

@@ -143,10 +143,8 @@ bool bgp_open_decode(const uint8_t *body, size_t len, struct bgp_open *out,
 static bool roles_fit(const struct bgp_open *open, const struct bgp_expect *expect)
 {
 	static const enum bgp_role partner[BGP_ROLE_MAX_] = {
-		[BGP_ROLE_PROVIDER] = BGP_ROLE_CUSTOMER,
-		[BGP_ROLE_RS] = BGP_ROLE_RS_CLIENT,
-		[BGP_ROLE_RS_CLIENT] = BGP_ROLE_RS,
-		[BGP_ROLE_CUSTOMER] = BGP_ROLE_PROVIDER,
+		[BGP_ROLE_PROVIDER] = BGP_ROLE_CUSTOMER, [BGP_ROLE_RS] = BGP_ROLE_RS_CLIENT,
+		[BGP_ROLE_RS_CLIENT] = BGP_ROLE_RS,	 [BGP_ROLE_CUSTOMER] = BGP_ROLE_PROVIDER,
 		[BGP_ROLE_PEER] = BGP_ROLE_PEER,
 	};
 
@@ -172,8 +170,8 @@ bool bgp_open_check(const struct bgp_open *open, const struct bgp_expect *expect
 	if (expect->local_as != expect->remote_as && !roles_fit(open, expect))
 		return refuse(n, text, BGP_OPEN_BAD_ROLE, NULL, 0,
 			      "the peer's role is %s%s, which does not go with ours, %s",
-			      open->caps.role < BGP_ROLE_MAX_ ? bgp_role_name(open->caps.role) :
-								"unknown",
+			      open->caps.role < BGP_ROLE_MAX_ ? bgp_role_name(open->caps.role)
+							      : "unknown",
 			      open->caps.role_twice ? " among others" : "",
 			      bgp_role_name(expect->role));
 	/* RFC 6286 2.2: unique inside of an AS. */
@@ -199,8 +197,8 @@ static void negotiate_wire(struct bgp_wire *wire, const struct bgp_caps *local,
 	wire->ext_next_hop = local->ext_next_hop & remote->ext_next_hop & wire->families;
 	wire->add_path_rx = local->add_path_rx & remote->add_path_tx & wire->families;
 	wire->add_path_tx = local->add_path_tx & remote->add_path_rx & wire->families;
-	wire->msg_max = local->extended_message && remote->extended_message ? BGP_MSG_MAX_EXT :
-									      BGP_MSG_MAX;
+	wire->msg_max =
+		local->extended_message && remote->extended_message ? BGP_MSG_MAX_EXT : BGP_MSG_MAX;
 	wire->role = wire->ebgp ? local->role : BGP_ROLE_NONE;
 }
 
@@ -230,8 +228,8 @@ struct bgp_negotiated bgp_negotiate(const struct bgp_open *local, const struct b
 
 	neg.graceful_notification =
 		neg.graceful && local->caps.gr.notification && remote->caps.gr.notification;
-	neg.enhanced_refresh = neg.refresh && local->caps.enhanced_refresh &&
-			       remote->caps.enhanced_refresh;
+	neg.enhanced_refresh =
+		neg.refresh && local->caps.enhanced_refresh && remote->caps.enhanced_refresh;
 	neg.long_lived = local->caps.llgr.present && remote->caps.llgr.present;
 	negotiate_wire(&neg.wire, &local->caps, &remote->caps);
 

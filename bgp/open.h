@@ -96,7 +96,7 @@ struct bgp_negotiated {
 	uint16_t hold_s;      /* 0: never expires */
 	uint16_t keepalive_s; /* 0: none are sent */
 	bool refresh;
-	bool graceful; /* both offered graceful restart */
+	bool graceful;		    /* both offered graceful restart */
 	bool graceful_notification; /* and over a NOTIFICATION too, RFC 8538 */
 	bool enhanced_refresh;	    /* RFC 7313 */
 	bool long_lived;	    /* both know RFC 9494 */

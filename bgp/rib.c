@@ -35,7 +35,7 @@ void bgp_rib_init(struct bgp_rib *rib, enum bgp_af af, struct bgp_attr_table *at
 	size_t key = af == BGP_AF_IPV4_UNICAST ? 4 : 16;
 	size_t size = offsetof(struct bgp_net, key) + key, align = _Alignof(struct bgp_net);
 
-	*rib = (struct bgp_rib){
+	*rib = (struct bgp_rib) {
 		.af = af,
 		.attrs = attrs,
 		.sources = sources,
@@ -165,7 +165,7 @@ static struct bgp_net *net_new(struct bgp_rib *rib, const struct prefix *p, uint
 
 	*index = index_take(rib);
 	net = bgp_rib_net(rib, *index);
-	*net = (struct bgp_net){ .flags = BGP_NET_EMPTY, .len = p->len, .link = BGP_NET_NONE };
+	*net = (struct bgp_net) { .flags = BGP_NET_EMPTY, .len = p->len, .link = BGP_NET_NONE };
 	memcpy(net->key, p->addr.b, rib->key_size);
 	rib->count++;
 	return net;
@@ -217,7 +217,7 @@ struct prefix bgp_net_prefix(const struct bgp_rib *rib, const struct bgp_net *ne
 /* The last prefix has gone: give the memory back. Indexes begin anew. */
 static void rib_shrink(struct bgp_rib *rib)
 {
-	vec_foreach(&rib->chunks, chunk)
+	vec_foreach (&rib->chunks, chunk)
 		free(*chunk);
 	vec_done(&rib->chunks);
 	free(rib->slots);
@@ -286,9 +286,9 @@ const struct bgp_path *bgp_net_paths(const struct bgp_net *net, struct bgp_path 
 		return net->list->p;
 	}
 	*n = !(net->flags & BGP_NET_EMPTY);
-	*one = (struct bgp_path){ .attrs = net->attrs,
-				  .source = net->source,
-				  .flags = net->flags & BGP_PATH_FLAGS_ };
+	*one = (struct bgp_path) { .attrs = net->attrs,
+				   .source = net->source,
+				   .flags = net->flags & BGP_PATH_FLAGS_ };
 	return one;
 }
 
@@ -379,8 +379,7 @@ static bool path_is(const struct bgp_rib *rib, const struct bgp_path *path,
 	if (path->id != id)
 		return false;
 	return path->source == src->index ||
-	       (src->heir &&
-		bgp_source_at(rib->sources, path->source)->peer_id == src->peer_id);
+	       (src->heir && bgp_source_at(rib->sources, path->source)->peer_id == src->peer_id);
 }
 
 /* n when there is none. */
@@ -488,7 +487,7 @@ static void list_settle(struct bgp_net *net)
 
 	if (list->n > 1 || (list->n == 1 && list->p[0].id != 0))
 		return;
-	net->flags &= (uint8_t)~(BGP_NET_LIST | BGP_PATH_FLAGS_);
+	net->flags &= (uint8_t) ~(BGP_NET_LIST | BGP_PATH_FLAGS_);
 	if (list->n == 1) {
 		net->attrs = list->p[0].attrs;
 		net->source = list->p[0].source;

@@ -27,8 +27,10 @@ struct bgp_source {
 	uint32_t serial; /* of all sources ever, so that a new one is never taken for an old one */
 	uint16_t index;
 	uint16_t peer_id; /* the same over all sessions of a peer; 0: this node */
-	bool heir; /* paths of the peer's earlier sessions may still be there */
+	bool heir;	  /* paths of the peer's earlier sessions may still be there */
 	bool ebgp, rr_client;
+	bool edits_path;    /* its import filter may put ASes in front: the first one was checked */
+	enum bgp_role role; /* ours, towards it: RFC 9234 */
 	uint8_t allowed_local_as;
 	asn_t local_as, remote_as;
 	uint32_t router_id;
@@ -139,8 +141,7 @@ bool bgp_rib_withdraw(struct bgp_rib *rib, const struct prefix *p, struct bgp_so
 		      uint32_t id);
 
 /* Change a source's state. DEAD: its paths go by bgp_rib_sweep; nets turn dirty as they do. */
-void bgp_rib_source_state(struct bgp_rib *rib, struct bgp_source *src,
-			  enum bgp_source_state state);
+void bgp_rib_source_state(struct bgp_rib *rib, struct bgp_source *src, enum bgp_source_state state);
 /* Give all paths of one source to another one of the same peer, without making anything dirty. */
 void bgp_rib_move(struct bgp_rib *rib, struct bgp_source *from, struct bgp_source *to);
 /* Look at up to `budget` nets for paths of dead sources and remove them. True: there is more. */

@@ -36,11 +36,12 @@ struct bgp_session_config {
 	bool enhanced_refresh;	   /* RFC 7313: offered */
 	bool extended_message;	   /* RFC 8654: offered */
 	bool long_lived_aware;	   /* RFC 9494: we know what LLGR_STALE means */
+	bool refuse_as_sets;	   /* RFC 9774 */
 	bool role_strict;	   /* RFC 9234: the peer must say its role */
 	enum bgp_role role;	   /* RFC 9234: ours on eBGP */
 	uint32_t ext_next_hop;	   /* families; RFC 8950 */
 	uint32_t add_path_rx, add_path_tx; /* families; RFC 7911 */
-	bool forwarding;	   /* it was kept, however long ago that was: F bits */
+	bool forwarding;		   /* it was kept, however long ago that was: F bits */
 };
 
 enum bgp_conn_side {
@@ -184,5 +185,7 @@ struct bgp_session_info {
 	int64_t next_retry_ms; /* 0: none pending */
 };
 const struct bgp_session_info *bgp_session_info(const struct bgp_session *s);
+/* What we offer in an OPEN now. */
+struct bgp_caps bgp_session_caps(const struct bgp_session *s);
 /* What was agreed; NULL unless Established. */
 const struct bgp_negotiated *bgp_session_negotiated(const struct bgp_session *s);

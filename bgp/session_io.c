@@ -388,13 +388,13 @@ static bool refresh_length_ok(struct bgp_session *s, struct bgp_conn *c, const s
 	if (m->len == 4)
 		return true;
 	n = known ? bgp_notification(BGP_ERR_REFRESH, BGP_REFRESH_BAD_LENGTH, whole,
-				     m->len + BGP_HEADER_LEN) :
-		    bgp_notification(BGP_ERR_HEADER, BGP_HEADER_BAD_LENGTH, whole + BGP_MARKER_LEN,
+				     m->len + BGP_HEADER_LEN)
+		  : bgp_notification(BGP_ERR_HEADER, BGP_HEADER_BAD_LENGTH, whole + BGP_MARKER_LEN,
 				     2);
 	snprintf(why, sizeof(why), "ROUTE-REFRESH of %zu bytes, must be 23",
 		 m->len + BGP_HEADER_LEN);
-	bgp_session_event(s, c, BGP_EVENT_HEADER_ERROR,
-			  &(struct bgp_cause) { .n = &n, .why = why }, now_ms);
+	bgp_session_event(s, c, BGP_EVENT_HEADER_ERROR, &(struct bgp_cause) { .n = &n, .why = why },
+			  now_ms);
 	return false;
 }
 

@@ -368,6 +368,11 @@ static struct bgp_open our_open(const struct bgp_session *s)
 	return o;
 }
 
+struct bgp_caps bgp_session_caps(const struct bgp_session *s)
+{
+	return our_open(s).caps;
+}
+
 static void send_open(struct bgp_session *s, struct bgp_conn *c, int64_t now_ms)
 {
 	struct bgp_open o = our_open(s);
@@ -473,6 +478,7 @@ void bgp_session_got_open(struct bgp_session *s, struct bgp_conn *c, const struc
 	}
 	neg = bgp_negotiate(&local, open, s->config.keepalive_s);
 	neg.wire.first_as_check = s->config.first_as_check;
+	neg.wire.refuse_as_sets = s->config.refuse_as_sets;
 	if (!have_family(s, c, &neg, now_ms) || !wins_collision(s, c, open->id, now_ms))
 		return;
 	c->remote = *open;

@@ -6,13 +6,13 @@
 
 void bgp_sources_init(struct bgp_sources *s)
 {
-	*s = (struct bgp_sources){ 0 };
+	*s = (struct bgp_sources) { 0 };
 	bgp_source_new(s); /* number 0 */
 }
 
 void bgp_sources_done(struct bgp_sources *s)
 {
-	vec_foreach(&s->all, src)
+	vec_foreach (&s->all, src)
 		free(*src);
 	vec_done(&s->all);
 }

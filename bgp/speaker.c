@@ -95,6 +95,15 @@ static void take_global(struct bgp_speaker *sp, const struct bgp_global *g)
 	sp->policy.cluster_id = g->cluster_id;
 	sp->policy.local_v4 = g->local_v4;
 	sp->policy.local_v6 = g->local_v6;
+	sp->policy.draining = g->draining;
+	sp->policy.normal_priority = g->normal_priority;
+}
+
+static const char *interface_of(void *arg, const struct addr *next_hop)
+{
+	struct bgp_speaker *sp = arg;
+
+	return bgp_next_hops_interface(&sp->next_hops, next_hop);
 }
 
 struct bgp_speaker *bgp_speaker_new(const struct bgp_global *global, uint32_t random_seed)
@@ -108,6 +117,8 @@ struct bgp_speaker *bgp_speaker_new(const struct bgp_global *global, uint32_t ra
 	sp->shared = bgp_shared_new(sp->attrs);
 	bgp_sources_init(&sp->sources);
 	take_global(sp, global);
+	sp->policy.interface_of = interface_of;
+	sp->policy.arg = sp;
 	sp->converged = !global->restarting;
 	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
 		struct bgp_adjout *ao = &sp->adjout[af];
@@ -141,6 +152,9 @@ void bgp_speaker_free(struct bgp_speaker *sp)
 		bgp_rib_done(&sp->rib[af]);
 	}
 	bgp_fib_done(&sp->fib);
+	vec_foreach (&sp->chains, c)
+		bgp_chain_free(*c);
+	vec_done(&sp->chains);
 	bgp_policy_done(&sp->policy);
 	bgp_next_hops_done(&sp->next_hops);
 	bgp_sources_done(&sp->sources);
@@ -185,13 +199,15 @@ static void reset_all(struct bgp_speaker *sp, const char *why)
 void bgp_speaker_set_global(struct bgp_speaker *sp, const struct bgp_global *global, int64_t now_ms)
 {
 	bool same = identity_eq(&sp->global, global);
-	bool max_paths = sp->global.max_paths != global->max_paths;
+	bool other = sp->global.max_paths != global->max_paths ||
+		     sp->global.draining != global->draining ||
+		     sp->global.normal_priority != global->normal_priority;
 
 	bgp_speaker_enter(sp, now_ms);
 	take_global(sp, global);
 	if (!same)
 		reset_all(sp, "this speaker's AS, router ID, cluster or address changed");
-	if (!same || max_paths)
+	if (!same || other)
 		bgp_speaker_redo(sp);
 	bgp_speaker_leave(sp);
 }
@@ -218,8 +234,10 @@ void bgp_speaker_next_hops_changed(struct bgp_speaker *sp, int64_t now_ms)
 
 void bgp_speaker_redo(struct bgp_speaker *sp)
 {
-	for (unsigned af = 0; af < BGP_AF_MAX_; af++)
+	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
 		sp->redo[af] = sp->rib[af].count ? 0 : BGP_NET_NONE;
+		bgp_adjout_policy_changed(&sp->adjout[af]);
+	}
 }
 
 static void free_swept(struct bgp_speaker *sp)

@@ -17,6 +17,7 @@
 #pragma once
 
 #include "bgp/attr.h"
+#include "bgp/open.h"
 #include "bgp/types.h"
 #include "lib/err.h"
 
@@ -25,11 +26,15 @@ struct bgp_speaker;
 /* The speaker's own identity. Changing local_as or router_id resets every session (Cease/6). */
 struct bgp_global {
 	asn_t local_as;
-	uint32_t router_id;	 /* host order, not 0 */
-	struct addr local_v4;	 /* the node's addresses; IP_NONE when it has none */
+	uint32_t router_id;   /* host order, not 0 */
+	struct addr local_v4; /* the node's addresses; IP_NONE when it has none */
 	struct addr local_v6;
-	uint32_t cluster_id;	 /* this node is a route reflector with it; 0: it is not */
-	uint16_t max_paths;	 /* ECMP limit, 1..64; Calico's BIRD: 16 */
+	uint32_t cluster_id; /* this node is a route reflector with it; 0: it is not */
+	uint16_t max_paths;  /* ECMP limit, 1..64; Calico's BIRD: 16 */
+	bool draining;	     /* RFC 8326: all that is told goes with GRACEFUL_SHUTDOWN */
+	uint32_t
+		normal_priority; /* Calico's route priority of own routes: to iBGP peers they go with
+				   * LOCAL_PREF 2147483647 less that; 0: with 100 */
 	bool restarting;	 /* for bgp_speaker_new: forwarding was kept over a restart; OPENs
 				  * say so (RFC 4724 R and F) until bgp_speaker_converged */
 };
@@ -51,28 +56,33 @@ struct bgp_peer_config {
 	char name[128]; /* "Mesh_192_168_61_12": status tools parse these */
 	enum bgp_peer_kind kind;
 	struct addr addr;
-	uint16_t port;		 /* remote; 179 unless told otherwise */
+	uint16_t port; /* remote; 179 unless told otherwise */
 	asn_t remote_as;
-	asn_t local_as;		 /* 0: the speaker's own */
-	struct addr source;	 /* local address to dial from; IP_NONE: the kernel chooses */
-	uint32_t families;	 /* bit set of enum bgp_af */
-	bool passive;		 /* never dial, only accept */
-	bool rr_client;		 /* RFC 4456 */
-	bool rr_same_cluster;	 /* the peer is a reflector of our own cluster: plain iBGP */
+	asn_t local_as;	      /* 0: the speaker's own */
+	struct addr source;   /* local address to dial from; IP_NONE: the kernel chooses */
+	uint32_t families;    /* bit set of enum bgp_af */
+	bool passive;	      /* never dial, only accept */
+	bool rr_client;	      /* RFC 4456 */
+	bool rr_same_cluster; /* the peer is a reflector of our own cluster: plain iBGP */
 	enum bgp_next_hop_mode next_hop_mode;
 	bool keep_original_next_hop; /* Calico's old field: keep on eBGP */
-	uint16_t hold_s;	 /* proposed: 0 (never expires) or 3..65535; Calico: 240 */
-	uint16_t keepalive_s;	 /* 0: a third of what is negotiated */
-	uint32_t connect_retry_ms; /* first retry, doubles to 16 times that; 0: 200 ms */
-	uint8_t allowed_local_as; /* how often our own AS may stand in a path from this peer */
-	uint8_t ttl_security;	 /* RFC 5082: hops away; 0: off */
-	uint16_t gr_restart_s;	 /* RFC 4724 restart time that we offer; 0: no graceful restart */
-	uint32_t prefix_limit;	 /* per family, 0: the built-in one; above it: Cease/1 */
-	bool add_path;		 /* RFC 7911: offer to send and to receive all paths */
-	bool enhanced_refresh;	 /* RFC 7313: offered */
-	bool extended_message;	 /* RFC 8654: offered */
-	bool long_lived;	 /* RFC 9494: offered, at least as knowing what it means */
-	char password[81];	 /* RFC 2385; empty: none */
+	uint16_t hold_s;	     /* proposed: 0 (never expires) or 3..65535; Calico: 240 */
+	uint16_t keepalive_s;	     /* 0: a third of what is negotiated */
+	uint32_t connect_retry_ms;   /* first retry, doubles to 16 times that; 0: 200 ms */
+	uint8_t allowed_local_as;    /* how often our own AS may stand in a path from this peer */
+	uint8_t ttl_security;	     /* RFC 5082: hops away; 0: off */
+	uint16_t gr_restart_s; /* RFC 4724 restart time that we offer; 0: no graceful restart */
+	uint32_t prefix_limit; /* per family, 0: the built-in one; above it: Cease/1 */
+	bool add_path;	       /* RFC 7911: offer to send and to receive all paths */
+	bool enhanced_refresh; /* RFC 7313: offered */
+	bool extended_message; /* RFC 8654: offered */
+	bool long_lived;       /* RFC 9494: offered, at least as knowing what it means */
+	bool ext_next_hop;     /* RFC 8950: offered for IPv4 */
+	bool accept_as_sets;   /* against RFC 9774 */
+	enum bgp_role role;    /* RFC 9234, eBGP: ours towards the peer */
+	bool role_strict;      /* and it must have said its own */
+	char filters[128];     /* name of a set of bgp_speaker_set_filters; empty: none */
+	char password[81];     /* RFC 2385; empty: none */
 };
 
 struct bgp_speaker *bgp_speaker_new(const struct bgp_global *global, uint32_t random_seed);
@@ -106,12 +116,31 @@ void bgp_speaker_set_blocks(struct bgp_speaker *sp, const struct prefix *blocks,
 void bgp_speaker_set_local_routes(struct bgp_speaker *sp, const struct prefix *routes, size_t n,
 				  int64_t now_ms);
 
+/* Rules for what comes from peers and what goes to them, by name. The whole set; unknown names in
+ * peers mean no rules. What changed takes effect without a reset; what a peer must say again for
+ * that it is asked for (RFC 2918), and only who cannot do that is reset. */
+struct bgp_filter_set;
+void bgp_speaker_set_filters(struct bgp_speaker *sp, const struct bgp_filter_set *sets, size_t n,
+			     int64_t now_ms);
+
+/* Communities for what is told of the routes inside of a prefix, under the built-in rules. */
+struct bgp_advert {
+	struct prefix cidr;
+	const uint32_t *communities;
+	size_t n_communities;
+	const uint32_t *large; /* three each */
+	size_t n_large;
+};
+void bgp_speaker_set_adverts(struct bgp_speaker *sp, const struct bgp_advert *adverts, size_t n,
+			     int64_t now_ms);
+
 /* Reachability of next hops, as the kernel's own (non-BGP) routes have it. The agent answers the
  * speaker's question through this callback, and calls _changed when the answer may differ.
  * connected: the address is on a link of this node. metric: of the resolving route. */
 struct bgp_resolution {
 	bool reachable, connected;
 	uint32_t metric;
+	char ifname[16]; /* by which one gets there; "": unknown. For filters that ask */
 };
 typedef struct bgp_resolution bgp_resolve_fn(void *arg, const struct addr *next_hop);
 void bgp_speaker_set_resolver(struct bgp_speaker *sp, bgp_resolve_fn *fn, void *arg);
@@ -161,6 +190,10 @@ void bgp_speaker_stop(struct bgp_speaker *sp, bool restart, const char *text, in
 unsigned bgp_speaker_send_refresh(struct bgp_speaker *sp, const struct addr *peer, enum bgp_af af,
 				  int64_t now_ms);
 
+/* BFD found that the path to this address is broken (not: that the neighbour switched BFD off): its
+ * Established sessions end with Cease/10, and nothing of theirs is kept. How many ended. RFC 9384 */
+unsigned bgp_speaker_bfd_down(struct bgp_speaker *sp, const struct addr *peer, int64_t now_ms);
+
 /* ---- effects ---- */
 
 enum bgp_effect_type {
@@ -204,21 +237,25 @@ void bgp_speaker_retell_fib(struct bgp_speaker *sp);
 struct bgp_peer_status {
 	const struct bgp_peer_config *config; /* borrowed */
 	enum bgp_state state;
-	int64_t since_ms;		/* monotonic time of entering this state */
-	uint32_t remote_id;		/* host order; 0 unknown */
+	int64_t since_ms;   /* monotonic time of entering this state */
+	uint32_t remote_id; /* host order; 0 unknown */
 	asn_t remote_as;
-	uint16_t hold_s, keepalive_s;	/* negotiated; 0 before */
-	uint32_t families;		/* negotiated */
-	bool as4, refresh, graceful;	/* negotiated */
+	uint16_t hold_s, keepalive_s; /* negotiated; 0 before */
+	uint32_t families;	      /* negotiated */
+	bool as4, refresh, graceful;  /* negotiated */
 	uint64_t msgs_in, msgs_out, updates_in, updates_out, bytes_in, bytes_out;
-	uint64_t flaps;			/* times Established was left */
+	uint64_t flaps; /* times Established was left */
 	uint32_t routes_received[BGP_AF_MAX_], routes_accepted[BGP_AF_MAX_],
 		routes_best[BGP_AF_MAX_], routes_sent[BGP_AF_MAX_],
-		routes_stale[BGP_AF_MAX_]; /* kept over the peer's graceful restart */
-	uint64_t withdrawn_by_error;	/* RFC 7606 treat-as-withdraw */
-	char last_error[256];		/* in words, with direction; empty: none so far */
+		routes_stale[BGP_AF_MAX_];	 /* kept over the peer's graceful restart */
+	uint64_t withdrawn_by_error;		 /* RFC 7606 treat-as-withdraw */
+	uint64_t filtered;			 /* routes that import filters did not let in */
+	struct bgp_caps local_caps, remote_caps; /* as offered; remote: zero before its OPEN */
+	char last_notification[256];		 /* but for collisions; empty: none so far */
+	int64_t last_notification_ms;
+	char last_error[256]; /* in words, with direction; empty: none so far */
 	int64_t last_error_ms;
-	int64_t next_retry_ms;		/* 0: none pending */
+	int64_t next_retry_ms; /* 0: none pending */
 };
 
 /* Sessions in order of their address. False behind the last one. */
@@ -229,7 +266,7 @@ struct bgp_path_info {
 	const struct bgp_peer_config *peer; /* NULL: made here */
 	const struct bgp_attrs *attrs;	    /* borrowed */
 	bool best, multipath, usable, stale;
-	const char *why;		    /* the step at which it lost, or why unusable */
+	const char *why; /* the step at which it lost, or why unusable */
 };
 /* Walk all paths, ordered by prefix, best first. fn returns false to stop. exact: only this
  * prefix. */

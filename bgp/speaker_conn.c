@@ -33,7 +33,7 @@ void bgp_speaker_conn_add(struct bgp_speaker *sp, uint64_t id, struct bgp_peer *
 	vec_reserve(&sp->conns, sp->conns.n + 1);
 	memmove(sp->conns.p + at + 1, sp->conns.p + at,
 		(sp->conns.n - at) * sizeof(sp->conns.p[0]));
-	sp->conns.p[at] = (struct bgp_conn_ref){ .id = id, .peer = p };
+	sp->conns.p[at] = (struct bgp_conn_ref) { .id = id, .peer = p };
 	sp->conns.n++;
 }
 

@@ -28,10 +28,12 @@ struct bgp_peer {
 	/* while Established */
 	struct bgp_source *source;
 	struct bgp_member member[BGP_AF_MAX_];
-	int64_t settle_at;	/* no End-of-RIB is to be expected after this */
-	uint32_t end_of_rib;	/* families whose End-of-RIB came in this session */
-	uint32_t refreshing;	/* families that it tells anew, RFC 7313; their old paths are stale */
-	uint32_t gr_families;	/* keeps forwarding in, as it said; 0: no graceful restart */
+	int64_t settle_at;	 /* no End-of-RIB is to be expected after this */
+	uint32_t end_of_rib;	 /* families whose End-of-RIB came in this session */
+	struct bgp_chain *chain; /* its filters; NULL: none */
+	uint64_t filtered;
+	uint32_t refreshing;  /* families that it tells anew, RFC 7313; their old paths are stale */
+	uint32_t gr_families; /* keeps forwarding in, as it said; 0: no graceful restart */
 	uint32_t gr_forwarding; /* and did keep it this time */
 	uint16_t gr_time_s;
 	bool gr_restarting; /* it said R: do not wait for it */
@@ -70,10 +72,11 @@ struct bgp_speaker {
 	struct bgp_next_hops next_hops;
 	struct bgp_fib fib;
 	struct bgp_adjout adjout[BGP_AF_MAX_];
-	struct bgp_attrs *local_attrs; /* of routes made here */
-	VEC(struct prefix) blocks;     /* sorted */
-	VEC(struct prefix) locals;     /* sorted */
-	VEC(struct bgp_peer *) peers;  /* by address, then port */
+	struct bgp_attrs *local_attrs;	/* of routes made here */
+	VEC(struct prefix) blocks;	/* sorted */
+	VEC(struct prefix) locals;	/* sorted */
+	VEC(struct bgp_chain *) chains; /* by name */
+	VEC(struct bgp_peer *) peers;	/* by address, then port */
 	VEC(struct bgp_peer *) leaving;
 	VEC(struct bgp_peer *) awake;	/* to be woken when the call is over */
 	VEC(struct bgp_source *) dying; /* dead, being swept */
@@ -124,6 +127,14 @@ static inline bool bgp_peer_is_ebgp(const struct bgp_peer *p)
 void bgp_speaker_bury(struct bgp_speaker *sp);
 void bgp_peer_free(struct bgp_peer *p);
 
+/* speaker_filters.c */
+/* The chain of that name, with one more reference; NULL for "". */
+struct bgp_chain *bgp_speaker_chain(struct bgp_speaker *sp, const char *name);
+void bgp_speaker_chain_unref(struct bgp_speaker *sp, struct bgp_chain *c);
+/* What p's import filter makes of a route: attributes with a reference, NULL: rejected. */
+struct bgp_attrs *bgp_peer_import(struct bgp_peer *p, enum bgp_af af, const struct prefix *prefix,
+				  struct bgp_attrs *attrs);
+
 /* speaker_session.c */
 extern const struct bgp_session_ops bgp_peer_ops;
 void bgp_peer_drop_stale(struct bgp_peer *p, uint32_t families);
@@ -133,7 +144,7 @@ int64_t bgp_peer_stale_until(const struct bgp_peer *p);
 /* All that the last session left, without a word to anybody. */
 void bgp_peer_drop_routes(struct bgp_peer *p);
 struct bgp_target bgp_peer_target(const struct bgp_peer *p, enum bgp_af af,
-				  const struct bgp_wire *wire, const struct addr *local);
+				  const struct bgp_negotiated *neg, const struct addr *local);
 
 /* speaker_routes.c */
 void bgp_peer_update(struct bgp_peer *p, const struct bgp_update *u);

@@ -32,6 +32,10 @@ struct bgp_session_config bgp_peer_session_config(const struct bgp_peer *p)
 		.enhanced_refresh = p->config.enhanced_refresh,
 		.extended_message = p->config.extended_message,
 		.long_lived_aware = p->config.long_lived,
+		.refuse_as_sets = !p->config.accept_as_sets,
+		.role = p->config.role,
+		.role_strict = p->config.role_strict,
+		.ext_next_hop = p->config.ext_next_hop ? 1u << BGP_AF_IPV4_UNICAST : 0,
 		.add_path_rx = p->config.add_path ? p->config.families : 0,
 		.add_path_tx = p->config.add_path ? p->config.families : 0,
 		.forwarding = sp->global.restarting,
@@ -79,6 +83,7 @@ static struct bgp_peer *peer_new(struct bgp_speaker *sp, const struct bgp_peer_c
 	p->sp = sp;
 	p->config = *config;
 	p->id = id_take(sp);
+	p->chain = bgp_speaker_chain(sp, config->filters);
 	p->log.since = sp->now;
 	sc = bgp_peer_session_config(p);
 	sp->seed = sp->seed * 1664525u + 1013904223u;
@@ -103,6 +108,7 @@ void bgp_peer_free(struct bgp_peer *p)
 			(*src)->peer = NULL;
 	}
 	bgp_session_free(p->session);
+	bgp_speaker_chain_unref(sp, p->chain);
 	free(p);
 }
 
@@ -145,16 +151,18 @@ static bool needs_reset(const struct bgp_peer_config *a, const struct bgp_peer_c
 	       a->next_hop_mode != b->next_hop_mode ||
 	       a->keep_original_next_hop != b->keep_original_next_hop ||
 	       a->ttl_security != b->ttl_security || !addr_eq(&a->source, &b->source) ||
-	       a->local_as != b->local_as || a->remote_as != b->remote_as ||
-	       a->families != b->families;
+	       a->local_as != b->local_as || a->remote_as != b->remote_as || a->role != b->role ||
+	       strcmp(a->filters, b->filters) != 0 || a->families != b->families;
 }
 
 static void peer_change(struct bgp_peer *p, const struct bgp_peer_config *config)
 {
 	struct bgp_notification n = bgp_cease(BGP_CEASE_CONFIG_CHANGE, NULL);
-	struct bgp_session_config sc;
 	bool reset = needs_reset(&p->config, config);
+	struct bgp_chain *old = p->chain;
+	struct bgp_session_config sc;
 
+	p->chain = bgp_speaker_chain(p->sp, config->filters);
 	if (p->source && p->source->allowed_local_as != config->allowed_local_as) {
 		p->source->allowed_local_as = config->allowed_local_as;
 		bgp_speaker_redo(p->sp);
@@ -162,6 +170,7 @@ static void peer_change(struct bgp_peer *p, const struct bgp_peer_config *config
 	p->config = *config;
 	if (reset && p->source)
 		bgp_session_fail(p->session, &n, "its configuration changed", p->sp->now);
+	bgp_speaker_chain_unref(p->sp, old);
 	sc = bgp_peer_session_config(p);
 	bgp_session_configure(p->session, &sc, p->sp->now);
 }
@@ -174,7 +183,8 @@ static bool config_eq(const struct bgp_peer_config *a, const struct bgp_peer_con
 	       a->keepalive_s == b->keepalive_s && a->connect_retry_ms == b->connect_retry_ms &&
 	       a->allowed_local_as == b->allowed_local_as && a->gr_restart_s == b->gr_restart_s &&
 	       a->prefix_limit == b->prefix_limit && a->add_path == b->add_path &&
-	       a->enhanced_refresh == b->enhanced_refresh &&
+	       a->enhanced_refresh == b->enhanced_refresh && a->ext_next_hop == b->ext_next_hop &&
+	       a->role_strict == b->role_strict && a->accept_as_sets == b->accept_as_sets &&
 	       a->extended_message == b->extended_message && a->long_lived == b->long_lived &&
 	       strcmp(a->password, b->password) == 0;
 }

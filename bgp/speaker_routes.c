@@ -49,9 +49,15 @@ static bool announce_range(struct bgp_peer *p, struct bgp_nlri_range range, stru
 	struct bgp_nlri n;
 
 	while (bgp_nlri_next(&range, &n)) {
+		struct bgp_attrs *in = bgp_peer_import(p, range.af, &n.prefix, attrs);
 		enum bgp_rib_change c;
 
-		c = bgp_rib_announce(rib, &n.prefix, p->source, n.path_id, attrs);
+		if (!in) {
+			bgp_rib_withdraw(rib, &n.prefix, p->source, n.path_id);
+			continue;
+		}
+		c = bgp_rib_announce(rib, &n.prefix, p->source, n.path_id, in);
+		bgp_attrs_unref(p->sp->attrs, in);
 		if (c == BGP_RIB_FULL) {
 			bgp_speaker_log(p->sp, p, BGP_LEVEL_WARN,
 					"a route was not taken: the table is full");
@@ -135,7 +141,7 @@ unsigned bgp_speaker_candidates(struct bgp_speaker *sp, enum bgp_af af, const st
 			why[i] = reason;
 		if (reason != BGP_REASON_OK)
 			continue;
-		sp->cand.p[usable++] = (struct bgp_candidate){
+		sp->cand.p[usable++] = (struct bgp_candidate) {
 			.attrs = p[i].attrs,
 			.source = bgp_source_at(&sp->sources, p[i].source),
 			.path_id = p[i].id,

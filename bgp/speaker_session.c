@@ -132,6 +132,8 @@ static struct bgp_source *source_make(struct bgp_peer *p, const struct bgp_negot
 	src->allowed_local_as = p->config.allowed_local_as;
 	src->local_as = bgp_peer_local_as(p);
 	src->remote_as = p->config.remote_as;
+	src->role = src->ebgp ? p->config.role : BGP_ROLE_NONE;
+	src->edits_path = bgp_chain_prepends(p->chain, BGP_IMPORT);
 	src->router_id = neg->remote_id;
 	src->addr = p->config.addr;
 	src->local = *local;
@@ -140,16 +142,25 @@ static struct bgp_source *source_make(struct bgp_peer *p, const struct bgp_negot
 
 /* ---- exports ---- */
 
-static struct addr self_addr(const struct bgp_peer *p, enum bgp_af af, const struct addr *local)
+/* Our next hop: the session's own address, unless that is of another family or means nothing beyond
+ * the link. ext: IPv6 will do for IPv4. */
+static struct addr self_addr(const struct bgp_peer *p, enum bgp_af af, const struct addr *local,
+			     bool ext)
 {
-	if (bgp_af_of((enum ip_family)local->family) == af)
+	bool v6 = local->family == IP_V6;
+	const struct addr *node_v6 = &p->sp->global.local_v6;
+
+	if (v6 && addr_is_link_local(local) && (ext || af == BGP_AF_IPV6_UNICAST))
+		return node_v6->family ? *node_v6 : *local;
+	if (bgp_af_of((enum ip_family)local->family) == af || (v6 && ext))
 		return *local;
 	return af == BGP_AF_IPV4_UNICAST ? p->sp->global.local_v4 : p->sp->global.local_v6;
 }
 
 struct bgp_target bgp_peer_target(const struct bgp_peer *p, enum bgp_af af,
-				  const struct bgp_wire *wire, const struct addr *local)
+				  const struct bgp_negotiated *neg, const struct addr *local)
 {
+	const struct bgp_wire *wire = &neg->wire;
 	struct bgp_target t;
 	bool ebgp = bgp_peer_is_ebgp(p);
 
@@ -162,18 +173,25 @@ struct bgp_target bgp_peer_target(const struct bgp_peer *p, enum bgp_af af,
 	t.self_always = p->config.next_hop_mode == BGP_NEXT_HOP_SELF;
 	t.keep = p->config.next_hop_mode == BGP_NEXT_HOP_KEEP ||
 		 (p->config.keep_original_next_hop && ebgp);
-	t.self = self_addr(p, af, local);
+	t.role = ebgp ? p->config.role : BGP_ROLE_NONE;
+	t.ext_next_hop = wire->ext_next_hop >> af & 1;
+	t.long_lived = neg->long_lived;
+	t.chain = p->chain;
+	t.self = self_addr(p, af, local, t.ext_next_hop);
+	if (local->family == IP_V6 && addr_is_link_local(local) && t.self.family == IP_V6)
+		t.self_ll = *local;
 	return t;
 }
 
-static void join_groups(struct bgp_peer *p, const struct bgp_wire *wire, const struct addr *local)
+static void join_groups(struct bgp_peer *p, const struct bgp_negotiated *neg,
+			const struct addr *local)
 {
 	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
 		struct bgp_target t;
 
-		if (!(wire->families >> af & 1))
+		if (!(neg->wire.families >> af & 1))
 			continue;
-		t = bgp_peer_target(p, (enum bgp_af)af, wire, local);
+		t = bgp_peer_target(p, (enum bgp_af)af, neg, local);
 		p->member[af] = (struct bgp_member) { .owner = p };
 		bgp_adjout_join(&p->sp->adjout[af], &p->member[af], &t, p->id, true);
 	}
@@ -263,7 +281,7 @@ static void on_up(void *arg)
 	/* RFC 4724 4.2: what it did not keep forwarding for goes at once, the rest at End-of-RIB */
 	bgp_peer_drop_stale(p, ~(p->gr_families & p->gr_forwarding & neg->wire.families));
 	p->stale_up_until = sp->now + BGP_STALE_MAX_MS;
-	join_groups(p, &neg->wire, &conn->local);
+	join_groups(p, neg, &conn->local);
 	bgp_speaker_check_converged(sp);
 }
 
@@ -368,4 +386,22 @@ unsigned bgp_speaker_send_refresh(struct bgp_speaker *sp, const struct addr *pee
 	}
 	bgp_speaker_leave(sp);
 	return asked;
+}
+
+unsigned bgp_speaker_bfd_down(struct bgp_speaker *sp, const struct addr *peer, int64_t now_ms)
+{
+	struct bgp_notification n = bgp_cease(BGP_CEASE_BFD_DOWN, NULL);
+	unsigned ended = 0;
+
+	bgp_speaker_enter(sp, now_ms);
+	for (size_t i = 0; i < sp->peers.n; i++) {
+		struct bgp_peer *p = sp->peers.p[i];
+
+		if (!p->source || !addr_eq(&p->config.addr, peer))
+			continue;
+		bgp_session_fail(p->session, &n, "BFD hears nothing from the peer", now_ms);
+		ended++;
+	}
+	bgp_speaker_leave(sp);
+	return ended;
 }

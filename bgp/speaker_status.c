@@ -20,9 +20,14 @@ static void take_session(struct bgp_peer_status *out, const struct bgp_session *
 	out->withdrawn_by_error = info->withdrawn_by_error;
 	str_copy(out->last_error, sizeof(out->last_error), info->last_error);
 	out->last_error_ms = info->last_error_ms;
+	str_copy(out->last_notification, sizeof(out->last_notification), info->last_notification);
+	out->last_notification_ms = info->last_notification_ms;
+	out->local_caps = bgp_session_caps(s);
 	out->next_retry_ms = info->next_retry_ms;
-	if (info->conn && info->conn->state >= BGP_STATE_OPENCONFIRM)
+	if (info->conn && info->conn->state >= BGP_STATE_OPENCONFIRM) {
 		out->remote_id = info->conn->remote.id;
+		out->remote_caps = info->conn->remote.caps;
+	}
 }
 
 static void take_negotiated(struct bgp_peer_status *out, const struct bgp_negotiated *neg)
@@ -46,6 +51,7 @@ bool bgp_speaker_peer_status(const struct bgp_speaker *sp, size_t i, struct bgp_
 	p = sp->peers.p[i];
 	*out = (struct bgp_peer_status) { .config = &p->config, .remote_as = p->config.remote_as };
 	take_session(out, p->session);
+	out->filtered = p->filtered;
 	take_negotiated(out, bgp_session_negotiated(p->session));
 	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
 		if (p->source) {

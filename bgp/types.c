@@ -57,12 +57,9 @@ const char *bgp_verdict_name(enum bgp_verdict verdict)
 const char *bgp_role_name(enum bgp_role role)
 {
 	static const char *const names[BGP_ROLE_MAX_] = {
-		[BGP_ROLE_NONE] = "none",
-		[BGP_ROLE_PROVIDER] = "provider",
-		[BGP_ROLE_RS] = "route-server",
-		[BGP_ROLE_RS_CLIENT] = "route-server-client",
-		[BGP_ROLE_CUSTOMER] = "customer",
-		[BGP_ROLE_PEER] = "peer",
+		[BGP_ROLE_NONE] = "none",	  [BGP_ROLE_PROVIDER] = "provider",
+		[BGP_ROLE_RS] = "route-server",	  [BGP_ROLE_RS_CLIENT] = "route-server-client",
+		[BGP_ROLE_CUSTOMER] = "customer", [BGP_ROLE_PEER] = "peer",
 	};
 
 	return names[role];

@@ -102,10 +102,10 @@ struct bgp_wire {
 	bool first_as_check; /* eBGP: the path must begin with remote_as */
 	bool refuse_as_sets; /* RFC 9774: a path with a set is treated as withdrawn */
 	asn_t local_as, remote_as;
-	enum bgp_role role; /* ours, towards an eBGP peer */
+	enum bgp_role role;    /* ours, towards an eBGP peer */
 	uint32_t families;     /* set of enum bgp_af that both want */
 	uint32_t ext_next_hop; /* of them: those whose next hop may be IPv6 for IPv4, RFC 8950 */
 	uint32_t add_path_rx;  /* families in which prefixes come with a path id, RFC 7911 */
 	uint32_t add_path_tx;  /* and go with one */
-	uint32_t msg_max; /* longest message: BGP_MSG_MAX, or BGP_MSG_MAX_EXT by RFC 8654 */
+	uint32_t msg_max;      /* longest message: BGP_MSG_MAX, or BGP_MSG_MAX_EXT by RFC 8654 */
 };

@@ -18,7 +18,7 @@ static int lost(struct agent *a, struct cni_error *f, const char *what, int code
 	a->lost = true;
 	agent_close(a);
 	cni_fail(f, CNI_AGAIN, "the margay agent at %s %s%s%s", a->path, what, code ? ": " : "",
-		  code ? strerror(code) : "");
+		 code ? strerror(code) : "");
 	return cni_remedy(f, "see whether margayd runs on this node; the call can be repeated");
 }
 
@@ -29,9 +29,9 @@ int agent_open(struct agent *a, const char *path, uint64_t deadline_ms, struct c
 	*a = (struct agent) { .fd = -1, .path = path, .deadline_ms = deadline_ms };
 	if (!str_copy(sa.sun_path, sizeof(sa.sun_path), path))
 		return cni_fail(f, CNI_BAD_CONFIG,
-				 "network configuration: agent_socket: is longer than "
-				 "%zu bytes",
-				 sizeof(sa.sun_path) - 1);
+				"network configuration: agent_socket: is longer than "
+				"%zu bytes",
+				sizeof(sa.sun_path) - 1);
 	/* Non-blocking: with a full queue of waiting calls connect(2) would wait without an end. */
 	a->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (a->fd < 0)
@@ -78,9 +78,9 @@ static int send_line(struct agent *a, const json_t *request, struct cni_error *f
 
 	if (len >= AGENT_LINE_MAX)
 		return cni_fail(f, CNI_BAD_CONFIG,
-				 "the request to the agent is %zu bytes long, may be "
-				 "%d: shorten the network configuration or CNI_ARGS",
-				 len, AGENT_LINE_MAX - 1);
+				"the request to the agent is %zu bytes long, may be "
+				"%d: shorten the network configuration or CNI_ARGS",
+				len, AGENT_LINE_MAX - 1);
 	text[len] = '\n';
 	rc = io_write_all(a->fd, text, len + 1, a->deadline_ms);
 	text[len] = 0;
@@ -107,9 +107,9 @@ static ssize_t read_line(struct agent *a, struct cni_error *f)
 		if (seen >= AGENT_LINE_MAX) {
 			agent_close(a);
 			return cni_fail(f, CNI_DECODE,
-					 "the margay agent at %s sent a line of more "
-					 "than %d bytes",
-					 a->path, AGENT_LINE_MAX);
+					"the margay agent at %s sent a line of more "
+					"than %d bytes",
+					a->path, AGENT_LINE_MAX);
 		}
 		rc = io_wait(a->fd, POLLIN, a->deadline_ms);
 		if (rc == -EINTR)

@@ -110,7 +110,7 @@ static int differs(struct cni_error *f, const struct env *env, const char *what)
 {
 	cni_fail(f, CNI_ABSENT, "%s in the pod: %s", env->ifname, what);
 	return cni_remedy(f,
-			    "it was right after ADD and has been changed since; make the pod anew");
+			  "it was right after ADD and has been changed since; make the pod anew");
 }
 
 static int compare(const struct seen *s, const struct env *env, struct cni_error *f)
@@ -158,8 +158,8 @@ static int check_host_end(const struct seen *s, const struct env *env, struct cn
 		return cni_fail(f, CNI_ABSENT, "host interface %s: is missing", s->x->host_if);
 	if (index != s->peer)
 		return cni_fail(f, CNI_ABSENT,
-				 "host interface %s: is not the other end of the pod's %s",
-				 s->x->host_if, env->ifname);
+				"host interface %s: is not the other end of the pod's %s",
+				s->x->host_if, env->ifname);
 	return 0;
 }
 
@@ -176,10 +176,11 @@ static int check_forwarding(const struct podns *ns, const struct conf *c, struct
 	if (rc < 0 || str_eq(now, want))
 		return 0;
 	return cni_fail(f, CNI_ABSENT, "net.ipv4.ip_forward in the pod is %s, should be %s", now,
-			 want);
+			want);
 }
 
-static int check_pod(const struct env *env, const struct conf *c, struct podns *ns, struct cni_error *f)
+static int check_pod(const struct env *env, const struct conf *c, struct podns *ns,
+		     struct cni_error *f)
 {
 	struct expected x;
 	struct seen s = { .x = &x };

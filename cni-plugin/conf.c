@@ -62,9 +62,9 @@ static int get_path(const struct conf *c, const char *key, const char **out, str
 		return cni_fail(f, CNI_BAD_CONFIG, "network configuration: %s", e.msg);
 	if (**out != '/')
 		return cni_fail(f, CNI_BAD_CONFIG,
-				 "network configuration: %s \"%.64s\": must be an "
-				 "absolute path",
-				 key, *out);
+				"network configuration: %s \"%.64s\": must be an "
+				"absolute path",
+				key, *out);
 	return 0;
 }
 
@@ -102,9 +102,9 @@ static int get_names(struct conf *c, struct cni_error *f)
 	/* The type becomes a file name in the directories of CNI_PATH. */
 	if (!*c->ipam_type || strchr(c->ipam_type, '/'))
 		return cni_fail(f, CNI_BAD_CONFIG,
-				 "network configuration: ipam.type \"%.64s\": must be "
-				 "the name of an IPAM plugin",
-				 c->ipam_type);
+				"network configuration: ipam.type \"%.64s\": must be "
+				"the name of an IPAM plugin",
+				c->ipam_type);
 	c->delegated = !str_eq(c->ipam_type, "margay-ipam");
 	return 0;
 }
@@ -119,17 +119,18 @@ static int check_verb(const struct conf *c, const struct env *env, struct cni_er
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		if (rows[i].verb == env->verb && !conf_version_from(c, rows[i].since))
 			return cni_fail(f, CNI_VERSION,
-					 "%s is part of CNI from %s on, and the "
-					 "configuration's cniVersion is %s",
-					 env->verb_name, rows[i].since, c->version);
+					"%s is part of CNI from %s on, and the "
+					"configuration's cniVersion is %s",
+					env->verb_name, rows[i].since, c->version);
 	if (env->verb == VERB_CHECK && !c->prev_result)
 		return cni_fail(f, CNI_BAD_CONFIG,
-				 "network configuration: prevResult: is missing; CHECK "
-				 "compares with the result of ADD");
+				"network configuration: prevResult: is missing; CHECK "
+				"compares with the result of ADD");
 	return 0;
 }
 
-int conf_parse(struct conf *c, const char *text, size_t len, const struct env *env, struct cni_error *f)
+int conf_parse(struct conf *c, const char *text, size_t len, const struct env *env,
+	       struct cni_error *f)
 {
 	struct err e = { 0 };
 
@@ -142,16 +143,16 @@ int conf_parse(struct conf *c, const char *text, size_t len, const struct env *e
 	};
 	if (len > CONF_SIZE_MAX)
 		return cni_fail(f, CNI_DECODE,
-				 "network configuration on stdin: is longer than %d "
-				 "bytes",
-				 CONF_SIZE_MAX);
+				"network configuration on stdin: is longer than %d "
+				"bytes",
+				CONF_SIZE_MAX);
 	if (js_parse(text, len, &c->root, &e) < 0)
 		return cni_fail(f, CNI_DECODE, "network configuration on stdin: %s", e.msg);
 	if (!json_is_object(c->root))
 		return cni_fail(f, CNI_DECODE,
-				 "network configuration on stdin: must be an object, is "
-				 "%s",
-				 js_type_name(c->root));
+				"network configuration on stdin: must be an object, is "
+				"%s",
+				js_type_name(c->root));
 	if (check_version(c, f) < 0 || get_names(c, f) < 0 ||
 	    get_path(c, "agent_socket", &c->agent_socket, f) < 0 ||
 	    get_path(c, "state_dir", &c->state_dir, f) < 0 ||

@@ -84,10 +84,10 @@ static int failed(const char *type, const char *verb, const json_t *said, int st
 		cni_fail(f, (int)code, "IPAM plugin %s: %s: %s", type, verb, msg);
 	else if (WIFSIGNALED(status))
 		cni_fail(f, (int)code, "IPAM plugin %s: %s: ended by signal %d", type, verb,
-			  WTERMSIG(status));
+			 WTERMSIG(status));
 	else
 		cni_fail(f, (int)code, "IPAM plugin %s: %s: exit status %d without a reason", type,
-			  verb, WEXITSTATUS(status));
+			 verb, WEXITSTATUS(status));
 	return cni_remedy(f, "%s", details);
 }
 
@@ -117,7 +117,7 @@ static int judge(const char *verb, const struct conf *c, const struct str *text,
 		return 0;
 	if (rc < 0 || (said && !json_is_object(said)))
 		return cni_fail(f, CNI_DECODE, "IPAM plugin %s: %s: printed no valid result: %s",
-				 c->ipam_type, verb, e.msg);
+				c->ipam_type, verb, e.msg);
 	*out = TAKE(said);
 	return 0;
 }
@@ -134,9 +134,9 @@ int delegate_run(const char *verb, const struct conf *c, const struct env *env,
 
 	if (!program) {
 		cni_fail(f, CNI_BAD_CONFIG,
-			  "network configuration: ipam.type \"%.64s\": no such program "
-			  "in CNI_PATH",
-			  c->ipam_type);
+			 "network configuration: ipam.type \"%.64s\": no such program "
+			 "in CNI_PATH",
+			 c->ipam_type);
 		return cni_remedy(f, "CNI_PATH is %.512s", env->path);
 	}
 	fd = start(program, verb, c, &pid);
@@ -145,9 +145,9 @@ int delegate_run(const char *verb, const struct conf *c, const struct env *env,
 	rc = collect(pid, fd, limit < deadline_ms ? limit : deadline_ms, &text, &status);
 	if (rc < 0)
 		rc = cni_fail(f, CNI_AGAIN, "IPAM plugin %s: %s: %s", c->ipam_type, verb,
-			       rc == -ETIMEDOUT ? "took too long and was ended"
-			       : rc == -EFBIG	? "printed too much"
-						: strerror(-rc));
+			      rc == -ETIMEDOUT ? "took too long and was ended"
+			      : rc == -EFBIG   ? "printed too much"
+					       : strerror(-rc));
 	else
 		rc = judge(verb, c, &text, status, out, f);
 	str_done(&text);

@@ -45,12 +45,13 @@ static int check_id(const char *id, struct cni_error *f)
 {
 	if (*id && !env_is_id(id))
 		return cni_fail(f, CNI_BAD_ENV,
-				 "CNI_CONTAINERID \"%.64s\": must begin with a letter or "
-				 "digit and hold only letters, digits, '_', '.' and '-'",
-				 id);
+				"CNI_CONTAINERID \"%.64s\": must begin with a letter or "
+				"digit and hold only letters, digits, '_', '.' and '-'",
+				id);
 	if (strlen(id) > ID_MAX)
-		return cni_fail(f, CNI_BAD_ENV, "CNI_CONTAINERID: is %zu characters long, may be %d",
-				 strlen(id), ID_MAX);
+		return cni_fail(f, CNI_BAD_ENV,
+				"CNI_CONTAINERID: is %zu characters long, may be %d", strlen(id),
+				ID_MAX);
 	return 0;
 }
 
@@ -59,15 +60,17 @@ static int check_ifname(const char *name, struct cni_error *f)
 	if (!*name)
 		return 0;
 	if (strlen(name) > IFNAME_MAX)
-		return cni_fail(f, CNI_BAD_ENV, "CNI_IFNAME \"%.64s\": is longer than %d characters",
-				 name, IFNAME_MAX);
+		return cni_fail(f, CNI_BAD_ENV,
+				"CNI_IFNAME \"%.64s\": is longer than %d characters", name,
+				IFNAME_MAX);
 	if (str_eq(name, ".") || str_eq(name, ".."))
-		return cni_fail(f, CNI_BAD_ENV, "CNI_IFNAME \"%s\": is not an interface name", name);
+		return cni_fail(f, CNI_BAD_ENV, "CNI_IFNAME \"%s\": is not an interface name",
+				name);
 	for (const char *c = name; *c; c++)
 		if (*c == '/' || *c == ':' || isspace((unsigned char)*c))
 			return cni_fail(f, CNI_BAD_ENV,
-					 "CNI_IFNAME \"%s\": must not hold '/', ':' or blanks",
-					 name);
+					"CNI_IFNAME \"%s\": must not hold '/', ':' or blanks",
+					name);
 	return 0;
 }
 
@@ -80,7 +83,7 @@ static int check_args(const char *args, struct cni_error *f)
 
 		if (!eq || eq == args)
 			return cni_fail(f, CNI_BAD_ENV, "CNI_ARGS: \"%.*s\" is not KEY=VALUE",
-					 (int)(len > 64 ? 64 : len), args);
+					(int)(len > 64 ? 64 : len), args);
 		args += len;
 		args += *args == ';';
 	}
@@ -105,7 +108,7 @@ static int check_present(const struct env *env, int needs, struct cni_error *f)
 			str_addf(&missing, "%s%s", missing.len ? ", " : "", vars[i].name);
 	if (missing.len)
 		cni_fail(f, CNI_BAD_ENV, "CNI_COMMAND %s needs %s in the environment",
-			  env->verb_name, str_text(&missing));
+			 env->verb_name, str_text(&missing));
 	needs = missing.len ? -1 : 0;
 	str_done(&missing);
 	return needs;
@@ -145,9 +148,9 @@ int env_read(struct env *env, char *(*get)(const char *name), struct cni_error *
 		}
 	if (env->verb == VERB_NONE)
 		return cni_fail(f, CNI_BAD_ENV,
-				 "CNI_COMMAND \"%.32s\": must be ADD, DEL, CHECK, STATUS, "
-				 "GC or VERSION",
-				 env->verb_name);
+				"CNI_COMMAND \"%.32s\": must be ADD, DEL, CHECK, STATUS, "
+				"GC or VERSION",
+				env->verb_name);
 	if (env->verb == VERB_VERSION)
 		return 0;
 	if (check_present(env, needs, f) < 0 || check_id(env->container_id, f) < 0 ||

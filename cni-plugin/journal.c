@@ -76,6 +76,6 @@ int journal_add(const char *state_dir, const struct env *env, const json_t *requ
 		return 0;
 	cni_fail(f, CNI_IO, "%s/%s: %s", path, name, strerror(-rc));
 	return cni_remedy(f,
-			    "the agent is away and the release of the pod's addresses could not be "
-			    "noted for it; the call can be repeated");
+			  "the agent is away and the release of the pod's addresses could not be "
+			  "noted for it; the call can be repeated");
 }

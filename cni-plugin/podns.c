@@ -47,20 +47,20 @@ int podns_open(struct podns *p, const struct env *env, int bad_netns_code, struc
 	if (p->pod < 0) {
 		p->gone = errno == ENOENT || errno == ENOTDIR;
 		return cni_fail(f, bad_netns_code, "CNI_NETNS \"%.128s\": %s", env->netns,
-				 strerror(errno));
+				strerror(errno));
 	}
 	if (!env->netns_override && same_namespace(p->host, p->pod))
 		return cni_fail(f, bad_netns_code,
-				 "CNI_NETNS \"%.128s\": is the namespace that the "
-				 "plugin itself runs in, not a pod's",
-				 env->netns);
+				"CNI_NETNS \"%.128s\": is the namespace that the "
+				"plugin itself runs in, not a pod's",
+				env->netns);
 	if (setns(p->pod, CLONE_NEWNET) < 0) {
 		/* What is left of a bind mount after umount is an ordinary empty file. */
 		p->gone = errno == EINVAL;
 		return cni_fail(f, bad_netns_code,
-				 "CNI_NETNS \"%.128s\": is not a network namespace "
-				 "that can be entered: %s",
-				 env->netns, strerror(errno));
+				"CNI_NETNS \"%.128s\": is not a network namespace "
+				"that can be entered: %s",
+				env->netns, strerror(errno));
 	}
 	rc = nl_open(&p->nl, &e);
 	podns_leave(p);
@@ -220,7 +220,8 @@ static int remove_index(struct nl_sock *nl, uint32_t index, struct err *e)
 }
 
 /* 0, or what the kernel said of the first message that failed. */
-static int attempt(struct podns *p, const struct veth *v, const struct answer *a, struct cni_error *f)
+static int attempt(struct podns *p, const struct veth *v, const struct answer *a,
+		   struct cni_error *f)
 {
 	struct err e = { 0 };
 	struct plan plan;
@@ -236,7 +237,7 @@ static int attempt(struct podns *p, const struct veth *v, const struct answer *a
 		cni_fail(f, CNI_KERNEL, "making the pod's interface: %s", e.msg);
 	} else {
 		cni_fail(f, CNI_KERNEL, "making the pod's interface: %s: %s",
-			  plan.step[plan.failed], strerror(-plan.code));
+			 plan.step[plan.failed], strerror(-plan.code));
 		cni_remedy(f, "%s", plan.text);
 	}
 	/* The pair stands although something behind it failed. */
@@ -279,14 +280,14 @@ static int remove_stale(struct nl_sock *host, const char *name, struct cni_error
 	nl_buf_done(&b);
 	if (rc == 0 && !str_eq(kind.name, "veth"))
 		return cni_fail(f, CNI_KERNEL,
-				 "host interface %s exists and is no veth (kind "
-				 "\"%s\"): it is not a pod's, so it stays",
-				 name, kind.name);
+				"host interface %s exists and is no veth (kind "
+				"\"%s\"): it is not a pod's, so it stays",
+				name, kind.name);
 	if (rc == 0)
 		rc = remove_index(host, index, &e);
 	if (rc < 0 && rc != -ENODEV)
 		return cni_fail(f, CNI_KERNEL, "removing the old host interface %s: %s", name,
-				 e.msg);
+				e.msg);
 	return 0;
 }
 
@@ -325,9 +326,9 @@ static int make_pair(struct podns *p, struct nl_sock *host, struct veth *v, cons
 		v->pod_index = free_index(p, v->pod_index + 1);
 		if (!v->pod_index)
 			return cni_fail(f, CNI_KERNEL,
-					 "the pod's namespace has no free interface "
-					 "index below %d",
-					 INDEX_TRIES);
+					"the pod's namespace has no free interface "
+					"index below %d",
+					INDEX_TRIES);
 		code = attempt(p, v, a, f);
 	}
 	return code ? -1 : 0;

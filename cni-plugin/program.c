@@ -50,7 +50,8 @@ static verb_fn verb_of(const struct program *p, enum verb verb)
 	return NULL;
 }
 
-static int run_verb(const struct program *p, const struct env *env, struct conf *c, struct cni_error *f)
+static int run_verb(const struct program *p, const struct env *env, struct conf *c,
+		    struct cni_error *f)
 {
 	CLEANUP(freep) char *out = NULL;
 	int rc = read_conf(c, env, f);

@@ -3,7 +3,8 @@
 
 #include "cni-plugin/conf.h"
 
-typedef int (*verb_fn)(const struct env *env, const struct conf *c, char **out, struct cni_error *f);
+typedef int (*verb_fn)(const struct env *env, const struct conf *c, char **out,
+		       struct cni_error *f);
 
 struct program {
 	const char *about; /* for a call without CNI_COMMAND */

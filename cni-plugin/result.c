@@ -123,7 +123,8 @@ static int expect_ips(struct expected *x, const json_t *prev, int64_t pod_at, st
 	return 0;
 }
 
-int result_expect(struct expected *x, const json_t *prev, const struct env *env, struct cni_error *f)
+int result_expect(struct expected *x, const json_t *prev, const struct env *env,
+		  struct cni_error *f)
 {
 	json_t *list = NULL, *item;
 	struct err e = { 0 };
@@ -137,13 +138,13 @@ int result_expect(struct expected *x, const json_t *prev, const struct env *env,
 	json_array_foreach (list, i, item) {
 		if (expect_interface(x, item, env, &found, &e) < 0)
 			return cni_fail(f, CNI_BAD_CONFIG, "prevResult: interfaces[%zu].%s", i,
-					 e.msg);
+					e.msg);
 		if (found && pod_at < 0)
 			pod_at = (int64_t)i;
 	}
 	if (!found)
 		return cni_fail(f, CNI_BAD_CONFIG,
-				 "prevResult: interfaces holds no %s with a sandbox", env->ifname);
+				"prevResult: interfaces holds no %s with a sandbox", env->ifname);
 	if (expect_ips(x, prev, pod_at, &e) < 0)
 		return cni_fail(f, CNI_BAD_CONFIG, "prevResult: %s", e.msg);
 	return 0;

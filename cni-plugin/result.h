@@ -26,4 +26,5 @@ struct expected {
 };
 
 /* -1 with code 7 when prevResult is not the result of an ADD for this interface. */
-int result_expect(struct expected *x, const json_t *prev, const struct env *env, struct cni_error *f);
+int result_expect(struct expected *x, const json_t *prev, const struct env *env,
+		  struct cni_error *f);

@@ -141,9 +141,9 @@ static int add_steps(struct add *a, uint64_t deadline_ms, struct cni_error *f)
 	 * because ADD came twice. */
 	if (podns_index(&a->ns, a->env->ifname))
 		return cni_fail(f, CNI_BAD_ENV,
-				 "CNI_IFNAME: %s exists already in %.128s; a second ADD "
-				 "needs a DEL before it",
-				 a->env->ifname, a->env->netns);
+				"CNI_IFNAME: %s exists already in %.128s; a second ADD "
+				"needs a DEL before it",
+				a->env->ifname, a->env->netns);
 	if (a->c->delegated && delegate_run("ADD", a->c, a->env, deadline_ms, &a->ipam, f) < 0) {
 		a->ipam = json_object(); /* half done is possible: it gets its DEL */
 		return -1;

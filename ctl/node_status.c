@@ -19,6 +19,25 @@ static void print_list(const char *head, const json_t *list)
 	puts(json_array_size(list) ? "" : " none");
 }
 
+/* "Tunnels: vxlan.calico up, to 3 nodes. Pod MTU 1450." */
+static void print_tunnels(const json_t *o)
+{
+	const json_t *devices = json_object_get(o, "devices");
+	size_t i;
+	json_t *d;
+
+	printf("Tunnels:");
+	json_array_foreach (devices, i, d)
+		printf("%s %s %s", i ? "," : "", answer_text(d, "device"), answer_text(d, "state"));
+	if (!json_array_size(devices))
+		printf(" none");
+	printf("; %lld VXLAN peers, %lld blocks of other nodes", answer_number(o, "peers"),
+	       answer_number(o, "blocks"));
+	if (answer_number(o, "waiting"))
+		printf(", %lld of them without a road", answer_number(o, "waiting"));
+	printf(". Pod MTU %lld.\n", answer_number(o, "podMTU"));
+}
+
 static void print_node(const json_t *o)
 {
 	const json_t *ds = json_object_get(o, "datastore"), *routes = json_object_get(o, "routes"),
@@ -37,6 +56,7 @@ static void print_node(const json_t *o)
 							     : "not in sync",
 	       answer_number(ds, "revision"));
 	print_list("Blocks:", json_object_get(o, "blocks"));
+	print_tunnels(json_object_get(o, "tunnels"));
 	printf("Endpoints: %lld. Routes: %lld wanted, %lld in the kernel.\n",
 	       answer_number(o, "endpoints"), answer_number(routes, "wanted"),
 	       answer_number(routes, "installed"));

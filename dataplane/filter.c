@@ -1,6 +1,7 @@
 /* filter.c - sets and rules of both families on the loop
  * WHY    The two families share nothing but the watch, so each has a lane of its own and both run
- *        at the same time.
+ *        at the same time. Who changed a table of iptables-legacy the kernel does not say: there a
+ *        look at its size, each second and before each turn, has to do.
  * SHAPE  lane_run is the only place that starts a command; it is called by filter_run, by a timer,
  *        by the end of a command and by an event of the watch. */
 #include "dataplane/filter.h"
@@ -9,9 +10,13 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "dataplane/iptables_info.h"
 #include "dataplane/nft_watch.h"
 
-enum { LANES = 2 };
+enum {
+	LANES = 2,
+	LOOK_MS = 1000, /* how often tables of iptables-legacy are looked at */
+};
 
 struct lane {
 	struct filter *f;
@@ -21,6 +26,9 @@ struct lane {
 	struct apply apply;
 	struct exec *child;
 	struct event *timer;
+	struct ipt_info info; /* legacy */
+	bool wrote;	      /* the child writes rules */
+	struct event *look;
 };
 
 struct filter {
@@ -59,8 +67,16 @@ static void on_done(void *arg, const struct exec_result *r)
 
 	nft_watch_disown(&l->f->watch, exec_pid(l->child), on_touched, l->f);
 	l->child = NULL;
+	if (l->wrote)
+		ipt_info_note(&l->info);
 	apply_done(&l->apply, now_ms(), r);
 	lane_run(l);
+}
+
+static void look(struct lane *l)
+{
+	if (ipt_info_differs(&l->info))
+		ipt_doubt(l->rules);
 }
 
 static void timer_set(struct lane *l)
@@ -82,7 +98,12 @@ static void lane_run(struct lane *l)
 
 	if (l->child || l->family == IP_NONE)
 		return;
+	look(l);
 	while (!l->child && apply_next(&l->apply, now_ms(), &cmd)) {
+		l->wrote = l->apply.stage == APPLY_WRITING && cmd.in_len;
+		/* Before it reads: what changes meanwhile is read once more. */
+		if (l->apply.stage == APPLY_WRITING && !l->wrote)
+			ipt_info_note(&l->info);
 		l->child = exec_start(l->f->base, &cmd, on_done, l, &e);
 		if (l->child)
 			nft_watch_own(&l->f->watch, exec_pid(l->child));
@@ -99,6 +120,17 @@ static void lane_run(struct lane *l)
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	lane_run(arg);
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct lane *l = arg;
+
+	if (l->child)
+		return;
+	look(l);
+	if (!ipt_in_sync(l->rules))
+		lane_run(l);
 }
 
 static void on_watch(evutil_socket_t fd, short what, void *arg)
@@ -136,6 +168,7 @@ static void sets_report(void *arg, const char *set, int code, const char *text)
 
 static void lane_init(struct filter *f, struct lane *l, enum ip_family family)
 {
+	static const struct timeval every = { .tv_sec = LOOK_MS / 1000 };
 	const struct filter_config *cfg = &f->cfg;
 	struct ipt_config rules = { .family = family,
 				    .backend = cfg->backend,
@@ -156,6 +189,12 @@ static void lane_init(struct filter *f, struct lane *l, enum ip_family family)
 	l->sets = ipsets_new(&sets);
 	l->timer = event_new(f->base, -1, 0, on_timer, l);
 	apply_init(&l->apply, l->sets, l->rules);
+	l->info.fd = -1;
+	if (cfg->backend != IPT_LEGACY)
+		return;
+	ipt_info_open(&l->info, family);
+	l->look = event_new(f->base, -1, EV_PERSIST, on_look, l);
+	event_add(l->look, &every);
 }
 
 struct filter *filter_new(struct event_base *base, const struct filter_config *cfg, struct err *e)
@@ -185,6 +224,10 @@ static void lane_done(struct lane *l)
 	exec_stop(l->child);
 	if (l->timer)
 		event_free(l->timer);
+	if (l->look)
+		event_free(l->look);
+	if (l->family != IP_NONE)
+		ipt_info_close(&l->info);
 	ipt_free(l->rules);
 	ipsets_free(l->sets);
 }

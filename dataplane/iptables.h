@@ -121,6 +121,19 @@ void ipt_touched(struct ipt *t, enum ipt_table table, const char *chain);
 void ipt_doubt(struct ipt *t);
 
 struct ipt_counts ipt_counts(const struct ipt *t);
+
+/* Packets that met each rule of ours: run ipt_counters_cmd beside the driver and give its output to
+ * ipt_counters_read. -EINVAL: not the output of iptables-save. */
+struct ipt_counter {
+	enum ipt_table table;
+	char chain[IPT_NAME_MAX + 4];
+	char hash[IPT_HASH_LEN + 1];
+	uint64_t packets, bytes;
+};
+typedef void (*ipt_counter_fn)(void *arg, const struct ipt_counter *c);
+void ipt_counters_cmd(const struct ipt *t, struct exec_cmd *cmd);
+int ipt_counters_read(const char *out, size_t len, ipt_counter_fn fn, void *arg, struct err *e);
+
 const char *ipt_table_name(enum ipt_table table);
 /* By name; IPT_TABLES_ when it is none of the four. */
 enum ipt_table ipt_table_of(const char *name);

@@ -324,3 +324,67 @@ int ipt_read(struct ipt *t, const char *out, size_t len, struct err *e)
 	vec_done(&r.hashes);
 	return 0;
 }
+
+/* ---- counters ---- */
+
+static bool str_copy_n(char *dst, size_t size, const char *s, size_t n)
+{
+	if (n >= size)
+		return false;
+	memcpy(dst, s, n);
+	dst[n] = 0;
+	return true;
+}
+
+/* "[12:345] " in front of a rule. */
+static bool counts_of(const struct line *l, struct ipt_counter *c)
+{
+	const char *end = memchr(l->p, ']', l->len), *colon = memchr(l->p, ':', l->len);
+	char packets[24], bytes[24];
+
+	if (l->p[0] != '[' || !end || !colon || colon > end)
+		return false;
+	return str_copy_n(packets, sizeof(packets), l->p + 1, (size_t)(colon - l->p) - 1) &&
+	       str_copy_n(bytes, sizeof(bytes), colon + 1, (size_t)(end - colon) - 1) &&
+	       parse_u64(packets, UINT64_MAX, &c->packets) &&
+	       parse_u64(bytes, UINT64_MAX, &c->bytes);
+}
+
+static void count_rule(const struct line *l, struct ipt_counter *c, ipt_counter_fn fn, void *arg)
+{
+	struct line chain, rest;
+	const char *hash;
+	struct ipt_key k;
+
+	if (!rule_split(l, &chain, &rest) || !counts_of(l, c))
+		return;
+	hash = hash_of(&rest);
+	if (!hash)
+		return;
+	k = ipt_key_n(chain.p, chain.len);
+	str_copy(c->chain, sizeof(c->chain), k.s);
+	memcpy(c->hash, hash, IPT_HASH_LEN);
+	c->hash[IPT_HASH_LEN] = 0;
+	fn(arg, c);
+}
+
+int ipt_counters_read(const char *out, size_t len, ipt_counter_fn fn, void *arg, struct err *e)
+{
+	struct ipt_counter c = { .table = IPT_TABLES_ };
+	const char *p = out;
+	struct line l;
+	int rc = frame_check(out, len, e);
+
+	while (rc == 0 && next_line(&p, out + len, &l)) {
+		if (l.len && l.p[0] == '*')
+			c.table = ipt_table_of(ipt_key_n(l.p + 1, l.len - 1).s);
+		else if (l.len && l.p[0] == '[' && c.table != IPT_TABLES_)
+			count_rule(&l, &c, fn, arg);
+	}
+	return rc;
+}
+
+void ipt_counters_cmd(const struct ipt *t, struct exec_cmd *cmd)
+{
+	*cmd = (struct exec_cmd) { .argv = { t->save_tool, "-c" } };
+}

@@ -57,6 +57,37 @@ static void trouble_over(struct ipt *t)
 	t->in_trouble = false;
 }
 
+/* ---- what there is to do ---- */
+
+static bool hooks_wrong(const struct ipt_tab *tab)
+{
+	for (int k = 0; k < IPT_HOOKS; k++)
+		if (tab->hook[k].wrong)
+			return true;
+	return false;
+}
+
+static bool tab_is_work(const struct ipt_tab *tab)
+{
+	return hooks_wrong(tab) || tab->d.count[DELTA_SET] || tab->d.count[DELTA_DEL];
+}
+
+static bool is_blocked(const struct ipt *t)
+{
+	for (int i = 0; i < IPT_TABLES_; i++)
+		if (t->tab[i].blocked && tab_is_work(&t->tab[i]))
+			return true;
+	return false;
+}
+
+static bool is_work(const struct ipt *t)
+{
+	for (int i = 0; i < IPT_TABLES_; i++)
+		if (!t->tab[i].blocked && tab_is_work(&t->tab[i]))
+			return true;
+	return false;
+}
+
 /* ---- touched by others ---- */
 
 void ipt_doubt(struct ipt *t)
@@ -99,11 +130,23 @@ static bool is_touched(const struct ipt *t)
 	return t->touched_all || t->touched.n;
 }
 
+/* Is there work of ours that needs to know what others did? Rules in the kernel's chains are removed
+ * by their text, chains only when nobody refers to them. */
+static bool is_work_in_doubt(const struct ipt *t)
+{
+	for (int i = 0; i < IPT_TABLES_; i++)
+		if (hooks_wrong(&t->tab[i]) || t->tab[i].d.count[DELTA_DEL])
+			return true;
+	return t->touched.n && !t->touched_all && is_work(t);
+}
+
 /* Is it time to repair what others touched? */
 static bool touch_is_due(struct ipt *t, uint64_t now)
 {
-	if (!is_touched(t) || now < t->calm_at)
+	if (!is_touched(t))
 		return false;
+	if (now < t->calm_at)
+		return is_work_in_doubt(t);
 	if (now - t->last_touch > CALM_OVER)
 		t->calm_ms = 0;
 	t->last_touch = now;
@@ -256,30 +299,6 @@ static void restore_failed(struct ipt *t, uint64_t now, const struct exec_result
 }
 
 /* ---- the machine ---- */
-
-static bool tab_is_work(const struct ipt_tab *tab)
-{
-	for (int k = 0; k < IPT_HOOKS; k++)
-		if (tab->hook[k].wrong)
-			return true;
-	return tab->d.count[DELTA_SET] || tab->d.count[DELTA_DEL];
-}
-
-static bool is_blocked(const struct ipt *t)
-{
-	for (int i = 0; i < IPT_TABLES_; i++)
-		if (t->tab[i].blocked && tab_is_work(&t->tab[i]))
-			return true;
-	return false;
-}
-
-static bool is_work(const struct ipt *t)
-{
-	for (int i = 0; i < IPT_TABLES_; i++)
-		if (!t->tab[i].blocked && tab_is_work(&t->tab[i]))
-			return true;
-	return false;
-}
 
 static void tell_unreadable(struct ipt *t)
 {

@@ -56,9 +56,10 @@ static struct ipt_item *item_new(struct ipt *t, enum ipt_item_kind kind, enum ip
 
 /* ---- chains ---- */
 
+/* Numbers mean nothing in a chain that somebody may have changed. */
 static bool is_written_whole(const struct ipt *t, const struct ipt_body *have)
 {
-	return t->cfg.backend == IPT_NFT || !have || have->doubt;
+	return t->cfg.backend == IPT_NFT || !have || have->doubt || t->touched_all || t->touched.n;
 }
 
 static void chain_edit(struct ipt *t, const char *name, const struct ipt_body *have,

@@ -355,6 +355,14 @@ int tunnels_apply(struct tunnels *t, uint64_t now_ms, unsigned budget, struct er
 	return tunnel_peers_dirty(t);
 }
 
+bool tunnels_dirty(const struct tunnels *t)
+{
+	for (unsigned k = 0; k < TUNNEL_MAX_; k++)
+		if (t->dev[k].dirty && (t->dev[k].wanted || t->ready))
+			return true;
+	return t->resync_peers || tunnel_peers_dirty(t);
+}
+
 uint64_t tunnels_due(const struct tunnels *t)
 {
 	uint64_t due = t->retry_peers_ms;

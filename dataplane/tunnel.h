@@ -88,6 +88,8 @@ void tunnels_ready(struct tunnels *t);
  * is monotonic. 1: work is left that could be done at once; 0: none; -errno when the socket failed.
  * What goes wrong with one device is in its status. */
 int tunnels_apply(struct tunnels *t, uint64_t now_ms, unsigned budget, struct err *e);
+/* Is there anything that tunnels_apply could do now? */
+bool tunnels_dirty(const struct tunnels *t);
 uint64_t tunnels_due(const struct tunnels *t); /* UINT64_MAX: never */
 int tunnels_fd(const struct tunnels *t);
 /* Take in events; then call tunnels_apply. 1: events were lost, all will be looked at again. */

@@ -14,9 +14,9 @@ unsigned addr_bits(enum ip_family family)
 
 struct addr addr_v4(uint32_t h)
 {
-	return (struct addr){ .family = IP_V4,
-			      .b = { (uint8_t)(h >> 24), (uint8_t)(h >> 16), (uint8_t)(h >> 8),
-				     (uint8_t)h } };
+	return (struct addr) { .family = IP_V4,
+			       .b = { (uint8_t)(h >> 24), (uint8_t)(h >> 16), (uint8_t)(h >> 8),
+				      (uint8_t)h } };
 }
 
 uint32_t addr_to_v4(const struct addr *a)
@@ -63,7 +63,7 @@ bool prefix_parse(const char *s, struct prefix *out)
 		return false;
 	if (slash[1] == '0' && slash[2])
 		return false; /* "/08" */
-	*out = (struct prefix){ .addr = a, .len = (uint8_t)len };
+	*out = (struct prefix) { .addr = a, .len = (uint8_t)len };
 	return true;
 }
 
@@ -85,7 +85,7 @@ bool prefix_parse_or_addr(const char *s, struct prefix *out)
 		return true;
 	if (!addr_parse(s, &a))
 		return false;
-	*out = (struct prefix){ .addr = a, .len = (uint8_t)addr_bits(a.family) };
+	*out = (struct prefix) { .addr = a, .len = (uint8_t)addr_bits(a.family) };
 	return true;
 }
 
@@ -310,8 +310,8 @@ bool addr_from_sockaddr(const struct sockaddr *sa, struct addr *out, uint16_t *p
 		const struct sockaddr_in6 *in6 = (const void *)sa;
 		const uint8_t *b = (const uint8_t *)&in6->sin6_addr;
 
-		*out = memcmp(b, mapped, 12) == 0 ? addr_from_bytes(b + 12, 4) :
-						    addr_from_bytes(b, 16);
+		*out = memcmp(b, mapped, 12) == 0 ? addr_from_bytes(b + 12, 4)
+						  : addr_from_bytes(b, 16);
 		if (port)
 			*port = ntohs(in6->sin6_port);
 		return true;

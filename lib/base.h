@@ -12,20 +12,20 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define PRINTF(fmt, first)  __attribute__((format(printf, fmt, first)))
-#define UNUSED		    __attribute__((unused))
-#define ARRAY_SIZE(a)	    (sizeof(a) / sizeof((a)[0]))
+#define PRINTF(fmt, first)    __attribute__((format(printf, fmt, first)))
+#define UNUSED		      __attribute__((unused))
+#define ARRAY_SIZE(a)	      (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(p, t, m) ((t *)(void *)((char *)(p)-offsetof(t, m)))
 
 /* Run fn(&variable) when the variable leaves its scope. */
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
 
 /* The value of a pointer variable, which is NULL afterwards: hands ownership over. */
-#define TAKE(p)                                                                                    \
-	__extension__({                                                                            \
-		__typeof__(p) take_ = (p);                                                         \
-		(p) = NULL;                                                                        \
-		take_;                                                                             \
+#define TAKE(p)                            \
+	__extension__({                    \
+		__typeof__(p) take_ = (p); \
+		(p) = NULL;                \
+		take_;                     \
 	})
 
 /* malloc(3) and friends that abort with a message instead of returning NULL. */
@@ -34,7 +34,7 @@ void *xcalloc(size_t n, size_t size);
 void *xrealloc(void *p, size_t size);
 /* Like realloc for n items of size bytes; aborts when the product overflows. */
 void *xreallocarray(void *p, size_t n, size_t size);
-char *xstrdup(const char *s);	       /* NULL stays NULL */
+char *xstrdup(const char *s); /* NULL stays NULL */
 char *xstrndup(const char *s, size_t n);
 void *xmemdup(const void *p, size_t n);
 char *xasprintf(const char *fmt, ...) PRINTF(1, 2);

@@ -7,7 +7,7 @@ struct rd rd_init(const void *data, size_t len)
 {
 	const uint8_t *p = data;
 
-	return (struct rd){ .p = p, .end = p ? p + len : p };
+	return (struct rd) { .p = p, .end = p ? p + len : p };
 }
 
 size_t rd_left(const struct rd *r)
@@ -54,7 +54,7 @@ struct rd rd_sub(struct rd *r, size_t n)
 	const uint8_t *b = rd_bytes(r, n);
 
 	if (!b)
-		return (struct rd){ .bad = true };
+		return (struct rd) { .bad = true };
 	return rd_init(b, n);
 }
 
@@ -62,7 +62,7 @@ struct wr wr_init(void *data, size_t size)
 {
 	uint8_t *p = data;
 
-	return (struct wr){ .start = p, .p = p, .end = p ? p + size : p };
+	return (struct wr) { .start = p, .p = p, .end = p ? p + size : p };
 }
 
 size_t wr_len(const struct wr *w)

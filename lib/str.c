@@ -85,12 +85,12 @@ char *str_take(struct str *s)
 {
 	char *p = s->p ? s->p : xstrdup("");
 
-	*s = (struct str){ 0 };
+	*s = (struct str) { 0 };
 	return p;
 }
 
 void str_done(struct str *s)
 {
 	free(s->p);
-	*s = (struct str){ 0 };
+	*s = (struct str) { 0 };
 }

@@ -81,7 +81,7 @@ static struct prefix node_prefix(const struct trie_node *n, enum ip_family famil
 
 void trie_init(struct trie *t)
 {
-	*t = (struct trie){ 0 };
+	*t = (struct trie) { 0 };
 }
 
 /* Depth is at most the number of bits of an address. */

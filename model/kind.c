@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "model/bgpconfig.h"
+#include "model/bgpfilter.h"
 #include "model/bgppeer.h"
 #include "model/clusterinfo.h"
 #include "model/felixconfig.h"
@@ -98,6 +99,8 @@ static const struct column bgpconfig_columns[] = {
 	{ 0 },
 };
 
+static const struct column name_columns[] = { NAME_COLUMN, { 0 } };
+
 static const struct column bgppeer_columns[] = {
 	NAME_COLUMN,
 	{ "PEERIP", "spec.peerIP", "", NULL, 0 },
@@ -175,6 +178,16 @@ static const struct kind kinds[] = {
 		.check = bgpconfig_check,
 		.ps = bgpconfig_columns,
 		.wide = bgpconfig_columns,
+	},
+	{
+		.name = "BGPFilter",
+		.singular = "bgpfilter",
+		.plural = "bgpfilters",
+		.aliases = NAMES("bgpf", "bgpfs"),
+		.spec = &bgpfilter_fields,
+		.check = bgpfilter_check,
+		.ps = name_columns,
+		.wide = name_columns,
 	},
 	{
 		.name = "BGPPeer",

@@ -28,37 +28,37 @@ static int tier_field_check(const void *text, struct err *e)
 	return *(const char *)text ? label_check("tier", text, e) : 0;
 }
 
-#define COMMON_ROWS                                                                                \
-	FIELD_STRING(struct policy_spec, tier, "tier", .def = TIER_DEFAULT, .flags = FIELD_FILL,   \
-		     .check = tier_field_check, .doc = "Tier that it belongs to."),                \
-		FIELD_JSON(struct policy_spec, order, "order", .check = order_field_check,         \
-			   .doc = "Lower numbers go first; without one it goes last."),            \
-		FIELD_STRING(struct policy_spec, selector, "selector",                             \
-			     .check = selector_field_check, .doc = "Endpoints it applies to."),    \
-		FIELD_STRING(struct policy_spec, account_selector, "serviceAccountSelector",       \
-			     .check = selector_field_check,                                        \
-			     .doc = "Only pods whose service account has these labels."),          \
-		FIELD_SET(struct policy_spec, types, "types", .words = type_words,                 \
-			  FIELD_HAS(struct policy_spec, has_types),                                \
-			  .doc = "Directions it governs."),                                        \
-		FIELD_OBJECTS(struct policy_spec, ingress, rule_spec_fields, "ingress",            \
-			      .doc = "Rules for what comes in."),                                  \
-		FIELD_OBJECTS(struct policy_spec, egress, rule_spec_fields, "egress",              \
-			      .doc = "Rules for what goes out."),                                  \
-		FIELD_STRINGS(struct policy_spec, hints, "performanceHints",                       \
+#define COMMON_ROWS                                                                              \
+	FIELD_STRING(struct policy_spec, tier, "tier", .def = TIER_DEFAULT, .flags = FIELD_FILL, \
+		     .check = tier_field_check, .doc = "Tier that it belongs to."),              \
+		FIELD_JSON(struct policy_spec, order, "order", .check = order_field_check,       \
+			   .doc = "Lower numbers go first; without one it goes last."),          \
+		FIELD_STRING(struct policy_spec, selector, "selector",                           \
+			     .check = selector_field_check, .doc = "Endpoints it applies to."),  \
+		FIELD_STRING(struct policy_spec, account_selector, "serviceAccountSelector",     \
+			     .check = selector_field_check,                                      \
+			     .doc = "Only pods whose service account has these labels."),        \
+		FIELD_SET(struct policy_spec, types, "types", .words = type_words,               \
+			  FIELD_HAS(struct policy_spec, has_types),                              \
+			  .doc = "Directions it governs."),                                      \
+		FIELD_OBJECTS(struct policy_spec, ingress, rule_spec_fields, "ingress",          \
+			      .doc = "Rules for what comes in."),                                \
+		FIELD_OBJECTS(struct policy_spec, egress, rule_spec_fields, "egress",            \
+			      .doc = "Rules for what goes out."),                                \
+		FIELD_STRINGS(struct policy_spec, hints, "performanceHints",                     \
 			      .doc = "Hints for programs; they change no verdict.")
-#define GLOBAL_ROWS                                                                                \
-	FIELD_STRING(struct policy_spec, ns_selector, "namespaceSelector",                         \
-		     .check = selector_field_check,                                                \
-		     .doc = "Only pods whose namespace has these labels."),                        \
-		FIELD_BOOL(struct policy_spec, do_not_track, "doNotTrack",                         \
-			   .doc = "Apply to host endpoints before connection tracking."),          \
-		FIELD_BOOL(struct policy_spec, pre_dnat, "preDNAT",                                \
-			   .doc = "Apply to host endpoints before addresses are translated."),     \
-		FIELD_BOOL(struct policy_spec, apply_on_forward, "applyOnForward",                 \
+#define GLOBAL_ROWS                                                                            \
+	FIELD_STRING(struct policy_spec, ns_selector, "namespaceSelector",                     \
+		     .check = selector_field_check,                                            \
+		     .doc = "Only pods whose namespace has these labels."),                    \
+		FIELD_BOOL(struct policy_spec, do_not_track, "doNotTrack",                     \
+			   .doc = "Apply to host endpoints before connection tracking."),      \
+		FIELD_BOOL(struct policy_spec, pre_dnat, "preDNAT",                            \
+			   .doc = "Apply to host endpoints before addresses are translated."), \
+		FIELD_BOOL(struct policy_spec, apply_on_forward, "applyOnForward",             \
 			   .doc = "Apply to what is forwarded through host endpoints, too.")
-#define STAGED_ROWS                                                                                \
-	FIELD_ENUM(struct policy_spec, staged_action, "stagedAction", .words = staged_words,       \
+#define STAGED_ROWS                                                                          \
+	FIELD_ENUM(struct policy_spec, staged_action, "stagedAction", .words = staged_words, \
 		   .def = "Set", .doc = "What enforcing it would do.")
 
 static const struct field rows[] = { COMMON_ROWS };

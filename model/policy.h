@@ -31,10 +31,10 @@ extern const struct fields staged_policy_fields, staged_global_policy_fields;
 /* The staged Kubernetes policy is kept as it is. */
 extern const struct fields staged_k8s_policy_fields;
 
-#define POLICY_LABEL_TIER      "projectcalico.org/tier"
-#define POLICY_NOTE_METADATA   "projectcalico.org/metadata"
-#define POLICY_NAME_PREFIX     "default."
-#define TIER_DEFAULT	       "default"
+#define POLICY_LABEL_TIER    "projectcalico.org/tier"
+#define POLICY_NOTE_METADATA "projectcalico.org/metadata"
+#define POLICY_NAME_PREFIX   "default."
+#define TIER_DEFAULT	     "default"
 
 /* From an object of NetworkPolicy or GlobalNetworkPolicy; lenient about fields unknown here, not
  * about values. policy_spec_done frees. */

@@ -18,9 +18,9 @@ static const struct {
 	const char *name, *written;
 	uint8_t number;
 } protocols[] = {
-	{ "tcp", "TCP", PROTO_TCP },	 { "udp", "UDP", PROTO_UDP },
-	{ "icmp", "ICMP", PROTO_ICMP },	 { "icmpv6", "ICMPv6", PROTO_ICMPV6 },
-	{ "sctp", "SCTP", PROTO_SCTP },	 { "udplite", "UDPLite", 136 },
+	{ "tcp", "TCP", PROTO_TCP },	{ "udp", "UDP", PROTO_UDP },
+	{ "icmp", "ICMP", PROTO_ICMP }, { "icmpv6", "ICMPv6", PROTO_ICMPV6 },
+	{ "sctp", "SCTP", PROTO_SCTP }, { "udplite", "UDPLite", 136 },
 };
 
 bool proto_spec_name(const char *text, struct proto_spec *out)
@@ -90,7 +90,8 @@ static bool parse_port(const char *text, size_t len, uint16_t *out)
 /* A name begins with a letter or holds one: letters, digits, '-', '_' and '.'. */
 static bool is_port_name(const char *text)
 {
-	size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
+	size_t n =
+		strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
 
 	return n && n <= 128 && !text[n] && strspn(text, "0123456789") < n;
 }
@@ -248,8 +249,7 @@ static const struct field rows[] = {
 		   .doc = "Methods and paths, for a proxy; a packet filter cannot look at them."),
 	FIELD_OBJECT(struct rule_spec, metadata, meta_fields, "metadata", .doc = "Annotations."),
 	FIELD_OBJECT(struct rule_spec, source, side_fields, "source", .doc = "Where from."),
-	FIELD_OBJECT(struct rule_spec, destination, side_fields, "destination",
-		     .doc = "Where to."),
+	FIELD_OBJECT(struct rule_spec, destination, side_fields, "destination", .doc = "Where to."),
 };
 const struct fields rule_spec_fields = FIELDS("rule", struct rule_spec, rows);
 
@@ -375,8 +375,10 @@ static int check_versions(const struct rule_spec *r, const struct proto_spec *pr
 		int implied = proto->number == PROTO_ICMP ? 4 : 6;
 
 		if (version && version != implied)
-			return err_set(e, -EINVAL, "protocol: ICMP is IPv4's and ICMPv6 IPv6's, "
-						   "ipVersion is %d", version);
+			return err_set(e, -EINVAL,
+				       "protocol: ICMP is IPv4's and ICMPv6 IPv6's, "
+				       "ipVersion is %d",
+				       version);
 		version = implied;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {

@@ -284,7 +284,7 @@ static void mark_all_eps(struct calc *c)
 
 	if (!c->n_local)
 		return;
-	HASH_ITER(hh, c->eps, ep, next)
+	HASH_ITER (hh, c->eps, ep, next)
 		calc_mark_ep(c, ep);
 }
 
@@ -331,7 +331,10 @@ static void step_tier_gone(struct calc *c, const char *name)
 
 static char *ep_key(enum endpoint_kind kind, const char *id)
 {
-	return xasprintf("%c%s", kind == ENDPOINT_WORKLOAD ? 'w' : kind == ENDPOINT_HOST ? 'h' : 'n',
+	return xasprintf("%c%s",
+			 kind == ENDPOINT_WORKLOAD ? 'w'
+			 : kind == ENDPOINT_HOST   ? 'h'
+						   : 'n',
 			 id);
 }
 
@@ -416,8 +419,8 @@ static void update_here(struct calc *c, struct ep *ep, const struct endpoint *e)
 	here->interface = xstrdup(e->interface);
 	here->admin_down = e->admin_down;
 	calc_mark_ep(c, ep);
-	labels_item_set(c->local, here->item, e->label,
-			e->n_label, e->profile, e->n_profile, &c->changes);
+	labels_item_set(c->local, here->item, e->label, e->n_label, e->profile, e->n_profile,
+			&c->changes);
 	apply_local(c);
 }
 
@@ -464,8 +467,8 @@ static void step_endpoint(struct calc *c, const struct endpoint *e)
 		gives_free(c, now);
 	else
 		replace_gives(c, ep, now);
-	labels_item_set(c->all, ep->item, e->label, e->n_label,
-			e->profile, e->n_profile, &c->changes);
+	labels_item_set(c->all, ep->item, e->label, e->n_label, e->profile, e->n_profile,
+			&c->changes);
 	calc_apply_all(c);
 	if (e->kind != ENDPOINT_NETS && str_eq(e->node, c->node))
 		update_here(c, ep, e);
@@ -530,15 +533,15 @@ void calc_free(struct calc *c)
 
 	if (!c)
 		return;
-	HASH_ITER(hh, c->eps, ep, next_ep)
+	HASH_ITER (hh, c->eps, ep, next_ep)
 		ep_free(c, ep);
-	HASH_ITER(hh, c->pols, pol, next_pol) {
+	HASH_ITER (hh, c->pols, pol, next_pol) {
 		pol_deselect(c, pol);
 		pol_free(c, pol);
 	}
-	HASH_ITER(hh, c->profs, prof, next_prof)
+	HASH_ITER (hh, c->profs, prof, next_prof)
 		prof_free(c, prof);
-	HASH_ITER(hh, c->tiers, t, next_tier)
+	HASH_ITER (hh, c->tiers, t, next_tier)
 		tier_free(c, t);
 	vec_foreach (&c->gone_eps, gone)
 		free(gone->id);

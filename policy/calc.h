@@ -36,7 +36,7 @@ enum endpoint_kind {
 /* What an endpoint or network set is, for an event; everything is copied. */
 struct endpoint {
 	enum endpoint_kind kind;
-	const char *id; /* "namespace/name" or "name", unique for its kind */
+	const char *id;		   /* "namespace/name" or "name", unique for its kind */
 	const struct label *label; /* no key twice */
 	size_t n_label;
 	const char *const *profile; /* in order of precedence */
@@ -139,9 +139,9 @@ struct calc_gone_endpoint {
 
 struct calc_effects {
 	VEC(struct calc_set) sets;
-	VEC(const struct policy *) policies;	      /* came into use, or other than before */
-	VEC(const struct profile_rules *) profiles;   /* the same */
-	VEC(struct calc_endpoint) endpoints;	      /* new, or with other policies */
+	VEC(const struct policy *) policies;	    /* came into use, or other than before */
+	VEC(const struct profile_rules *) profiles; /* the same */
+	VEC(struct calc_endpoint) endpoints;	    /* new, or with other policies */
 	VEC(struct calc_gone_endpoint) endpoints_gone;
 	VEC(char *) policies_gone; /* policy_id_text of those no longer in use */
 	VEC(char *) profiles_gone; /* names */

@@ -41,8 +41,8 @@ char *calc_dump(const struct calc *c)
 			vec_push(&lines, xasprintf("policy %s", p->key));
 	for (const struct prof *p = c->profs; p; p = p->hh.next)
 		if (p->told)
-			vec_push(&lines, xasprintf("profile %s%s", p->name,
-						   p->rules ? "" : " (missing)"));
+			vec_push(&lines,
+				 xasprintf("profile %s%s", p->name, p->rules ? "" : " (missing)"));
 	for (const struct ep *ep = c->eps; ep; ep = ep->hh.next)
 		if (ep->here)
 			vec_push(&lines, xasprintf("endpoint %s %s", ep->key, ep->here->sent));

@@ -350,8 +350,8 @@ void calc_free_sets(struct calc *c)
 	struct set *s, *next_set;
 	struct slice *sl, *next_slice;
 
-	HASH_ITER(hh, c->sets, s, next_set)
+	HASH_ITER (hh, c->sets, s, next_set)
 		set_free(c, s);
-	HASH_ITER(hh, c->slices, sl, next_slice)
+	HASH_ITER (hh, c->slices, sl, next_slice)
 		slice_free(c, sl);
 }

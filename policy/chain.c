@@ -141,8 +141,9 @@ static struct rule_hash *hashes(const struct chain *c, const char *name)
 	size_t len = hash_bytes(HASH_SHA224, name, strlen(name), "", 0, h);
 
 	for (size_t i = 0; i < c->n; i++) {
-		CLEANUP(freep) char *text = xasprintf("-A %s HASH%s%s", name,
-						      *c->p[i].text ? " " : "", c->p[i].text);
+		CLEANUP(freep)
+		char *text =
+			xasprintf("-A %s HASH%s%s", name, *c->p[i].text ? " " : "", c->p[i].text);
 		char digest[HASH_TEXT_MAX];
 
 		len = hash_bytes(HASH_SHA224, h, len, text, strlen(text), h);
@@ -159,8 +160,7 @@ struct rule_hash *chain_hashes(const struct chain *c)
 
 struct rule_hash *hook_hashes(const struct chain *c, bool append)
 {
-	CLEANUP(freep) char *name =
-		xasprintf("%s%s", c->name.text, append ? "*appends*" : "");
+	CLEANUP(freep) char *name = xasprintf("%s%s", c->name.text, append ? "*appends*" : "");
 
 	return hashes(c, name);
 }

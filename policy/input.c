@@ -71,8 +71,8 @@ static void read_port(struct endpoint_input *in, const char *name, const json_t 
 static void seal(struct endpoint_input *in, enum endpoint_kind kind, const struct object *o)
 {
 	in->e.kind = kind;
-	in->e.id = o->ns ? keep(in, xasprintf("%s/%s", o->ns, o->name))
-			 : keep(in, xstrdup(o->name));
+	in->e.id =
+		o->ns ? keep(in, xasprintf("%s/%s", o->ns, o->name)) : keep(in, xstrdup(o->name));
 	in->e.label = in->labels.p;
 	in->e.n_label = in->labels.n;
 	in->e.profile = in->profiles.p;
@@ -117,8 +117,7 @@ static int from_host(const struct object *o, struct endpoint_input *in, struct e
 	read_labels(in, o, true);
 	read_profiles(in, &h.profiles);
 	for (size_t i = 0; i < h.expected.n; i++)
-		vec_push(&in->nets,
-			 prefix_of(&h.expected.p[i], addr_bits(h.expected.p[i].family)));
+		vec_push(&in->nets, prefix_of(&h.expected.p[i], addr_bits(h.expected.p[i].family)));
 	for (size_t i = 0; i < h.ports.n; i++)
 		read_port(in, h.ports.p[i].name, h.ports.p[i].protocol, h.ports.p[i].port);
 	in->e.node = keep(in, xstrdup(h.node));

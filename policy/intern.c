@@ -12,7 +12,7 @@ struct entry {
 };
 
 struct intern {
-	struct entry *entry; /* [0] is nothing */
+	struct entry *entry;	    /* [0] is nothing */
 	uint32_t n, cap, free_head; /* free entries are chained through `key` */
 	uint32_t *bucket;
 	uint32_t n_bucket, used, seed;
@@ -61,8 +61,7 @@ static uint32_t place_of(const struct intern *in, uint32_t hash, uint32_t key, c
 	for (;; i = (i + 1) & mask) {
 		const struct entry *e = &in->entry[in->bucket[i]];
 
-		if (!in->bucket[i] ||
-		    (e->hash == hash && e->key == key && !strcmp(e->text, text)))
+		if (!in->bucket[i] || (e->hash == hash && e->key == key && !strcmp(e->text, text)))
 			return i;
 	}
 }

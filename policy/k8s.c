@@ -44,8 +44,8 @@ static void leave_out(const struct conversion *c, const char *what)
 
 static bool is_label(const char *key)
 {
-	size_t n = strspn(key,
-			  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-");
+	size_t n =
+		strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-");
 
 	return n && n <= 500 && !key[n];
 }

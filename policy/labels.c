@@ -126,22 +126,22 @@ static void ids_remove(struct ids *v, uint32_t id)
 }
 
 /* Room for a zeroed element at the end of a growing array, or a freed one. */
-#define TAKE_NUMBER(array, n, cap, free_head)                                                      \
-	__extension__({                                                                            \
-		uint32_t id_ = (free_head);                                                        \
-		if (id_) {                                                                         \
-			(free_head) = (array)[id_].next_free;                                      \
-		} else {                                                                           \
-			if ((n) == 0)                                                              \
-				(n) = 1;                                                           \
-			if ((n) >= (cap)) {                                                        \
-				(cap) = (cap) ? (cap)*2 : 16;                                      \
-				(array) = xreallocarray(array, cap, sizeof(*(array)));             \
-			}                                                                          \
-			id_ = (n)++;                                                               \
-		}                                                                                  \
-		memset(&(array)[id_], 0, sizeof(*(array)));                                        \
-		id_;                                                                               \
+#define TAKE_NUMBER(array, n, cap, free_head)                                          \
+	__extension__({                                                                \
+		uint32_t id_ = (free_head);                                            \
+		if (id_) {                                                             \
+			(free_head) = (array)[id_].next_free;                          \
+		} else {                                                               \
+			if ((n) == 0)                                                  \
+				(n) = 1;                                               \
+			if ((n) >= (cap)) {                                            \
+				(cap) = (cap) ? (cap)*2 : 16;                          \
+				(array) = xreallocarray(array, cap, sizeof(*(array))); \
+			}                                                              \
+			id_ = (n)++;                                                   \
+		}                                                                      \
+		memset(&(array)[id_], 0, sizeof(*(array)));                            \
+		id_;                                                                   \
 	})
 
 /* ---- slots ---- */
@@ -658,8 +658,7 @@ static const struct demand *rarest(const struct labels *ix, const struct demands
 	for (size_t i = 0; i < d->n; i++) {
 		uint64_t n = count_demand(ix, &d->p[i]);
 
-		if (!best || n < *count ||
-		    (n == *count && guess(ix, &d->p[i]) < guess(ix, best))) {
+		if (!best || n < *count || (n == *count && guess(ix, &d->p[i]) < guess(ix, best))) {
 			best = &d->p[i];
 			*count = n;
 		}

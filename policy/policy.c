@@ -172,9 +172,9 @@ static struct policy *policy_closed(const struct object *o)
 	read_text(spec, "tier", &tier);
 	p->tier = xstrdup(tier && *tier ? tier : TIER_DEFAULT);
 	/* Where an order cannot be read, it goes first. */
-	p->order = json_is_number(order)		       ? json_number_value(order)
+	p->order = json_is_number(order)	   ? json_number_value(order)
 		   : !order || json_is_null(order) ? (double)INFINITY
-							       : -(double)INFINITY;
+						   : -(double)INFINITY;
 	p->ingress = !excluded(types, "Ingress");
 	p->egress = !excluded(types, "Egress");
 	p->untracked = reads_true(spec, "doNotTrack");
@@ -188,10 +188,15 @@ static struct policy *policy_closed(const struct object *o)
 
 int policy_from_object(const struct object *o, struct policy **out, struct err *e)
 {
-	struct policy *p = policy_new(o);
 	struct policy_spec spec;
-	int rc = policy_spec_decode(o, &spec, e);
+	struct policy *p;
+	int rc;
 
+	*out = NULL;
+	if (str_starts(o->kind->name, "Staged"))
+		return 0;
+	p = policy_new(o);
+	rc = policy_spec_decode(o, &spec, e);
 	if (rc == 0) {
 		rc = compile(&spec, p, e);
 		policy_spec_done(&spec);

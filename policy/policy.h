@@ -24,7 +24,7 @@ struct policy_id {
 struct policy {
 	enum policy_kind kind;
 	char *ns, *name, *tier;
-	double order; /* +infinity: last */
+	double order;	/* +infinity: last */
 	char *rank;	/* by which policies of one order are sorted: NAME/NAMESPACE/KIND */
 	char *selector; /* normal form: which endpoints it applies to */
 	struct selector *parsed;
@@ -44,7 +44,8 @@ struct profile_rules {
 	bool closed;
 };
 
-/* From an object of kind NetworkPolicy or GlobalNetworkPolicy. 0, or an error in e and
+/* From an object of kind NetworkPolicy or GlobalNetworkPolicy; for the staged kinds, which are never
+ * enforced, 0 and *out NULL. 0, or an error in e and
  *   - a policy that denies, where it could be read which endpoints it selects: it fails closed;
  *   - *out NULL, where not even that could be read.
  * DIFFERS: Calico leaves a policy out that it cannot read, and what it isolated is open. */

@@ -150,8 +150,7 @@ static void add_set(struct str *m, enum ip_family family, const struct setdef *d
 }
 
 /* As many of the ranges from *at on as one match holds; *at is moved. */
-static void add_ports(struct str *m, const struct rule_ports *p, size_t *at, bool src,
-		      bool negated)
+static void add_ports(struct str *m, const struct rule_ports *p, size_t *at, bool src, bool negated)
 {
 	int slots = MULTIPORT_SLOTS;
 	const char *comma = "";
@@ -314,27 +313,35 @@ static void add_side_negated(struct str *m, const struct renderer *x, bool src)
 		add_set(m, x->cfg->family, s->not_ports.named[i], src, true);
 }
 
+/* The match of an ICMP type is one of the protocol ICMP. */
+static struct proto_spec proto_of(const struct renderer *x)
+{
+	struct proto_spec proto = x->r->proto;
+
+	if (!proto.set && x->r->not_icmp.type >= 0)
+		proto_spec_name(x->cfg->family == IP_V6 ? "icmpv6" : "icmp", &proto);
+	return proto;
+}
+
 /* The match of all but the blocks; heap. */
 static char *rule_match(const struct renderer *x)
 {
 	const struct rule *r = x->r;
-	struct proto_spec proto = r->proto;
+	struct proto_spec proto = proto_of(x);
 	struct str m = { 0 };
 
-	/* The match of an ICMP type is one of the protocol ICMP. */
-	if (!proto.set && r->not_icmp.type >= 0)
-		proto_spec_name(x->cfg->family == IP_V6 ? "icmpv6" : "icmp", &proto);
 	add_proto(&m, &proto, false);
 	add_side(&m, x, true);
 	add_side(&m, x, false);
 	add_icmp(&m, x->cfg->family, &r->icmp, false);
-	add_proto(&m, &r->not_proto, true);
+	/* iptables takes one -p; beside another protocol this one is excluded anyway. */
+	if (!proto.set)
+		add_proto(&m, &r->not_proto, true);
 	add_side_negated(&m, x, true);
 	add_side_negated(&m, x, false);
 	add_icmp(&m, x->cfg->family, &r->not_icmp, true);
 	if (x->blocks) {
-		CLEANUP(freep) char *set =
-			mark_match(x->cfg->mark.scratch0, x->cfg->mark.scratch0);
+		CLEANUP(freep) char *set = mark_match(x->cfg->mark.scratch0, x->cfg->mark.scratch0);
 
 		add_sep(&m);
 		str_add(&m, set);
@@ -345,8 +352,9 @@ static char *rule_match(const struct renderer *x)
 static void emit_log(const struct renderer *x, const char *match)
 {
 	struct str m = { 0 };
-	CLEANUP(freep) char *action = xasprintf("--jump LOG --log-prefix \"%.*s: \" --log-level 5",
-						LOG_PREFIX_MAX, x->log_prefix);
+	CLEANUP(freep)
+	char *action = xasprintf("--jump LOG --log-prefix \"%.*s: \" --log-level 5", LOG_PREFIX_MAX,
+				 x->log_prefix);
 
 	if (x->cfg->log_rate)
 		str_addf(&m, "-m limit --limit %s --limit-burst %d%s", x->cfg->log_rate,
@@ -368,9 +376,11 @@ static void emit_verdict(const struct renderer *x, const char *match, uint32_t b
 static void render_rule(struct renderer *x)
 {
 	const struct render_marks *mark = &x->cfg->mark;
+	struct proto_spec proto = proto_of(x);
 	CLEANUP(freep) char *match = NULL;
 
-	if (!rule_in_family(x->r, x->cfg->family))
+	if (!rule_in_family(x->r, x->cfg->family) ||
+	    (proto.set && x->r->not_proto.set && proto.number == x->r->not_proto.number))
 		return;
 	x->blocks = 0;
 	x->src_block = count_alternatives(&x->r->src.ports) > 1;
@@ -449,10 +459,11 @@ void render_policy(const struct render_config *cfg, const struct policy *p, bool
 {
 	struct chain_name name = render_policy_chain(p, ingress);
 	struct chain *c = chains_new(out, &name);
-	CLEANUP(freep) char *full = xasprintf("%s%s%s", p->ns ? p->ns : "", p->ns ? "/" : "",
-					      p->name);
-	CLEANUP(freep) char *comment = xasprintf("%s %s %s", policy_kind_name(p->kind), full,
-						 ingress ? "ingress" : "egress");
+	CLEANUP(freep)
+	char *full = xasprintf("%s%s%s", p->ns ? p->ns : "", p->ns ? "/" : "", p->name);
+	CLEANUP(freep)
+	char *comment = xasprintf("%s %s %s", policy_kind_name(p->kind), full,
+				  ingress ? "ingress" : "egress");
 	struct log_words words = { p->tier, policy_kind_short(p->kind), p->name, full };
 	CLEANUP(freep) char *prefix = log_prefix(cfg, &words);
 
@@ -465,8 +476,8 @@ void render_profile(const struct render_config *cfg, const struct profile_rules 
 {
 	struct chain_name name = render_profile_chain(p->name, ingress);
 	struct chain *c = chains_new(out, &name);
-	CLEANUP(freep) char *comment =
-		xasprintf("Profile %s %s", p->name, ingress ? "ingress" : "egress");
+	CLEANUP(freep)
+	char *comment = xasprintf("Profile %s %s", p->name, ingress ? "ingress" : "egress");
 	struct log_words words = { "", "pro", p->name, p->name };
 	CLEANUP(freep) char *prefix = log_prefix(cfg, &words);
 

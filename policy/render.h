@@ -44,8 +44,8 @@ struct render_config {
 	bool accept_invalid;		      /* do not look at state INVALID */
 	const struct failsafe *failsafe_in, *failsafe_out;
 	size_t n_failsafe_in, n_failsafe_out;
-	const char *log_prefix;	    /* NULL: "calico-packet" */
-	const char *log_rate;	    /* "10/minute"; NULL: no limit */
+	const char *log_prefix; /* NULL: "calico-packet" */
+	const char *log_rate;	/* "10/minute"; NULL: no limit */
 	int log_burst;
 	const struct prefix *service_net; /* packets to these that nobody takes are dropped */
 	size_t n_service_net;
@@ -68,9 +68,9 @@ void render_profile(const struct render_config *cfg, const struct profile_rules 
 
 enum render_endpoint_kind {
 	RENDER_WORKLOAD,
-	RENDER_HOST,	     /* normal, filter or mangle */
+	RENDER_HOST, /* normal, filter or mangle */
 	RENDER_HOST_FORWARD,
-	RENDER_HOST_RAW,     /* doNotTrack */
+	RENDER_HOST_RAW, /* doNotTrack */
 	RENDER_HOST_PREDNAT,
 };
 
@@ -104,7 +104,7 @@ void render_static(const struct render_config *cfg, enum table_id table, struct 
 /* A rule in one of the kernel's own chains. */
 struct hook {
 	enum table_id table;
-	bool append; /* at the end, else at the head */
+	bool append;	    /* at the end, else at the head */
 	struct chain rules; /* of the chain's name */
 };
 

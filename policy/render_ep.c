@@ -9,7 +9,7 @@
 #include "policy/render.h"
 
 enum {
-	GROUP_STRIDE = 5,     /* jumps in a group's chain between two looks at the verdict */
+	GROUP_STRIDE = 5, /* jumps in a group's chain between two looks at the verdict */
 	GROUP_HASH_LEN = 20,
 };
 
@@ -101,8 +101,8 @@ static void render_group(const struct maker *m, const struct policy *const *p, s
 /* The jump to the first n policies, which have one selector. */
 static void jump_to(struct maker *m, const struct policy *const *p, size_t n)
 {
-	struct chain_name name = n > 1 ? group_name(p, n, m->ingress)
-				       : render_policy_chain(p[0], m->ingress);
+	struct chain_name name =
+		n > 1 ? group_name(p, n, m->ingress) : render_policy_chain(p[0], m->ingress);
 	CLEANUP(freep) char *jump = xasprintf("--jump %s", name.text);
 
 	if (n > 1)
@@ -132,8 +132,8 @@ static void add_tier(struct maker *m, const struct calc_tier *t)
 {
 	struct policy_list list = governing(t, m->ingress);
 	CLEANUP(freep) char *start = xasprintf("Start of tier %s", t->name);
-	CLEANUP(freep) char *end =
-		xasprintf("End of tier %s. Drop if no policies passed packet", t->name);
+	CLEANUP(freep)
+	char *end = xasprintf("End of tier %s. Drop if no policies passed packet", t->name);
 	CLEANUP(freep) char *clear = xasprintf("--jump MARK --set-mark 0/0x%x", m->cfg->mark.pass);
 
 	if (list.n) {
@@ -157,8 +157,8 @@ static void add_conntrack(struct maker *m)
 
 static void add_encap_drops(struct maker *m)
 {
-	CLEANUP(freep) char *vxlan = xasprintf("-p 17 -m multiport --destination-ports %u",
-					       m->cfg->vxlan_port);
+	CLEANUP(freep)
+	char *vxlan = xasprintf("-p 17 -m multiport --destination-ports %u", m->cfg->vxlan_port);
 
 	if (!m->cfg->vxlan_from_pods)
 		chain_add(&m->body, "Drop VXLAN encapped packets originating in workloads", vxlan,
@@ -199,8 +199,9 @@ static enum calc_class class_of(enum render_endpoint_kind kind)
 static void make_body(struct maker *m)
 {
 	const struct calc_tiers *tiers = &m->ep->tiers[class_of(m->kind)];
-	CLEANUP(freep) char *clear = xasprintf("--jump MARK --set-mark 0/0x%x",
-					       m->cfg->mark.accept | m->cfg->mark.pass);
+	CLEANUP(freep)
+	char *clear =
+		xasprintf("--jump MARK --set-mark 0/0x%x", m->cfg->mark.accept | m->cfg->mark.pass);
 
 	if (m->kind == RENDER_WORKLOAD && m->ep->admin_down) {
 		chain_add(&m->body, "Endpoint admin disabled", NULL, m->deny);
@@ -268,8 +269,8 @@ static size_t common_prefix(const struct dispatch *d)
 static void add_interface(const struct dispatch *d, struct chain *c, const char *interface,
 			  const char *chain)
 {
-	CLEANUP(freep) char *match = xasprintf("--%s-interface %s", d->in ? "in" : "out",
-					       interface);
+	CLEANUP(freep)
+	char *match = xasprintf("--%s-interface %s", d->in ? "in" : "out", interface);
 	CLEANUP(freep) char *action = xasprintf("--goto %s", chain);
 
 	chain_add(c, NULL, match, action);

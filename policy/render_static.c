@@ -55,8 +55,8 @@ static void add(struct frame *f, const char *match, const char *action)
 static void add_pods(struct frame *f, const char *way, const char *action)
 {
 	for (size_t i = 0; i < f->cfg->n_prefix; i++) {
-		CLEANUP(freep) char *match =
-			xasprintf("--%s-interface %s+", way, f->cfg->prefix[i]);
+		CLEANUP(freep)
+		char *match = xasprintf("--%s-interface %s+", way, f->cfg->prefix[i]);
 
 		add(f, match, action);
 	}
@@ -72,11 +72,11 @@ static void add_untracked_vxlan(struct frame *f)
 
 static void raw(struct frame *f)
 {
-	CLEANUP(freep) char *set0 =
-		xasprintf("--jump MARK --set-mark 0x%x/0x%x", f->cfg->mark.scratch0,
-			  f->cfg->mark.scratch0);
-	CLEANUP(freep) char *spoofed =
-		xasprintf("%s -m rpfilter --invert --validmark", f->scratch0_set);
+	CLEANUP(freep)
+	char *set0 = xasprintf("--jump MARK --set-mark 0x%x/0x%x", f->cfg->mark.scratch0,
+			       f->cfg->mark.scratch0);
+	CLEANUP(freep)
+	char *spoofed = xasprintf("%s -m rpfilter --invert --validmark", f->scratch0_set);
 
 	begin(f, "cali-PREROUTING");
 	add(f, NULL, f->clear_all);
@@ -134,19 +134,17 @@ static void input_tunnels(struct frame *f)
 	const char *fam = family_text(f);
 	struct set_name vxlan = set_name(f->cfg->family, "all-vxlan-net");
 	struct set_name hosts = set_name(f->cfg->family, "all-hosts-net");
-	CLEANUP(freep) char *port =
-		xasprintf("-p 17 -m multiport --destination-ports %u", f->cfg->vxlan_port);
-	CLEANUP(freep) char *known =
-		xasprintf("%s -m set --match-set %s src -m addrtype --dst-type LOCAL", port,
-			  vxlan.text);
+	CLEANUP(freep)
+	char *port = xasprintf("-p 17 -m multiport --destination-ports %u", f->cfg->vxlan_port);
+	CLEANUP(freep)
+	char *known = xasprintf("%s -m set --match-set %s src -m addrtype --dst-type LOCAL", port,
+				vxlan.text);
 	CLEANUP(freep) char *any = xasprintf("%s -m addrtype --dst-type LOCAL", port);
-	CLEANUP(freep) char *ipip =
-		xasprintf("-p 4 -m set --match-set %s src -m addrtype --dst-type LOCAL",
-			  hosts.text);
-	CLEANUP(freep) char *allow =
-		xasprintf("Allow %s VXLAN packets from allowed hosts", fam);
-	CLEANUP(freep) char *drop =
-		xasprintf("Drop %s VXLAN packets from non-allowed hosts", fam);
+	CLEANUP(freep)
+	char *ipip = xasprintf("-p 4 -m set --match-set %s src -m addrtype --dst-type LOCAL",
+			       hosts.text);
+	CLEANUP(freep) char *allow = xasprintf("Allow %s VXLAN packets from allowed hosts", fam);
+	CLEANUP(freep) char *drop = xasprintf("Drop %s VXLAN packets from non-allowed hosts", fam);
 
 	if (f->cfg->ipip && f->cfg->family == IP_V4) {
 		chain_add(f->c, "Allow IPIP packets from Calico hosts", ipip, f->filter_allow);
@@ -177,8 +175,7 @@ static void pods_to_host(struct frame *f)
 
 	begin(f, "cali-wl-to-host");
 	for (size_t i = 0; f->cfg->family == IP_V6 && i < ARRAY_SIZE(types); i++) {
-		CLEANUP(freep) char *match =
-			xasprintf("-p 58 -m icmp6 --icmpv6-type %d", types[i]);
+		CLEANUP(freep) char *match = xasprintf("-p 58 -m icmp6 --icmpv6-type %d", types[i]);
 
 		add(f, match, f->filter_allow);
 	}
@@ -189,8 +186,9 @@ static void pods_to_host(struct frame *f)
 static void forward(struct frame *f)
 {
 	const struct render_marks *k = &f->cfg->mark;
-	CLEANUP(freep) char *clear = xasprintf("--jump MARK --set-mark 0/0x%x",
-					       k->pass | k->scratch0 | k->scratch1);
+	CLEANUP(freep)
+	char *clear =
+		xasprintf("--jump MARK --set-mark 0/0x%x", k->pass | k->scratch0 | k->scratch1);
 	CLEANUP(freep) char *undecided = xasprintf("-m mark --mark 0/0x%x", k->accept);
 
 	begin(f, "cali-FORWARD");
@@ -211,15 +209,16 @@ static void output_tunnels(struct frame *f)
 {
 	struct set_name vxlan = set_name(f->cfg->family, "all-vxlan-net");
 	struct set_name hosts = set_name(f->cfg->family, "all-hosts-net");
-	CLEANUP(freep) char *ipip =
-		xasprintf("-p 4 -m set --match-set %s dst -m addrtype --src-type LOCAL",
-			  hosts.text);
-	CLEANUP(freep) char *to =
+	CLEANUP(freep)
+	char *ipip = xasprintf("-p 4 -m set --match-set %s dst -m addrtype --src-type LOCAL",
+			       hosts.text);
+	CLEANUP(freep)
+	char *to =
 		xasprintf("-p 17 -m multiport --destination-ports %u -m addrtype --src-type LOCAL "
 			  "-m set --match-set %s dst",
 			  f->cfg->vxlan_port, vxlan.text);
-	CLEANUP(freep) char *comment =
-		xasprintf("Allow %s VXLAN packets to other allowed hosts", family_text(f));
+	CLEANUP(freep)
+	char *comment = xasprintf("Allow %s VXLAN packets to other allowed hosts", family_text(f));
 
 	if (f->cfg->ipip && f->cfg->family == IP_V4)
 		chain_add(f->c, "Allow IPIP packets to other Calico hosts", ipip, f->filter_allow);
@@ -245,7 +244,8 @@ static void service_loops(struct frame *f)
 	begin(f, "cali-cidr-block");
 	for (size_t i = 0; i < f->cfg->n_service_net; i++) {
 		char net[PREFIX_STR_MAX];
-		CLEANUP(freep) char *match =
+		CLEANUP(freep)
+		char *match =
 			xasprintf("--destination %s", prefix_format(&f->cfg->service_net[i], net));
 
 		if (f->cfg->service_net[i].addr.family == f->cfg->family)
@@ -323,16 +323,22 @@ void render_hooks(const struct render_config *cfg, struct hooks *out)
 		const char *chain;
 		bool append;
 	} rows[] = {
-		{ TABLE_RAW, "PREROUTING", false },    { TABLE_RAW, "OUTPUT", false },
-		{ TABLE_MANGLE, "PREROUTING", false }, { TABLE_MANGLE, "POSTROUTING", false },
-		{ TABLE_NAT, "PREROUTING", false },    { TABLE_NAT, "OUTPUT", false },
+		{ TABLE_RAW, "PREROUTING", false },
+		{ TABLE_RAW, "OUTPUT", false },
+		{ TABLE_MANGLE, "PREROUTING", false },
+		{ TABLE_MANGLE, "POSTROUTING", false },
+		{ TABLE_NAT, "PREROUTING", false },
+		{ TABLE_NAT, "OUTPUT", false },
 		/* Behind kube-proxy, whose mark for masquerading is looked at first. */
-		{ TABLE_NAT, "POSTROUTING", true },    { TABLE_FILTER, "INPUT", false },
-		{ TABLE_FILTER, "FORWARD", false },    { TABLE_FILTER, "OUTPUT", false },
+		{ TABLE_NAT, "POSTROUTING", true },
+		{ TABLE_FILTER, "INPUT", false },
+		{ TABLE_FILTER, "FORWARD", false },
+		{ TABLE_FILTER, "OUTPUT", false },
 	};
-	CLEANUP(freep) char *match =
-		xasprintf("-m mark --mark 0x%x/0x%x", cfg->mark.accept, cfg->mark.accept);
-	CLEANUP(freep) char *set =
+	CLEANUP(freep)
+	char *match = xasprintf("-m mark --mark 0x%x/0x%x", cfg->mark.accept, cfg->mark.accept);
+	CLEANUP(freep)
+	char *set =
 		xasprintf("--jump MARK --set-mark 0x%x/0x%x", cfg->mark.accept, cfg->mark.accept);
 	CLEANUP(freep) char *allow = xasprintf("--jump %s", cfg->filter_allow);
 	struct hook end = { .table = TABLE_FILTER, .append = true };

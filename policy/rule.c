@@ -134,8 +134,8 @@ struct side_nets side_nets(const struct rule_side *side, enum ip_family family)
 	const struct prefix *in = NULL, *not_in = NULL;
 	bool all = false, all_excluded = false;
 	size_t n = count_family(side->nets, side->n_nets, family, &in, &all);
-	size_t n_not = count_family(side->not_nets, side->n_not_nets, family, &not_in,
-				    &all_excluded);
+	size_t n_not =
+		count_family(side->not_nets, side->n_not_nets, family, &not_in, &all_excluded);
 
 	out.none = (side->n_nets && !n) || (side->n_not_nets && !n_not) || all_excluded;
 	out.in_set = n > 1;
@@ -170,9 +170,9 @@ static void make_net_sets(struct rule_side *s)
 static struct setdef *service_set(const struct rule_side_spec *spec, const char *ns, bool ports)
 {
 	const char *service_ns = spec->service.ns && *spec->service.ns ? spec->service.ns : ns;
-	CLEANUP(freep) char *name =
-		xasprintf("%s/%s", service_ns ? service_ns : "",
-			  spec->service.name ? spec->service.name : "");
+	CLEANUP(freep)
+	char *name = xasprintf("%s/%s", service_ns ? service_ns : "",
+			       spec->service.name ? spec->service.name : "");
 
 	return setdef_service(name, ports);
 }
@@ -226,8 +226,7 @@ static struct rule_icmp icmp_of(const struct rule_icmp_spec *s)
 	return (struct rule_icmp) { s->has_type ? s->type : -1, s->has_code ? s->code : -1 };
 }
 
-static int rule_compile(const struct rule_spec *spec, const char *ns, struct rule *r,
-			struct err *e)
+static int rule_compile(const struct rule_spec *spec, const char *ns, struct rule *r, struct err *e)
 {
 	uint8_t proto;
 	int rc;

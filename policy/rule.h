@@ -26,9 +26,10 @@ struct rule_ports {
 struct rule_side {
 	struct prefix *nets, *not_nets;
 	size_t n_nets, n_not_nets;
-	struct setdef *nets_set, *not_nets_set; /* for lists that do not fit into one rule; or NULL */
-	struct setdef *in, *not_in;		/* endpoints by selector; or NULL */
-	struct setdef *service;			/* or NULL */
+	struct setdef *nets_set,
+		*not_nets_set;	    /* for lists that do not fit into one rule; or NULL */
+	struct setdef *in, *not_in; /* endpoints by selector; or NULL */
+	struct setdef *service;	    /* or NULL */
 	struct rule_ports ports, not_ports;
 };
 
@@ -62,9 +63,9 @@ void rules_done(struct rules *r);
 
 /* How a side's ranges are matched in one family. */
 struct side_nets {
-	bool none;			/* the rule does not exist in this family */
-	const struct prefix *in, *out;	/* written into the rule; or NULL */
-	bool in_set, out_set;		/* by nets_set, not_nets_set */
+	bool none;		       /* the rule does not exist in this family */
+	const struct prefix *in, *out; /* written into the rule; or NULL */
+	bool in_set, out_set;	       /* by nets_set, not_nets_set */
 };
 struct side_nets side_nets(const struct rule_side *side, enum ip_family family);
 /* Does the rule exist in this family: by version, protocol and ranges? */

@@ -21,11 +21,11 @@ enum { SETDEF_PROTO_ANY = 0 };
 struct setdef {
 	unsigned refs;
 	enum setdef_kind kind;
-	struct selector *sel;	/* SELECTOR, PORT */
-	char *port;		/* PORT: its name */
-	uint8_t proto;		/* PORT: its protocol, or SETDEF_PROTO_ANY */
-	char *service;		/* SERVICE, SERVICE_ADDRS: "namespace/name" */
-	struct prefix *nets;	/* NETS: sorted, each once */
+	struct selector *sel; /* SELECTOR, PORT */
+	char *port;	      /* PORT: its name */
+	uint8_t proto;	      /* PORT: its protocol, or SETDEF_PROTO_ANY */
+	char *service;	      /* SERVICE, SERVICE_ADDRS: "namespace/name" */
+	struct prefix *nets;  /* NETS: sorted, each once */
 	size_t n_nets;
 	char *id;
 };

@@ -90,7 +90,6 @@ static void slot_make(struct slots *table, const char *name, struct body *b)
 	if (s->in)
 		count_jumps(table, &b->c, 1);
 	s->body = b;
-	s->changed = true;
 	if (s->in)
 		count_jumps(table, &old->c, -1);
 	body_unref(old);
@@ -283,14 +282,15 @@ void tables_free(struct tables *t)
 	if (!t)
 		return;
 	tables_free_seats(t);
-	HASH_ITER(hh, t->rows, row, next_row)
+	HASH_ITER (hh, t->rows, row, next_row)
 		row_free(t, row);
 	for (enum table_id id = 0; id < TABLE_COUNT; id++) {
 		struct slot *s, *next;
 
-		HASH_ITER(hh, t->table[id].slot, s, next) {
+		HASH_ITER (hh, t->table[id].slot, s, next) {
 			HASH_DEL(t->table[id].slot, s);
 			body_unref(s->body);
+			body_unref(s->told);
 			free(s);
 		}
 		vec_done(&t->table[id].dirty);
@@ -302,12 +302,15 @@ static void flush_slot(struct slots *table, struct slot *s, enum table_id id,
 		       struct table_changes *out, struct table_changes *gone)
 {
 	s->dirty = false;
-	if (s->in && (s->changed || !s->told))
+	/* What came and went again since the last time is no change. */
+	if (s->in && (!s->told || (s->told != s->body && !chain_eq(&s->told->c, &s->body->c))))
 		vec_push(out, (struct table_change) { id, s->name, &s->body->c });
 	if (!s->in && s->told)
 		vec_push(gone, (struct table_change) { id, s->name, NULL });
-	s->told = s->in;
-	s->changed = false;
+	if (s->in)
+		s->body->refs++;
+	body_unref(s->told);
+	s->told = s->in ? s->body : NULL;
 	if (s->owners || s->jumps || s->root)
 		return;
 	HASH_DEL(table->slot, s);

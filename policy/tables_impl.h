@@ -15,10 +15,11 @@ struct slot {
 	UT_hash_handle hh; /* by name */
 	struct chain_name name;
 	struct body *body; /* NULL: nobody has made it */
+	struct body *told; /* as it was last written; NULL: it is not in the kernel */
 	unsigned owners;   /* who has made it */
 	unsigned jumps;	   /* from chains that are in the table */
 	bool root;	   /* a chain of the kernel jumps to it */
-	bool in, told, changed, dirty;
+	bool in, dirty;
 };
 
 struct slots {

@@ -143,10 +143,10 @@ void tables_interfaces(struct tables *t, const struct host_interface *list, size
 	ifaces_done(t);
 	for (size_t i = 0; i < n; i++)
 		vec_push(&t->ifaces,
-			 (struct iface) { xstrdup(list[i].name),
-					  xmemdup(list[i].addr,
-						  list[i].n_addr * sizeof(*list[i].addr)),
-					  list[i].n_addr });
+			 (struct iface) {
+				 xstrdup(list[i].name),
+				 xmemdup(list[i].addr, list[i].n_addr * sizeof(*list[i].addr)),
+				 list[i].n_addr });
 	t->seats_dirty[HOST] = true;
 	tables_seat(t);
 }
@@ -200,9 +200,9 @@ static void sit(struct tables *t, struct seat *s, const struct owner *o)
 		for (size_t r = 0; r < m.body->c.n; r++) {
 			const struct chain_rule *rule = &m.body->c.p[r];
 
-			vec_push(&copy, (struct chain_rule) { xstrdup(rule->text),
-							      xstrdup(rule->target),
-							      rule->is_return });
+			vec_push(&copy,
+				 (struct chain_rule) { xstrdup(rule->text), xstrdup(rule->target),
+						       rule->is_return });
 		}
 		m.body = body_new(&copy);
 		vec_push(&made, m);
@@ -338,8 +338,10 @@ static bool has_chain(const struct owner *o, const struct tree *tree)
 	return false;
 }
 
-/* Packets of interfaces without an endpoint go to the one for any. */
-static void any_end(const struct tables *t, const struct tree *tree, struct chain *end)
+/* Packets of interfaces without an endpoint go to the one for any; not those of an interface whose
+ * own endpoint merely has nothing to say here. */
+static void any_end(const struct tables *t, const struct tree *tree, const struct claims *v,
+		    struct chain *end)
 {
 	struct chain_name chain = render_endpoint_chain(ANY_SEAT, tree->kind, tree->ingress);
 	CLEANUP(freep) char *action = xasprintf("--goto %s", chain.text);
@@ -349,6 +351,13 @@ static void any_end(const struct tables *t, const struct tree *tree, struct chai
 		CLEANUP(freep) char *match = xasprintf("--out-interface %s+", t->cfg.prefix[i]);
 
 		chain_add(end, NULL, match, "--jump RETURN");
+	}
+	for (size_t i = 0; i < v->n; i++) {
+		CLEANUP(freep)
+		char *match = xasprintf("--%s-interface %s", tree->in ? "in" : "out", v->p[i].seat);
+
+		if (!has_chain(v->p[i].owner, tree))
+			chain_add(end, NULL, match, "--jump RETURN");
 	}
 	chain_add(end, NULL, NULL, action);
 }
@@ -371,7 +380,7 @@ static void plant(struct tables *t, const struct tree *tree, const struct claims
 		if (!has_chain(v->p[i].owner, tree))
 			continue;
 		if (tree->kind != RENDER_WORKLOAD && !strcmp(v->p[i].seat, ANY_SEAT))
-			any_end(t, tree, &end);
+			any_end(t, tree, v, &end);
 		else
 			vec_push(&names, v->p[i].seat);
 	}
@@ -406,7 +415,7 @@ static void seat_side(struct tables *t, int side)
 	}
 	for (size_t i = 0; i < n; i++)
 		plant(t, &tree[i], &v);
-	HASH_ITER(hh, t->seats[side], s, next)
+	HASH_ITER (hh, t->seats[side], s, next)
 		if (!is_claimed(&v, s->name))
 			seat_free(t, side, s);
 	vec_done(&v);
@@ -426,9 +435,9 @@ void tables_free_seats(struct tables *t)
 	struct seat *s, *next;
 
 	for (int side = PODS; side <= HOST; side++)
-		HASH_ITER(hh, t->seats[side], s, next)
+		HASH_ITER (hh, t->seats[side], s, next)
 			seat_free(t, side, s);
-	HASH_ITER(hh, t->owners, o, next_owner)
+	HASH_ITER (hh, t->owners, o, next_owner)
 		owner_free(t, o);
 	ifaces_done(t);
 	vec_done(&t->ifaces);

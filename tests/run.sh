@@ -2,16 +2,17 @@
 # Everything that can say whether margay is right, in one command.
 #
 #   sudo ./tests/run.sh              all of it
-#   sudo ./tests/run.sh unit netns   only these parts: unit, lint, sanitize, netns
+#   sudo ./tests/run.sh unit netns   only these parts: unit, lint, sanitize, netns, uml
 #
 # Ends with one line: N passed, N failed, N skipped. The exit status is 0 only if nothing failed.
 #   unit      build with gcc and with clang, unit tests and simulations (gcc)
 #   lint      allowed includes, headers that stand alone, words that do not belong here
 #   sanitize  the same unit tests and simulations under AddressSanitizer and UBSan (clang)
 #   netns     real kernel, real BIRD, real CNI plugins, in network namespaces
+#   uml       what needs a tunnel that the running kernel may lack (ipip), under user-mode-linux
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
-parts=${*:-lint unit sanitize netns}
+parts=${*:-lint unit sanitize netns uml}
 if [ "$(id -u)" != 0 ]; then
 	echo "tests/run.sh: must be root, for packages and network namespaces: sudo $0 $*" >&2
 	exit 1
@@ -84,8 +85,20 @@ for part in $parts; do
 		# shellcheck disable=SC2086
 		count $sums
 		;;
+	uml)
+		say "tunnels under user-mode-linux"
+		[ -x build/agent/margayd ] || step "build with gcc" build build gcc
+		step "tunnel devices with ipip" tests/uml/run.sh build/tests/test-dp-tunnel
+		step "routes through tunl0" tests/uml/run.sh build/tests/test-dp-route-tunnel
+		out=$(mktemp -p /var/tmp)
+		tests/uml/run.sh /usr/bin/python3 -B -m pytest -p no:cacheprovider -q tests/netns/test_encap.py \
+			--junit-xml="$out" ${PYTEST_ARGS:-} || true
+		sums=$(/usr/bin/python3 -B tests/meson_sums.py "$out"); rm -f "$out"
+		# shellcheck disable=SC2086
+		count $sums
+		;;
 	*)
-		echo "tests/run.sh: no part is called $part; there are: unit lint sanitize netns" >&2
+		echo "tests/run.sh: no part is called $part; there are: unit lint sanitize netns uml" >&2
 		exit 2
 		;;
 	esac

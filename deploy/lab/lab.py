@@ -20,6 +20,7 @@ from . import cni, ns, wait
 ROOT = Path(__file__).resolve().parents[2]
 CNI_PLUGINS = "/usr/lib/cni"
 SUBNET = "192.168.61"
+SUBNET2 = "192.168.62"  # behind the router, when the lab is split
 LINK = "eth1"  # the nodes' interface on the segment
 
 
@@ -58,29 +59,45 @@ class Lab:
 
     # -- up and down
 
-    def up(self, nodes=3, default_route=False, tor=True):
+    def up(self, nodes=3, default_route=False, tor=True, split=None):
+        """split: so many nodes are on the first segment, the others on a second one, the router between."""
         self.down()
         self.dir.mkdir(parents=True, mode=0o755)
         ns.add(self.ns("fabric"))
         ns.ip(self.ns("fabric"), "link", "add", "br0", "type", "bridge")
         ns.ip(self.ns("fabric"), "link", "set", "br0", "up")
+        if split is not None:
+            ns.ip(self.ns("fabric"), "link", "add", "br1", "type", "bridge")
+            ns.ip(self.ns("fabric"), "link", "set", "br1", "up")
         for i in range(1, nodes + 1):
-            self.nodes.append(Node(self, i))
-            self.join(f"node{i}", f"{SUBNET}.{10 + i}")
+            subnet, bridge = (SUBNET, "br0") if split is None or i <= split else (SUBNET2, "br1")
+            self.nodes.append(Node(self, i, subnet))
+            self.join(f"node{i}", f"{subnet}.{10 + i}", bridge)
             if default_route:
-                ns.ip(self.ns(f"node{i}"), "route", "add", "default", "via", f"{SUBNET}.1")
-        if tor:
+                ns.ip(self.ns(f"node{i}"), "route", "add", "default", "via", f"{subnet}.1")
+            elif split is not None:
+                other = SUBNET2 if subnet == SUBNET else SUBNET
+                ns.ip(self.ns(f"node{i}"), "route", "add", f"{other}.0/24", "via", f"{subnet}.1")
+        if tor or split is not None:
             self.join("tor", f"{SUBNET}.1")
+        if split is not None:
+            self.leg("tor", f"{SUBNET2}.1", "br1", "eth2")
 
-    def join(self, host, address):
-        """A new host on the segment, forwarding like a router."""
-        name, fabric = self.ns(host), self.ns("fabric")
+    def join(self, host, address, bridge="br0"):
+        """A new host on a segment, forwarding like a router."""
+        name = self.ns(host)
         ns.add(name)
-        ns.ip(fabric, "link", "add", f"p-{host}", "type", "veth", "peer", "name", LINK, "netns", name)
-        ns.ip(fabric, "link", "set", f"p-{host}", "master", "br0", "up")
-        ns.ip(name, "addr", "add", f"{address}/24", "dev", LINK)
-        ns.ip(name, "link", "set", LINK, "up")
+        self.leg(host, address, bridge, LINK)
         ns.run(name, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+
+    def leg(self, host, address, bridge, link):
+        """An interface of a host on a segment."""
+        name, fabric = self.ns(host), self.ns("fabric")
+        port = f"p-{host}" if link == LINK else f"p-{host}-{link}"
+        ns.ip(fabric, "link", "add", port, "type", "veth", "peer", "name", link, "netns", name)
+        ns.ip(fabric, "link", "set", port, "master", bridge, "up")
+        ns.ip(name, "addr", "add", f"{address}/24", "dev", link)
+        ns.ip(name, "link", "set", link, "up")
 
     def down(self):
         """Take away whatever a lab of this name left, also after a crash."""
@@ -140,10 +157,10 @@ class Lab:
 class Node:
     """One node: an agent with directories of its own, and its pods."""
 
-    def __init__(self, lab, index):
+    def __init__(self, lab, index, subnet=SUBNET):
         self.lab, self.index = lab, index
         self.name = f"node{index}"
-        self.address = f"{SUBNET}.{10 + index}"
+        self.address = f"{subnet}.{10 + index}"
         self.ns = lab.ns(self.name)
         self.run_dir = lab.dir / self.name / "run"
         self.state_dir = lab.dir / self.name / "state"

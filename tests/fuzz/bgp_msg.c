@@ -117,6 +117,12 @@ static void check_open(const uint8_t *body, size_t len)
 	must(bgp_open_decode(buf + BGP_HEADER_LEN, wr_len(&w) - BGP_HEADER_LEN, &back, &n, text));
 	must(back.as == o.as && back.id == o.id && back.hold_s == o.hold_s &&
 	     back.caps.families == o.caps.families &&
+	     back.caps.add_path_rx == o.caps.add_path_rx &&
+	     back.caps.add_path_tx == o.caps.add_path_tx &&
+	     back.caps.ext_next_hop == o.caps.ext_next_hop &&
+	     back.caps.enhanced_refresh == o.caps.enhanced_refresh &&
+	     back.caps.extended_message == o.caps.extended_message &&
+	     !memcmp(&back.caps.llgr, &o.caps.llgr, sizeof(o.caps.llgr)) &&
 	     !memcmp(&back.caps.gr, &o.caps.gr, sizeof(o.caps.gr)));
 }
 

@@ -149,6 +149,10 @@ static void say_open(struct world *w, uint64_t conn, uint8_t how)
 	o.caps.as4 = how & 8;
 	o.caps.as4_number = 65001;
 	o.caps.gr.present = how & 16;
+	o.caps.gr.notification = how & 32;
+	o.caps.enhanced_refresh = how & 64;
+	o.caps.extended_message = how & 128;
+	o.caps.add_path_tx = o.caps.add_path_rx = how & 2 ? 3 : 0;
 	bgp_open_encode(&wr, &o);
 	say(w, conn, buf, wr_len(&wr));
 }
@@ -235,6 +239,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		.families = 3,
 		.hold_s = 90,
 		.gr_restart_s = 120,
+		.enhanced_refresh = true,
+		.extended_message = true,
+		.refuse_as_sets = true,
+		.add_path_rx = 3,
+		.add_path_tx = 1,
 	};
 
 	cfg.passive = len && data[0] & 1;

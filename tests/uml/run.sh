@@ -4,9 +4,10 @@
 #   tests/uml/run.sh COMMAND [ARGUMENT...]
 #
 # The kernel is Debian's user-mode-linux: an ordinary process, no virtualisation needed. It sees this
-# machine's files (hostfs), with /run, /tmp, /var/lib/margay and /etc/margay of its own, empty and in memory. The
-# command runs as root in the caller's directory; its output comes out here, stdout and stderr in one; its exit
-# status is this script's. Modules are loaded when the kernel asks for them, as on any machine.
+# machine's files (hostfs), with /run, /tmp, /var/lib/margay and /etc/margay of its own, empty and in memory (/tmp
+# stays when the caller works in it). The command runs as root in the caller's directory; its output comes out
+# here, stdout and stderr in one; its exit status is this script's. Modules are loaded when the kernel asks for
+# them, as on any machine.
 #
 #   UML_MEM=1G         memory of the kernel (default 1G, taken only when used)
 #   UML_WITHOUT="ipip" modules that this kernel shall not have, to see what happens then
@@ -47,7 +48,7 @@ cat >"$box/init" <<-END
 	mount -t proc proc /proc
 	mount -t sysfs sys /sys
 	mount -t tmpfs run /run
-	mount -t tmpfs tmp /tmp
+	case $PWD/ in /tmp/*) ;; *) mount -t tmpfs tmp /tmp ;; esac
 	for dir in /var/lib/margay /etc/margay; do [ -d \$dir ] && mount -t tmpfs tmpfs \$dir; done
 	mkdir -p /run/netns /run/lock
 	echo $box/modprobe >/proc/sys/kernel/modprobe

@@ -72,6 +72,7 @@ static void agent_start(struct world *w)
 	must(cni_server_new(&a->cni, a, &e), &e);
 	routes_claimed(a->routes, ROUTES_BLOCKS);
 	routes_claimed(a->routes, ROUTES_FIB);
+	routes_claimed(a->routes, ROUTES_OVERLAY);
 }
 
 /* As after kill -9: nothing is tidied up that a dead process would not. */

@@ -144,7 +144,7 @@ static void a_kernel_without_the_module(void **state)
 	w.broken[ENCAP_IPIP] = "no module ipip";
 	encap_block(&w, &block, &far, &p);
 	assert_int_equal(p.verdict, ENCAP_WAIT);
-	assert_true(p.broken);
+	assert_true(p.firm);
 	assert_string_equal(p.why, "no module ipip");
 	assert_int_equal(encap_bgp(&w, &block, &far.side[0].node.addr), ENCAP_BGP_WAIT);
 	/* What needs no tunnel works on. */

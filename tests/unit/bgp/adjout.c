@@ -46,7 +46,7 @@ static unsigned number_of(const struct world *w, uint32_t net)
 	struct prefix p = bgp_net_prefix(&w->rib, bgp_rib_net(&w->rib, net));
 	uint64_t i;
 
-	assert_true(addr_offset(&(struct addr){ IP_V4, { 10 } }, &p.addr, PREFIXES * 64, &i));
+	assert_true(addr_offset(&(struct addr) { IP_V4, { 10 } }, &p.addr, PREFIXES * 64, &i));
 	return (unsigned)i / 64;
 }
 
@@ -89,7 +89,7 @@ static void begin(struct world *w)
 	w->ao.released = on_released;
 	w->ao.arg = w;
 	for (unsigned i = 0; i < ATTRS; i++)
-		w->attrs[i] = make_attrs(w->t, &(struct make){ .path = { 100 + i } });
+		w->attrs[i] = make_attrs(w->t, &(struct make) { .path = { 100 + i } });
 	for (unsigned i = 0; i < SOURCES; i++) {
 		w->src[i] = bgp_source_new(&w->sources);
 		w->src[i]->ebgp = true;
@@ -119,7 +119,7 @@ static void join(struct world *w, unsigned i)
 	w->ear[i].end_of_ribs = w->ear[i].announced = w->ear[i].withdrawn = 0;
 	w->ear[i].n_paths = w->ear[i].refresh_begins = w->ear[i].refresh_ends = 0;
 	w->ear[i].joined = true;
-	w->ear[i].m = (struct bgp_member){ .owner = &w->ear[i] };
+	w->ear[i].m = (struct bgp_member) { .owner = &w->ear[i] };
 	bgp_adjout_join(&w->ao, &w->ear[i].m, &t, (uint16_t)(i + 1), true);
 }
 
@@ -299,8 +299,8 @@ static void check_ear(struct world *w, unsigned i)
 		if (net != BGP_NET_NONE && bgp_net_best(bgp_rib_net(&w->rib, net), &best) &&
 		    bgp_source_at(&w->sources, best.source)->peer_id != i + 1)
 			want = bgp_export_attrs(w->t, &w->policy, &t,
-						bgp_source_at(&w->sources, best.source),
-						best.attrs);
+						bgp_source_at(&w->sources, best.source), best.attrs,
+						NULL);
 		assert_ptr_equal(e->has[n], want);
 		has += want != NULL;
 		bgp_attrs_unref(w->t, want);
@@ -344,7 +344,7 @@ static void check_paths(struct world *w, unsigned i)
 
 			if (src->peer_id == i + 1)
 				continue;
-			want = bgp_export_attrs(w->t, &w->policy, &t, src, path[k].attrs);
+			want = bgp_export_attrs(w->t, &w->policy, &t, src, path[k].attrs, NULL);
 			tick_off(e, ticked, n, want);
 			bgp_attrs_unref(w->t, want);
 			wanted++;

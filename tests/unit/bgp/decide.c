@@ -22,25 +22,25 @@ struct world {
 
 static void world_begin(struct world *w)
 {
-	*w = (struct world){ .t = bgp_attr_table_new() };
+	*w = (struct world) { .t = bgp_attr_table_new() };
 }
 
 static void world_add(struct world *w, const struct path *p)
 {
 	struct bgp_source *src = &w->src[w->n];
 
-	*src = (struct bgp_source){
+	*src = (struct bgp_source) {
 		.index = p->local ? 0 : (uint16_t)(w->n + 1),
 		.peer_id = p->local ? 0 : 1,
 		.ebgp = !p->ibgp && !p->local,
 		.router_id = p->router_id,
 		.addr = make_addr(p->addr ? p->addr : "10.0.0.1"),
 	};
-	w->c[w->n] = (struct bgp_candidate){ .attrs = make_attrs(w->t, &p->attrs),
-					     .source = src,
-					     .path_id = p->path_id,
-					     .igp_cost = p->cost,
-					     .tag = w->n };
+	w->c[w->n] = (struct bgp_candidate) { .attrs = make_attrs(w->t, &p->attrs),
+					      .source = src,
+					      .path_id = p->path_id,
+					      .igp_cost = p->cost,
+					      .tag = w->n };
 	w->n++;
 }
 
@@ -156,6 +156,31 @@ static const struct {
 	  { .addr = "::1" },
 	  BGP_STEP_PEER_ADDR,
 	  1 },
+	{ "LLGR_STALE is worth less than any LOCAL_PREF",
+	  { .attrs = { .has_lp = true, .lp = 1 } },
+	  { .attrs = { .has_lp = true, .lp = 500, .communities = { 0xffff0006 } } },
+	  BGP_STEP_LLGR_STALE,
+	  1 },
+	{ "GRACEFUL_SHUTDOWN is LOCAL_PREF 0",
+	  { .attrs = { .has_lp = true, .lp = 1, .path = { 1, 2, 3 } } },
+	  { .attrs = { .has_lp = true, .lp = 500, .path = { 1 }, .communities = { 0xffff0000 } } },
+	  BGP_STEP_LOCAL_PREF,
+	  1 },
+	{ "NO_LLGR alone says nothing",
+	  { .attrs = { .has_lp = true, .lp = 2, .communities = { 0xffff0007 } } },
+	  { .attrs = { .has_lp = true, .lp = 1 } },
+	  BGP_STEP_LOCAL_PREF,
+	  1 },
+	{ "of two paths of one peer the lower next hop, not the lower id",
+	  { .attrs = { .next_hop = "192.0.2.1" }, .path_id = 9 },
+	  { .attrs = { .next_hop = "192.0.2.2" }, .path_id = 1 },
+	  BGP_STEP_CONTENT,
+	  2 },
+	{ "of two paths of one peer and next hop the lower AS_PATH",
+	  { .attrs = { .path = { 1, 2 } }, .path_id = 9 },
+	  { .attrs = { .path = { 1, 3 } }, .path_id = 1 },
+	  BGP_STEP_CONTENT,
+	  1 },
 	{ "the lower path id", { .path_id = 1 }, { .path_id = 2 }, BGP_STEP_PATH_ID, 1 },
 };
 
@@ -191,7 +216,7 @@ static void none_and_one(void **state)
 	(void)state;
 	world_begin(&w);
 	assert_int_equal(bgp_decide(w.c, 0, 16), 0);
-	world_add(&w, &(struct path){ 0 });
+	world_add(&w, &(struct path) { 0 });
 	assert_int_equal(bgp_decide(w.c, 1, 16), 1);
 	assert_true(w.c[0].best && w.c[0].multipath);
 	world_end(&w);
@@ -207,8 +232,8 @@ static void the_limit_takes_the_first_in_order(void **state)
 		char hop[32];
 
 		snprintf(hop, sizeof(hop), "192.0.2.%u", 10 + i);
-		world_add(&w, &(struct path){ .attrs = { .next_hop = hop },
-					      .router_id = 100 - i });
+		world_add(&w,
+			  &(struct path) { .attrs = { .next_hop = hop }, .router_id = 100 - i });
 	}
 	assert_int_equal(bgp_decide(w.c, w.n, 4), 4);
 	bgp_decide_explain(w.c, w.n);

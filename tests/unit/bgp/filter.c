@@ -154,7 +154,7 @@ static void the_matrix_of_sources_and_targets(void **state)
 				struct bgp_target t = target_of((enum who)to);
 				bool ibgp_both = from >= IBGP && to >= IBGP;
 				bool want = tells[from][to] && (rr || !ibgp_both);
-				enum bgp_reason got = bgp_export_check(&w.pol, &t, &p, &src, a);
+				enum bgp_reason got = bgp_export_check(&w.pol, &t, &p, &src, a, NULL);
 
 				if (bgp_reason_accepts(got) != want)
 					fail_msg("reflector %u, from %d to %d: %s", rr, from, to,
@@ -212,7 +212,7 @@ static void export_rules(void **state)
 		struct bgp_target t = target_of(exports[i].to);
 		struct prefix p = make_prefix(exports[i].prefix);
 		struct bgp_attrs *a = make_attrs(w.t, &exports[i].attrs);
-		enum bgp_reason got = bgp_export_check(&w.pol, &t, &p, &src, a);
+		enum bgp_reason got = bgp_export_check(&w.pol, &t, &p, &src, a, NULL);
 
 		if (got != exports[i].want)
 			fail_msg("%s: %s", exports[i].name, bgp_reason_text(got));
@@ -233,9 +233,9 @@ static void without_an_own_address_nothing_of_ours_is_told(void **state)
 	begin(&w);
 	a = make_attrs(w.t, &(struct make){ 0 });
 	t.self = (struct addr){ 0 };
-	assert_int_equal(bgp_export_check(&w.pol, &t, &p, &src, a), BGP_REASON_NO_OWN_NEXT_HOP);
+	assert_int_equal(bgp_export_check(&w.pol, &t, &p, &src, a, NULL), BGP_REASON_NO_OWN_NEXT_HOP);
 	/* a reflected route keeps its own */
-	assert_int_equal(bgp_export_check(&w.pol, &t, &q, &learned, a), BGP_REASON_IN_POOL);
+	assert_int_equal(bgp_export_check(&w.pol, &t, &q, &learned, a, NULL), BGP_REASON_IN_POOL);
 	bgp_attrs_unref(w.t, a);
 	end(&w);
 }
@@ -335,7 +335,7 @@ static void export_forms(void **state)
 
 		t.self_always = forms[i].self_always;
 		t.keep = forms[i].keep;
-		got = bgp_export_attrs(w.t, &w.pol, &t, &src, in);
+		got = bgp_export_attrs(w.t, &w.pol, &t, &src, in, NULL);
 		if (got != want)
 			fail_msg("%s", forms[i].name);
 		bgp_attrs_unref(w.t, in);

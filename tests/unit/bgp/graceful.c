@@ -35,10 +35,17 @@ static void what_the_peer_says(void **state)
 		const char *body;
 		bool graceful;
 	} rows[] = {
-		{ "0602", true },	    { "0603", true },	       { "0604", true },
-		{ "0601 0001 01 00000001", true }, { "060a", true },   { "0400", true },
-		{ "0301", true },	    { "0800", true },	       { "0609", false },
-		{ "0609 06 02", false },    { "0609 06 02 03 627965", false },
+		{ "0602", true },
+		{ "0603", true },
+		{ "0604", true },
+		{ "0601 0001 01 00000001", true },
+		{ "060a", true },
+		{ "0400", true },
+		{ "0301", true },
+		{ "0800", true },
+		{ "0609", false },
+		{ "0609 06 02", false },
+		{ "0609 06 02 03 627965", false },
 	};
 
 	(void)state;
@@ -62,9 +69,9 @@ static void what_we_say(void **state)
 		uint8_t subcode;
 		bool hard;
 	} rows[] = {
-		{ BGP_CEASE_MAX_PREFIXES, true },    { BGP_CEASE_SHUTDOWN, true },
-		{ BGP_CEASE_DECONFIGURED, true },    { BGP_CEASE_RESET, false },
-		{ BGP_CEASE_CONFIG_CHANGE, false },  { BGP_CEASE_RESOURCES, false },
+		{ BGP_CEASE_MAX_PREFIXES, true },   { BGP_CEASE_SHUTDOWN, true },
+		{ BGP_CEASE_DECONFIGURED, true },   { BGP_CEASE_RESET, false },
+		{ BGP_CEASE_CONFIG_CHANGE, false }, { BGP_CEASE_RESOURCES, false },
 		{ BGP_CEASE_BFD_DOWN, true },
 	};
 
@@ -130,8 +137,8 @@ static void long_shutdown_text(void **state)
 /* The reason stays in view while the peer refuses connections, whatever the NOTIFICATION was. */
 static void last_error_keeps_the_notification(void **state)
 {
-	static const char *const bodies[] = { "0602 05 6c61746572", "0604", "0607", "0609 0602",
-					      "0400", "0301" };
+	static const char *const bodies[] = { "0602 05 6c61746572", "0604", "0607",
+					      "0609 0602",	    "0400", "0301" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {

@@ -269,8 +269,10 @@ static void roles(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct bgp_open o = { .as = 65001, .id = 1 };
-		struct bgp_expect expect = { .local_as = 64512, .remote_as = 65001,
-					     .local_id = 2, .role = rows[i].ours,
+		struct bgp_expect expect = { .local_as = 64512,
+					     .remote_as = 65001,
+					     .local_id = 2,
+					     .role = rows[i].ours,
 					     .role_strict = rows[i].strict };
 		struct bgp_notification n = { 0 };
 		char text[BGP_TEXT_MAX] = "";
@@ -320,15 +322,30 @@ static void the_right_peer(void **state)
 		int subcode;
 		const char *words;
 	} rows[] = {
-		{ "eBGP", 65001, 1, { .local_as = 64512, .remote_as = 65001, .local_id = 1 }, -1, "" },
-		{ "iBGP", 64512, 2, { .local_as = 64512, .remote_as = 64512, .local_id = 1 }, -1, "" },
+		{ "eBGP",
+		  65001,
+		  1,
+		  { .local_as = 64512, .remote_as = 65001, .local_id = 1 },
+		  -1,
+		  "" },
+		{ "iBGP",
+		  64512,
+		  2,
+		  { .local_as = 64512, .remote_as = 64512, .local_id = 1 },
+		  -1,
+		  "" },
 		{ "another AS",
 		  65002,
 		  1,
 		  { .local_as = 64512, .remote_as = 65001, .local_id = 1 },
 		  2,
 		  "the peer is in AS 65002, must be in AS 65001" },
-		{ "AS_TRANS is not the AS", 23456, 1, { .local_as = 64512, .remote_as = 65536, .local_id = 1 }, 2, "23456" },
+		{ "AS_TRANS is not the AS",
+		  23456,
+		  1,
+		  { .local_as = 64512, .remote_as = 65536, .local_id = 1 },
+		  2,
+		  "23456" },
 		{ "our ID on iBGP",
 		  64512,
 		  0x0a000001,

@@ -84,7 +84,7 @@ static void fill_unknown(struct bgp_attrs_draft *d, struct parts *s)
 	for (unsigned type = 20; type < 250 && rnd(3) == 0; type += 1 + rnd(60)) {
 		unsigned n = rnd(rnd(4) ? 10 : 400);
 
-		if (type == 32)
+		if (type == 32 || type == BGP_ATTR_OTC)
 			continue;
 		*to++ = n > 255 ? 0xf0 : 0xe0;
 		*to++ = (uint8_t)type;

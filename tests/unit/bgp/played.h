@@ -15,20 +15,22 @@ struct played {
 	struct bgp_peer_config *config; /* the speaker's side; until played_start */
 	struct bgp_caps caps;		/* the peer's */
 	asn_t as;
+	uint32_t id;
 	struct addr addr;
 	uint64_t conn;
 	struct bgp_wire wire; /* as this peer writes and reads */
 	unsigned communities; /* on what it announces */
 	uint32_t path_id;
 	struct addr next_hop; /* IP_NONE: its address */
+	struct addr local;    /* our end; IP_NONE: the node's address */
 	/* heard */
 	uint8_t type[64];
 	unsigned n_types, announced, withdrawn, end_of_ribs;
 	uint8_t last_refresh;
 	size_t longest;
 	struct bgp_notification notification;
-	struct bgp_attr_values last;  /* of the last announcement */
-	uint8_t last_bytes[65536];    /* of its parts */
+	struct bgp_attr_values last; /* of the last announcement */
+	uint8_t last_bytes[65536];   /* of its parts */
 	uint16_t last_len[BGP_PART_MAX_];
 	struct prefix last_prefix;
 	uint8_t rest[2 * 65536];
@@ -42,7 +44,7 @@ struct played_world {
 	struct bgp_peer_config config[PLAYED_MAX];
 	struct played peer[PLAYED_MAX];
 	unsigned n;
-	struct bgp_attr_table *t; /* the peers' */
+	struct bgp_attr_table *t;  /* the peers' */
 	struct bgp_fib_change fib; /* the last one */
 };
 
@@ -64,12 +66,18 @@ UNUSED static struct played *played_add(struct played_world *w, asn_t as)
 
 	p->config = &w->config[w->n++];
 	p->as = as;
-	p->addr = addr_v4(0x0a630001 + w->n);
-	p->caps = (struct bgp_caps) { .mp = true, .families = 1, .refresh = true, .as4 = true,
-				      .as4_number = as };
-	*p->config = (struct bgp_peer_config) { .name = "played", .addr = p->addr, .port = 179,
-						.remote_as = as, .families = 1,
-						.passive = true, .hold_s = 240 };
+	p->id = 0x0a630001 + w->n;
+	p->addr = addr_v4(p->id);
+	p->caps = (struct bgp_caps) {
+		.mp = true, .families = 1, .refresh = true, .as4 = true, .as4_number = as
+	};
+	*p->config = (struct bgp_peer_config) { .name = "played",
+						.addr = p->addr,
+						.port = 179,
+						.remote_as = as,
+						.families = 1,
+						.passive = true,
+						.hold_s = 240 };
 	return p;
 }
 
@@ -176,13 +184,16 @@ UNUSED static void played_feed(struct played_world *w, struct played *p, const v
 UNUSED static void played_connect(struct played_world *w, struct played *p)
 {
 	static uint64_t next = 1;
-	struct bgp_open o = { .version = 4, .as = p->as, .hold_s = 240,
-			      .id = addr_to_v4(&p->addr), .caps = p->caps };
+	struct bgp_open o = {
+		.version = 4, .as = p->as, .hold_s = 240, .id = p->id, .caps = p->caps
+	};
 	struct addr local = (p->addr.family == IP_V6) ? w->global.local_v6 : w->global.local_v4;
 	const struct bgp_peer_config *c = p->config;
 	uint8_t buf[1024];
 	struct wr wr = wr_init(buf, sizeof(buf));
 
+	if (p->local.family)
+		local = p->local;
 	p->conn = next++;
 	p->n_rest = 0;
 	p->wire = (struct bgp_wire) {
@@ -193,6 +204,7 @@ UNUSED static void played_connect(struct played_world *w, struct played *p)
 		.families = p->caps.families & c->families,
 		.add_path_rx = c->add_path ? p->caps.add_path_rx : 0,
 		.add_path_tx = c->add_path ? p->caps.add_path_tx : 0,
+		.ext_next_hop = c->ext_next_hop ? p->caps.ext_next_hop : 0,
 		.msg_max = p->caps.extended_message && c->extended_message ? 65535 : 4096,
 	};
 	bgp_open_encode(&wr, &o);
@@ -250,8 +262,9 @@ UNUSED static void played_announce_as(struct played_world *w, struct played *p, 
 	put_u32(path + 2, p->as);
 	d->v.present |= 1u << BGP_ATTR_ORIGIN | 1u << BGP_ATTR_AS_PATH;
 	if (!d->v.next_hop.family)
-		d->v.next_hop = p->next_hop.family ? p->next_hop :
-				pfx.addr.family == IP_V6 ? make_addr("fd99::2") : p->addr;
+		d->v.next_hop = p->next_hop.family	   ? p->next_hop
+				: pfx.addr.family == IP_V6 ? make_addr("fd99::2")
+							   : p->addr;
 	if (p->wire.ebgp && !d->part[BGP_PART_AS_PATH].len) {
 		d->part[BGP_PART_AS_PATH].p = path;
 		d->part[BGP_PART_AS_PATH].len = 6;

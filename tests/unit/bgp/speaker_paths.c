@@ -188,7 +188,8 @@ static void long_attributes_need_a_long_message(void **state)
 	from->communities = 1500;
 	played_announce(&w, from, "10.2.0.0/26");
 	assert_int_equal(played_status(&w, small).routes_sent[0], 0);
-	assert_int_equal(small->withdrawn, 2); /* the first was never told; to forget it harms not */
+	assert_int_equal(small->withdrawn,
+			 2); /* the first was never told; to forget it harms not */
 	/* the longest that there is */
 	from->communities = 16000;
 	played_announce(&w, from, "10.3.0.0/26");

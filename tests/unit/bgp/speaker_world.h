@@ -15,12 +15,12 @@ UNUSED static struct bgp_peer_config *peer(unsigned a, unsigned b)
 	struct net_node *node = &net.node[a];
 	struct bgp_peer_config *p = &node->peers[node->n_peers++];
 
-	*p = (struct bgp_peer_config){ .name = "peer",
-				       .addr = net.node[b].addr,
-				       .port = 179,
-				       .remote_as = net.node[b].global.local_as,
-				       .families = V4,
-				       .hold_s = 90 };
+	*p = (struct bgp_peer_config) { .name = "peer",
+					.addr = net.node[b].addr,
+					.port = 179,
+					.remote_as = net.node[b].global.local_as,
+					.families = V4,
+					.hold_s = 90 };
 	return p;
 }
 
@@ -34,11 +34,11 @@ UNUSED static void begin(unsigned n)
 		struct net_node *node = &net.node[i];
 
 		node->addr = addr_v4(0xc0a83d0a + i);
-		node->global = (struct bgp_global){ .local_as = 64512,
-						    .router_id = 1 + i,
-						    .local_v4 = node->addr,
-						    .max_paths = 8 };
-		node->blocks[0] = (struct prefix){ addr_v4(0x0a000000 + (i << 16)), 26 };
+		node->global = (struct bgp_global) { .local_as = 64512,
+						     .router_id = 1 + i,
+						     .local_v4 = node->addr,
+						     .max_paths = 8 };
+		node->blocks[0] = (struct prefix) { addr_v4(0x0a000000 + (i << 16)), 26 };
 		node->n_blocks = 1;
 	}
 	for (unsigned a = 0; a < n; a++) {

@@ -397,13 +397,14 @@ static void test_hostile_output(void **state)
 		"add cali40s:abc\n",
 		"add cali40never 1.1.1.1\n",
 		"create cali40s:abc hash:ip,port family inet maxelem 5\nadd cali40s:abc 1.1.1.1\n",
-		"create cali40s:abc hash:ip,port family inet maxelem 5\nadd cali40s:abc "
-		"1.1.1.1,tcp\nadd cali40s:abc 1.1.1.1,:\nadd cali40s:abc ,tcp:1\nadd cali40s:abc "
-		"1.1.1.1,tcp:99999\nadd cali40s:abc 1.1.1.1,0x11:1\n",
+		("create cali40s:abc hash:ip,port family inet maxelem 5\n"
+		 "add cali40s:abc 1.1.1.1,tcp\nadd cali40s:abc 1.1.1.1,:\n"
+		 "add cali40s:abc ,tcp:1\nadd cali40s:abc 1.1.1.1,tcp:99999\n"
+		 "add cali40s:abc 1.1.1.1,0x11:1\n"),
 		"create cali40s:abc hash:net family inet6 maxelem 1048576\nadd cali40s:abc ::1\n",
 		"create cali40s:abc hash:net family inet maxelem 1048576\nadd cali40s:abc ::1\n",
-		"create cali40s:abc hash:net family inet maxelem 1048576\nadd cali40s:abc "
-		"1.1.1.1/33\n",
+		("create cali40s:abc hash:net family inet maxelem 1048576\n"
+		 "add cali40s:abc 1.1.1.1/33\n"),
 		"\n\n\n",
 		"garbage\n",
 		"create cali40s:abc hash:net",

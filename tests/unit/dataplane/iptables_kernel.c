@@ -447,7 +447,6 @@ static void test_killed_in_the_middle(void **state)
 static void test_no_such_tool(void **state)
 {
 	struct ipt_config cfg = { .family = IP_V4, .backend = backend, .report = report };
-	CLEANUP(freep) char *keep = xstrdup(getenv("PATH"));
 	struct ipt *d = ipt_new(&cfg);
 	struct exec_cmd cmd;
 	struct err e = { .code = -ENOENT, .msg = "no such program" };

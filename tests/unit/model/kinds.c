@@ -24,6 +24,7 @@ static const struct {
 } base[] = {
 	{ "BGPConfiguration", "default", "{}" },
 	{ "BGPPeer", "a", "{\"peerIP\":\"10.0.0.1\",\"asNumber\":64512}" },
+	{ "BGPFilter", "a", "{}" },
 	{ "BlockAffinity", "a", "{\"cidr\":\"10.0.0.0/26\",\"node\":\"n\"}" },
 	{ "ClusterInformation", "default", "{}" },
 	{ "FelixConfiguration", "default", "{}" },
@@ -288,6 +289,46 @@ static const struct {
 	{ "bgp: severity", "BGPConfiguration", "default", "{\"logSeverityScreen\":\"Loud\"}",
 	  "spec.logSeverityScreen: must be one of Trace" },
 
+	{ "filter: everything", "BGPFilter", "a",
+	  "{\"exportV4\":[{\"cidr\":\"10.0.0.0/8\",\"matchOperator\":\"In\","
+	  "\"prefixLength\":{\"min\":24,\"max\":26},\"source\":\"RemotePeers\","
+	  "\"interface\":\"eth*\",\"peerType\":\"eBGP\",\"communities\":{\"values\":[\"1:2\"]},"
+	  "\"asPathPrefix\":[64512,\"64513\"],\"priority\":1024,\"action\":\"Accept\","
+	  "\"operations\":[{\"addCommunity\":{\"value\":\"1:2:3\"}},"
+	  "{\"prependASPath\":{\"prefix\":[64512]}},{\"setPriority\":{\"value\":512}}]}]}",
+	  NULL },
+	{ "filter: no action", "BGPFilter", "a", "{\"exportV4\":[{}]}",
+	  "spec.exportV4[0].action: is missing" },
+	{ "filter: cidr alone", "BGPFilter", "a",
+	  "{\"importV4\":[{\"action\":\"Reject\"},{\"cidr\":\"10.0.0.0/8\",\"action\":\"Accept\"}]}",
+	  "spec.importV4[1].matchOperator: is missing" },
+	{ "filter: IPv6 among IPv4", "BGPFilter", "a",
+	  "{\"exportV4\":[{\"cidr\":\"fd00::/8\",\"matchOperator\":\"In\",\"action\":\"Accept\"}]}",
+	  "spec.exportV4[0].cidr: " },
+	{ "filter: lengths turned", "BGPFilter", "a",
+	  "{\"exportV4\":[{\"cidr\":\"10.0.0.0/8\",\"matchOperator\":\"In\","
+	  "\"prefixLength\":{\"min\":26,\"max\":24},\"action\":\"Accept\"}]}",
+	  "spec.exportV4[0].prefixLength: min is greater than max" },
+	{ "filter: length of IPv6", "BGPFilter", "a",
+	  "{\"exportV4\":[{\"cidr\":\"10.0.0.0/8\",\"matchOperator\":\"In\","
+	  "\"prefixLength\":{\"max\":64},\"action\":\"Accept\"}]}",
+	  "spec.exportV4[0].prefixLength: at most 32" },
+	{ "filter: source of an import", "BGPFilter", "a",
+	  "{\"importV6\":[{\"source\":\"RemotePeers\",\"action\":\"Accept\"}]}",
+	  "spec.importV6[0].source: only in export rules" },
+	{ "filter: two communities", "BGPFilter", "a",
+	  "{\"exportV4\":[{\"communities\":{\"values\":[\"1:2\",\"1:3\"]},\"action\":\"Accept\"}]}",
+	  "spec.exportV4[0].communities.values: must be one community" },
+	{ "filter: operations of a rejected route", "BGPFilter", "a",
+	  "{\"exportV4\":[{\"action\":\"Reject\",\"operations\":[{\"setPriority\":{\"value\":5}}]}]}",
+	  "spec.exportV4[0].operations: only with action Accept" },
+	{ "filter: two operations in one", "BGPFilter", "a",
+	  "{\"exportV4\":[{\"action\":\"Accept\",\"operations\":[{\"setPriority\":{\"value\":5},"
+	  "\"addCommunity\":{\"value\":\"1:2\"}}]}]}",
+	  "spec.exportV4[0].operations: each is one of" },
+	{ "filter: a path of nothing", "BGPFilter", "a",
+	  "{\"exportV4\":[{\"asPathPrefix\":[],\"action\":\"Accept\"}]}",
+	  "spec.exportV4[0].asPathPrefix: must be a list" },
 	{ "peer: port", "BGPPeer", "a", "{\"peerIP\":\"10.0.0.1:1790\",\"asNumber\":1}", NULL },
 	{ "peer: IPv6 and port", "BGPPeer", "a", "{\"peerIP\":\"[fd00::1]:1790\",\"asNumber\":1}",
 	  NULL },

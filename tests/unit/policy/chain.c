@@ -81,8 +81,8 @@ static const struct vector mangle_postrouting[] = {
 	{ "NX-7roTexQ3fGRfU", AM " --jump RETURN" },
 	{ "JkYr4aB8O4_N8NBS", "--jump MARK --set-mark 0/0x1b0000" },
 	{ "nO0nbHA3Or7V6l7t", "-m conntrack --ctstate DNAT --jump cali-to-host-endpoint" },
-	{ "mgxNjIoKySH7TEGH", "-m comment --comment \"Host endpoint policy accepted packet.\" " AM
-			      " --jump RETURN" },
+	{ "mgxNjIoKySH7TEGH",
+	  "-m comment --comment \"Host endpoint policy accepted packet.\" " AM " --jump RETURN" },
 };
 
 static const struct vector nat_postrouting[] = {
@@ -127,8 +127,7 @@ static const struct vector workload[] = {
 			      "workloads\" -p 4 --jump DROP" },
 	{ "iwHpDokyA-VSNZ4-", "-m comment --comment \"Start of tier default\" --jump MARK "
 			      "--set-mark 0/0x20000" },
-	{ "jIpNV1prsIRO3b3i",
-	  "-m mark --mark 0/0x20000 --jump cali-po-_hkektpvVyhILpLRsra1" },
+	{ "jIpNV1prsIRO3b3i", "-m mark --mark 0/0x20000 --jump cali-po-_hkektpvVyhILpLRsra1" },
 	{ "2ugt5eJDUjmHnPYE",
 	  "-m comment --comment \"Return if policy accepted\" " AM " --jump RETURN" },
 	{ "iNahxc67XfI-SWx7",
@@ -140,8 +139,7 @@ static const struct vector workload[] = {
 	{ "FT7rM9sbjk63nbp1", "--jump cali-pro-ksa.default.default" },
 	{ "_T7Q5ckJi3YvfsD2",
 	  "-m comment --comment \"Return if profile accepted\" " AM " --jump RETURN" },
-	{ "JjO41djEnhyZEoGJ",
-	  "-m comment --comment \"Drop if no profiles matched\" --jump DROP" },
+	{ "JjO41djEnhyZEoGJ", "-m comment --comment \"Drop if no profiles matched\" --jump DROP" },
 };
 
 static const struct chain *find(const struct chains *v, const char *name)
@@ -190,11 +188,16 @@ static void recorded_workload(void **state)
 {
 	static const char *const profiles[] = { "kns.default", "ksa.default.default" };
 	char ns[] = "default", name[] = "default-deny", selector[] = "all()";
-	struct policy p = { .kind = POLICY_KUBERNETES, .ns = ns, .name = name,
-			    .selector = selector, .ingress = true, .egress = true };
+	struct policy p = { .kind = POLICY_KUBERNETES,
+			    .ns = ns,
+			    .name = name,
+			    .selector = selector,
+			    .ingress = true,
+			    .egress = true };
 	const struct policy *list[] = { &p };
 	struct calc_tier tier = { "default", TIER_DENY, list, 1 };
-	struct calc_endpoint ep = { .kind = ENDPOINT_WORKLOAD, .profile = profiles,
+	struct calc_endpoint ep = { .kind = ENDPOINT_WORKLOAD,
+				    .profile = profiles,
 				    .n_profile = 2 };
 	struct render_config cfg = render_config_default(IP_V4);
 	struct chains out = { 0 };
@@ -261,9 +264,10 @@ static void lines(void **state)
 	chain_describe(&c, "NetworkPolicy a/b ingress");
 	h = chain_hashes(&c);
 	line = chain_line(&c, 0, &h[0]);
-	assert_string_equal(line + strlen("-A cali-x -m comment --comment \"cali:xxxxxxxxxxxxxxxx\""),
-			    " -m comment --comment \"a _b_ __c_\" -m comment --comment "
-			    "\"NetworkPolicy a/b ingress\" -p tcp --jump DROP");
+	assert_string_equal(
+		line + strlen("-A cali-x -m comment --comment \"cali:xxxxxxxxxxxxxxxx\""),
+		" -m comment --comment \"a _b_ __c_\" -m comment --comment "
+		"\"NetworkPolicy a/b ingress\" -p tcp --jump DROP");
 	free(line);
 	free(h);
 	chain_drop_returns(&c);
@@ -295,9 +299,12 @@ static void digests(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(digests),	    cmocka_unit_test(chain_names),
-		cmocka_unit_test(set_names),	    cmocka_unit_test(recorded_frame),
-		cmocka_unit_test(recorded_workload), cmocka_unit_test(recorded_hooks),
+		cmocka_unit_test(digests),
+		cmocka_unit_test(chain_names),
+		cmocka_unit_test(set_names),
+		cmocka_unit_test(recorded_frame),
+		cmocka_unit_test(recorded_workload),
+		cmocka_unit_test(recorded_hooks),
 		cmocka_unit_test(lines),
 	};
 

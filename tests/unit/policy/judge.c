@@ -304,8 +304,7 @@ static bool side_matches(const struct jworld *w, const struct jside *s, int ns, 
 	const struct addr *a = dst ? &p->dst : &p->src;
 	uint16_t port = dst ? p->dport : p->sport;
 
-	if ((s->n_net && !in_nets(s->net, s->n_net, a)) ||
-	    in_nets(s->not_net, s->n_not_net, a) ||
+	if ((s->n_net && !in_nets(s->net, s->n_net, a)) || in_nets(s->not_net, s->n_not_net, a) ||
 	    none_of_family(s->not_net, s->n_not_net, a->family))
 		return false;
 	if (!selector_part(w, s, ns, a))
@@ -397,8 +396,7 @@ static bool k8s_peer(const struct jworld *w, const struct jk8s_peer *peer, int n
 		     const struct addr *a)
 {
 	if (peer->block)
-		return prefix_contains(&peer->cidr, a) &&
-		       !in_nets(peer->except, peer->n_except, a);
+		return prefix_contains(&peer->cidr, a) && !in_nets(peer->except, peer->n_except, a);
 	for (int i = 0; i < J_PODS; i++) {
 		const struct jendpoint *e = &w->pod[i];
 
@@ -422,8 +420,8 @@ static bool k8s_port(const struct jworld *w, const struct jk8s_port *port,
 	if (p->proto != proto)
 		return false;
 	if (!port->name[0])
-		return !port->port || (p->dport >= port->port &&
-				       p->dport <= (port->end ? port->end : port->port));
+		return !port->port ||
+		       (p->dport >= port->port && p->dport <= (port->end ? port->end : port->port));
 	for (int i = 0; i < J_PODS + J_HOSTS; i++) {
 		const struct jendpoint *e = nth(w, i);
 
@@ -530,7 +528,8 @@ static const struct {
 	const char *name;
 	double order;
 	bool pass;
-} builtin[] = { { "kube-admin", 1000, true }, { "default", 1e6, false },
+} builtin[] = { { "kube-admin", 1000, true },
+		{ "default", 1e6, false },
 		{ "kube-baseline", 1e7, true } };
 
 struct where {

@@ -32,8 +32,21 @@ struct jlabels {
 	int n;
 };
 
-enum jop { JS_ALL, JS_GLOBAL, JS_HAS, JS_EQ, JS_NE, JS_IN, JS_NOT_IN, JS_CONTAINS, JS_STARTS, JS_ENDS,
-	   JS_NOT, JS_AND, JS_OR };
+enum jop {
+	JS_ALL,
+	JS_GLOBAL,
+	JS_HAS,
+	JS_EQ,
+	JS_NE,
+	JS_IN,
+	JS_NOT_IN,
+	JS_CONTAINS,
+	JS_STARTS,
+	JS_ENDS,
+	JS_NOT,
+	JS_AND,
+	JS_OR
+};
 
 struct jsel {
 	enum jop op;
@@ -119,7 +132,7 @@ struct jpolicy {
 struct jendpoint {
 	bool exists, host, nets; /* neither host nor nets: a pod */
 	char name[16];
-	int ns; /* pods, network sets; -1: global */
+	int ns;	     /* pods, network sets; -1: global */
 	int account; /* of pods; -1: none */
 	bool here;
 	char interface[16]; /* "": none */

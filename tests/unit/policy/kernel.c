@@ -28,7 +28,8 @@ static int side(int family)
 static struct kset *set_find(const struct kernel *k, const char *id, size_t len)
 {
 	for (size_t i = 0; i < k->sets.n; i++)
-		if (!strncmp(k->sets.p[i].id, id, len) && (!k->sets.p[i].id[len] || len == SET_ID_IN_NAME))
+		if (!strncmp(k->sets.p[i].id, id, len) &&
+		    (!k->sets.p[i].id[len] || len == SET_ID_IN_NAME))
 			return &k->sets.p[i];
 	return NULL;
 }
@@ -87,8 +88,7 @@ static struct chain chain_copy(const struct chain *c)
 
 	for (size_t i = 0; i < c->n; i++)
 		vec_push(&copy, (struct chain_rule) { xstrdup(c->p[i].text),
-						      xstrdup(c->p[i].target),
-						      c->p[i].is_return });
+						      xstrdup(c->p[i].target), c->p[i].is_return });
 	return copy;
 }
 
@@ -211,8 +211,8 @@ static void shrink_sets(struct kernel *k, const struct calc_effects *fx)
 			set_del(set_find(k, s->def->id, strlen(s->def->id)), &s->gone.p[j]);
 	}
 	for (size_t i = 0; i < fx->sets_gone.n; i++) {
-		struct kset *s = set_find(k, fx->sets_gone.p[i]->id,
-					  strlen(fx->sets_gone.p[i]->id));
+		struct kset *s =
+			set_find(k, fx->sets_gone.p[i]->id, strlen(fx->sets_gone.p[i]->id));
 
 		assert_non_null(s);
 		free(s->id);
@@ -337,8 +337,8 @@ static int proto_number(const char *s)
 	static const struct {
 		const char *name;
 		int n;
-	} known[] = { { "tcp", 6 }, { "udp", 17 }, { "icmp", 1 }, { "icmpv6", 58 },
-		      { "sctp", 132 }, { "udplite", 136 } };
+	} known[] = { { "tcp", 6 },	{ "udp", 17 },	 { "icmp", 1 },
+		      { "icmpv6", 58 }, { "sctp", 132 }, { "udplite", 136 } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 		if (!strcmp(s, known[i].name))
@@ -387,8 +387,7 @@ static bool match_set(const struct kernel *k, struct words *ws, const struct jpa
 	src = *way == 's';
 	assert_non_null(s);
 	assert_string_equal(way, s->ports ? (src ? "src,src" : "dst,dst") : src ? "src" : "dst");
-	return set_test(s, src ? &p->src : &p->dst, p->proto, src ? p->sport : p->dport) !=
-	       negated;
+	return set_test(s, src ? &p->src : &p->dst, p->proto, src ? p->sport : p->dport) != negated;
 }
 
 static bool match_mark(struct words *ws, uint32_t mark)
@@ -474,6 +473,8 @@ static bool match_net(const char *text, const struct addr *a)
 /* Reads up to the action. */
 static bool matches(const struct kernel *k, struct words *ws, const struct ktransit *t)
 {
+	int protos = 0;
+
 	while (ws->at < ws->n) {
 		bool negated = take(ws, "!"), ok = false;
 		const char *w = ws->w[ws->at];
@@ -481,9 +482,10 @@ static bool matches(const struct kernel *k, struct words *ws, const struct ktran
 		if (!strcmp(w, "--jump") || !strcmp(w, "--goto"))
 			return true;
 		ws->at++;
-		if (!strcmp(w, "-p"))
+		if (!strcmp(w, "-p")) {
 			ok = proto_number(word(ws)) == t->packet->proto;
-		else if (!strcmp(w, "--source"))
+			assert_int_equal(++protos, 1); /* iptables takes no more */
+		} else if (!strcmp(w, "--source"))
 			ok = match_net(word(ws), &t->packet->src);
 		else if (!strcmp(w, "--destination"))
 			ok = match_net(word(ws), &t->packet->dst);
@@ -568,8 +570,7 @@ static enum fate run_chain(const struct kernel *k, int fam, enum table_id table,
 	return RETURNED;
 }
 
-bool kernel_hook(const struct kernel *k, enum table_id table, const char *hook,
-		 struct ktransit *t)
+bool kernel_hook(const struct kernel *k, enum table_id table, const char *hook, struct ktransit *t)
 {
 	int fam = side(t->packet->src.family);
 	CLEANUP(freep) char *name = xasprintf("cali-%s", hook);

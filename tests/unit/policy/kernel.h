@@ -34,5 +34,4 @@ struct ktransit {
 };
 
 /* Run a hook of the kernel ("PREROUTING"). False: dropped. */
-bool kernel_hook(const struct kernel *k, enum table_id table, const char *hook,
-		 struct ktransit *t);
+bool kernel_hook(const struct kernel *k, enum table_id table, const char *hook, struct ktransit *t);

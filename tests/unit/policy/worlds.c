@@ -359,8 +359,9 @@ static void try_packets(struct rng *r, const struct jworld *w, const struct kern
 {
 	for (int i = 0; i < PACKETS; i++) {
 		struct jpacket p = packet_random(r, w);
-		CLEANUP(freep) char *in = xstrdup(any_interface(r)),
-				    *out = xstrdup(any_interface(r));
+		CLEANUP(freep)
+		char *in = xstrdup(any_interface(r)),
+		     *out = xstrdup(any_interface(r));
 
 		try_forward(w, k, in, out, &p);
 		try_input(w, k, in, &p);
@@ -484,7 +485,7 @@ static void one_world(uint64_t seed)
 
 static void random_worlds(void **state)
 {
-	uint64_t n = env_number("WORLDS", 400), seed = env_number("SEED", 1);
+	uint64_t n = env_number("WORLDS", 300), seed = env_number("SEED", 1);
 
 	for (uint64_t i = 0; i < n; i++) {
 		if (n < 2 || getenv("WORLDS_TRACE"))
