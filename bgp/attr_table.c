@@ -51,9 +51,13 @@ void bgp_attr_table_free(struct bgp_attr_table *t)
 	free(t);
 }
 
+/* Each bit of v must reach all of the result: AS numbers lie in network order, so it is the highest
+ * bits of a word that differ most. */
 static uint64_t mix(uint64_t h, uint64_t v)
 {
-	h = (h ^ v) * 0x9e3779b97f4a7c15u;
+	h ^= v;
+	h = (h ^ h >> 32) * 0x9e3779b97f4a7c15u;
+	h = (h ^ h >> 29) * 0xd6e8feb86659fd93u;
 	return h ^ h >> 32;
 }
 
@@ -114,7 +118,7 @@ static uint32_t draft_hash(uint64_t seed, uint64_t present, const struct bgp_att
 	for (unsigned i = 0; i < BGP_PART_MAX_; i++)
 		if (d->part[i].len)
 			h = hash_bytes(mix(h, i), d->part[i].p, d->part[i].len);
-	return (uint32_t)(h ^ h >> 32);
+	return (uint32_t)h;
 }
 
 static bool values_eq(const struct bgp_attr_values *a, const struct bgp_attr_values *b)

@@ -77,18 +77,33 @@ static uint32_t tag_of(uint64_t hash)
 	return (uint32_t)(hash >> 56) << INDEX_BITS;
 }
 
-/* The slot of this prefix, or the empty one where it would go. */
+/* Has a prefix been here? An index is never as high (BGP_PREFIXES_MAX). */
+static bool slot_is_dead(uint32_t slot)
+{
+	return slot == INDEX_MASK;
+}
+
+static bool slot_is_used(uint32_t slot)
+{
+	return slot && !slot_is_dead(slot);
+}
+
+/* The slot of this prefix, or the one where it would go. */
 static uint32_t slot_find(const struct bgp_rib *rib, const uint8_t *key, unsigned len,
 			  uint64_t hash)
 {
-	uint32_t at = (uint32_t)hash & rib->slots_mask, tag = tag_of(hash);
+	uint32_t at = (uint32_t)hash & rib->slots_mask, tag = tag_of(hash), dead = UINT32_MAX;
 
 	for (;; at = (at + 1) & rib->slots_mask) {
 		uint32_t slot = rib->slots[at];
 		const struct bgp_net *net;
 
 		if (!slot)
-			return at;
+			return dead != UINT32_MAX ? dead : at;
+		if (slot_is_dead(slot)) {
+			dead = dead != UINT32_MAX ? dead : at;
+			continue;
+		}
 		if ((slot & ~(uint32_t)INDEX_MASK) != tag)
 			continue;
 		net = bgp_rib_net(rib, (slot & INDEX_MASK) - 1);
@@ -110,10 +125,11 @@ static void slots_resize(struct bgp_rib *rib, uint32_t size)
 
 	rib->slots = xcalloc(size, sizeof(*rib->slots));
 	rib->slots_mask = size - 1;
+	rib->slots_dead = 0;
 	for (uint32_t i = 0; i < old_size; i++) {
 		uint32_t at;
 
-		if (!old[i])
+		if (!slot_is_used(old[i]))
 			continue;
 		at = (uint32_t)net_hash(rib, (old[i] & INDEX_MASK) - 1) & rib->slots_mask;
 		while (rib->slots[at])
@@ -123,25 +139,18 @@ static void slots_resize(struct bgp_rib *rib, uint32_t size)
 	free(old);
 }
 
-/* Empty a slot and move back what had to step over it (Knuth 6.4 R): no tombstones. */
-static void slot_remove(struct bgp_rib *rib, uint32_t hole)
+/* Moving back what had to step over it would look at a net for each slot that follows: most of them
+ * far away in memory. So it stays as dead, unless nothing follows. */
+static void slot_remove(struct bgp_rib *rib, uint32_t at)
 {
-	uint32_t at = hole;
-
-	for (;;) {
-		uint32_t home, slot;
-
-		at = (at + 1) & rib->slots_mask;
-		slot = rib->slots[at];
-		if (!slot)
-			break;
-		home = (uint32_t)net_hash(rib, (slot & INDEX_MASK) - 1) & rib->slots_mask;
-		if (((at - home) & rib->slots_mask) >= ((at - hole) & rib->slots_mask)) {
-			rib->slots[hole] = slot;
-			hole = at;
-		}
+	rib->slots[at] = INDEX_MASK;
+	rib->slots_dead++;
+	if (rib->slots[(at + 1) & rib->slots_mask])
+		return;
+	for (; slot_is_dead(rib->slots[at]); at = (at - 1) & rib->slots_mask) {
+		rib->slots[at] = 0;
+		rib->slots_dead--;
 	}
-	rib->slots[hole] = 0;
 }
 
 /* ---- nets ---- */
@@ -181,17 +190,20 @@ static struct bgp_net *net_get(struct bgp_rib *rib, const struct prefix *p, uint
 	if (!rib->slots)
 		slots_resize(rib, SLOTS_MIN);
 	at = slot_find(rib, p->addr.b, p->len, hash);
-	if (rib->slots[at]) {
+	if (slot_is_used(rib->slots[at])) {
 		*index = (rib->slots[at] & INDEX_MASK) - 1;
 		return bgp_rib_net(rib, *index);
 	}
 	if (rib->count >= BGP_PREFIXES_MAX)
 		return NULL;
-	if (rib->count >= rib->slots_mask - rib->slots_mask / 4) {
-		slots_resize(rib, (rib->slots_mask + 1) * 2);
+	if (rib->count + rib->slots_dead >= rib->slots_mask - rib->slots_mask / 4) {
+		/* when half of it is used at most, the dead ones are what fills it */
+		slots_resize(rib,
+			     (rib->slots_mask + 1) * (rib->count > rib->slots_mask / 2 ? 2 : 1));
 		at = slot_find(rib, p->addr.b, p->len, hash);
 	}
 	net = net_new(rib, p, index);
+	rib->slots_dead -= slot_is_dead(rib->slots[at]);
 	rib->slots[at] = tag_of(hash) | (*index + 1);
 	return net;
 }
@@ -203,7 +215,7 @@ uint32_t bgp_rib_find(const struct bgp_rib *rib, const struct prefix *p)
 	if (!rib->slots)
 		return BGP_NET_NONE;
 	slot = rib->slots[slot_find(rib, p->addr.b, p->len, key_hash(rib, p->addr.b, p->len))];
-	return slot ? (slot & INDEX_MASK) - 1 : BGP_NET_NONE;
+	return slot_is_used(slot) ? (slot & INDEX_MASK) - 1 : BGP_NET_NONE;
 }
 
 struct prefix bgp_net_prefix(const struct bgp_rib *rib, const struct bgp_net *net)
@@ -222,7 +234,7 @@ static void rib_shrink(struct bgp_rib *rib)
 	vec_done(&rib->chunks);
 	free(rib->slots);
 	rib->slots = NULL;
-	rib->slots_mask = 0;
+	rib->slots_mask = rib->slots_dead = 0;
 	rib->n_nets = 0;
 	rib->free_head = BGP_NET_NONE;
 }

@@ -116,9 +116,10 @@ struct bgp_rib {
 	uint32_t free_head;
 	uint32_t dirty_head, dirty_tail, dirty_count;
 	uint32_t dead_paths, sweep_at;
-	/* open addressing: tag in the high 8 bits, net index + 1 below; 0 is empty */
+	/* open addressing: tag in the high 8 bits, net index + 1 below; 0 is empty, all ones below
+	 * was used once */
 	uint32_t *slots;
-	uint32_t slots_mask;
+	uint32_t slots_mask, slots_dead;
 };
 
 void bgp_rib_init(struct bgp_rib *rib, enum bgp_af af, struct bgp_attr_table *attrs,

@@ -28,6 +28,10 @@ bool apply_next(struct apply *a, uint64_t now, struct exec_cmd *cmd)
 		return out(a, APPLY_WRITING);
 	if (!ipt_in_sync(a->rules))
 		return false;
+	if (a->hold) {
+		a->stage = APPLY_SHRINKING;
+		return false;
+	}
 	if (ipset_next(a->sets, IPSET_SHRINK, now, cmd))
 		return out(a, APPLY_SHRINKING);
 	a->stage = ipset_settled(a->sets, IPSET_SHRINK) && ipset_settled(a->sets, IPSET_GROW)
@@ -56,7 +60,8 @@ void apply_not_started(struct apply *a, uint64_t now, const struct err *why)
 
 uint64_t apply_due(const struct apply *a)
 {
-	enum ipset_phase upto = ipt_in_sync(a->rules) ? IPSET_SHRINK : IPSET_GROW;
+	bool shrinks = ipt_in_sync(a->rules) && !a->hold;
+	enum ipset_phase upto = shrinks ? IPSET_SHRINK : IPSET_GROW;
 	uint64_t sets = ipset_due(a->sets, upto), rules = ipt_due(a->rules);
 
 	if (a->out)

@@ -28,6 +28,7 @@ struct apply {
 	enum apply_stage stage;
 	bool out;      /* a command is under way, */
 	bool sets_out; /* it is for the sets */
+	bool hold;     /* removals wait: rules that are no more in force still hold their sets */
 };
 
 void apply_init(struct apply *a, struct ipsets *sets, struct ipt *rules);

@@ -8,6 +8,7 @@
 
 #include <event2/event.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "dataplane/iptables_info.h"
@@ -18,16 +19,24 @@ enum {
 	LOOK_MS = 1000, /* how often tables of iptables-legacy are looked at */
 };
 
+/* A command under way. */
+struct run {
+	struct lane *l;
+	struct exec *child;
+	unsigned commits; /* transactions of nft in it; 0: none, or not of interest */
+	bool writes;	  /* rules */
+};
+
 struct lane {
 	struct filter *f;
 	enum ip_family family; /* IP_NONE: off */
 	struct ipsets *sets;
 	struct ipt *rules;
 	struct apply apply;
-	struct exec *child;
+	struct run *run;     /* NULL: none */
+	struct run *leaving; /* all of it is in force, the tool has yet to end */
 	struct event *timer;
 	struct ipt_info info; /* legacy */
-	bool wrote;	      /* the child writes rules */
 	struct event *look;
 };
 
@@ -63,13 +72,38 @@ static void on_touched(void *arg, enum ip_family family, enum ipt_table table, c
 
 static void on_done(void *arg, const struct exec_result *r)
 {
-	struct lane *l = arg;
+	struct run *run = arg;
+	struct lane *l = run->l;
+	bool left = run == l->leaving;
 
-	nft_watch_disown(&l->f->watch, exec_pid(l->child), on_touched, l->f);
-	l->child = NULL;
-	if (l->wrote)
+	nft_watch_disown(&l->f->watch, exec_pid(run->child), on_touched, l->f);
+	if (run->writes && !left)
 		ipt_info_note(&l->info);
-	apply_done(&l->apply, now_ms(), r);
+	if (left)
+		l->leaving = NULL;
+	else
+		l->run = NULL;
+	free(run);
+	if (!left)
+		apply_done(&l->apply, now_ms(), r);
+	else if (r->code != 0)
+		ipt_doubt(l->rules);
+	lane_run(l);
+}
+
+/* The kernel has said that all transactions of the command are in force. The tool ends only when the
+ * old rules are freed, about ten milliseconds later: nobody needs to wait for that. */
+static void in_force(struct lane *l)
+{
+	static const struct exec_result done = { .out = "", .err = "" };
+	struct run *run = l->run;
+
+	if (!run || !run->commits || l->leaving ||
+	    nft_watch_generations(&l->f->watch, exec_pid(run->child)) < run->commits)
+		return;
+	l->leaving = run;
+	l->run = NULL;
+	apply_done(&l->apply, now_ms(), &done);
 	lane_run(l);
 }
 
@@ -91,29 +125,54 @@ static void timer_set(struct lane *l)
 		event_add(l->timer, &tv);
 }
 
+static unsigned commits_in(const struct exec_cmd *cmd)
+{
+	static const char mark[] = "\nCOMMIT\n";
+	const char *p = cmd->in, *end = p + cmd->in_len;
+	unsigned n = 0;
+
+	while (p < end && (p = memmem(p, (size_t)(end - p), mark, sizeof(mark) - 1))) {
+		n++;
+		p += sizeof(mark) - 2;
+	}
+	return n;
+}
+
+static void run_start(struct lane *l, const struct exec_cmd *cmd)
+{
+	struct run *run = xcalloc(1, sizeof(*run));
+	struct err e = { 0 };
+
+	run->l = l;
+	run->writes = l->apply.stage == APPLY_WRITING && cmd->in_len;
+	if (run->writes && l->f->watch.fd >= 0)
+		run->commits = commits_in(cmd);
+	/* Before it reads: what changes meanwhile is read once more. */
+	if (l->apply.stage == APPLY_WRITING && !run->writes)
+		ipt_info_note(&l->info);
+	run->child = exec_start(l->f->base, cmd, on_done, run, &e);
+	if (run->child) {
+		nft_watch_own(&l->f->watch, exec_pid(run->child));
+		l->run = run;
+	} else {
+		free(run);
+		apply_not_started(&l->apply, now_ms(), &e);
+	}
+}
+
 static void lane_run(struct lane *l)
 {
 	struct exec_cmd cmd;
-	struct err e = { 0 };
 
-	if (l->child || l->family == IP_NONE)
+	if (l->run || l->family == IP_NONE)
 		return;
 	look(l);
-	while (!l->child && apply_next(&l->apply, now_ms(), &cmd)) {
-		l->wrote = l->apply.stage == APPLY_WRITING && cmd.in_len;
-		/* Before it reads: what changes meanwhile is read once more. */
-		if (l->apply.stage == APPLY_WRITING && !l->wrote)
-			ipt_info_note(&l->info);
-		l->child = exec_start(l->f->base, &cmd, on_done, l, &e);
-		if (l->child)
-			nft_watch_own(&l->f->watch, exec_pid(l->child));
-		else
-			apply_not_started(&l->apply, now_ms(), &e);
-	}
-	if (l->child)
-		return;
-	timer_set(l);
-	if (l->f->cfg.turn)
+	l->apply.hold = l->leaving != NULL;
+	while (!l->run && apply_next(&l->apply, now_ms(), &cmd))
+		run_start(l, &cmd);
+	if (!l->run)
+		timer_set(l);
+	if ((!l->run || l->apply.stage == APPLY_SHRINKING) && l->f->cfg.turn)
 		l->f->cfg.turn(l->f->cfg.arg, l->family, l->apply.stage);
 }
 
@@ -126,7 +185,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 {
 	struct lane *l = arg;
 
-	if (l->child)
+	if (l->run)
 		return;
 	look(l);
 	if (!ipt_in_sync(l->rules))
@@ -138,9 +197,11 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
 	struct filter *f = arg;
 
 	nft_watch_read(&f->watch, on_touched, f);
-	for (int i = 0; i < LANES; i++)
+	for (int i = 0; i < LANES; i++) {
+		in_force(&f->lane[i]);
 		if (f->lane[i].family != IP_NONE && !ipt_in_sync(f->lane[i].rules))
 			lane_run(&f->lane[i]);
+	}
 }
 
 /* ---- reports ---- */
@@ -219,9 +280,17 @@ struct filter *filter_new(struct event_base *base, const struct filter_config *c
 	return f;
 }
 
+static void run_stop(struct run *run)
+{
+	if (run)
+		exec_stop(run->child);
+	free(run);
+}
+
 static void lane_done(struct lane *l)
 {
-	exec_stop(l->child);
+	run_stop(l->run);
+	run_stop(l->leaving);
 	if (l->timer)
 		event_free(l->timer);
 	if (l->look)
@@ -285,7 +354,12 @@ bool filter_enforced(const struct filter *f)
 
 bool filter_idle(const struct filter *f)
 {
-	return !f->lane[0].child && !f->lane[1].child;
+	return !f->lane[0].run && !f->lane[1].run;
+}
+
+bool filter_quiet(const struct filter *f)
+{
+	return filter_idle(f) && !f->lane[0].leaving && !f->lane[1].leaving;
 }
 
 void filter_doubt(struct filter *f)

@@ -7,8 +7,10 @@
  *	filter_run(f);			after each change: starts what can be started, returns at
  *once
  *
- * cfg.turn is called whenever a family has come to rest: then what was stated is enforced
- * (filter_enforced) or in trouble (reported). */
+ * cfg.turn is called whenever a family's rules are in force and only removals are left to do
+ * (APPLY_SHRINKING), and when it has come to rest: then what was stated is enforced (filter_enforced)
+ * or in trouble (reported). With iptables-nft the kernel's word is taken, not the tool's end, which is
+ * some ten milliseconds later. */
 #pragma once
 
 #include "dataplane/apply.h"
@@ -43,5 +45,7 @@ void filter_run(struct filter *f);
 bool filter_enforced(const struct filter *f);
 /* Is no command out, so that all that is stated now goes in one turn? */
 bool filter_idle(const struct filter *f);
+/* Has the last tool ended as well? */
+bool filter_quiet(const struct filter *f);
 /* Read everything again. */
 void filter_doubt(struct filter *f);

@@ -21,6 +21,7 @@ enum {
 	RCVBUF = 4 << 20, /* 4 MiB: about 8000 rules changed by others between two loop turns */
 	READ_SIZE = 65536,
 	READ_MAX = 256, /* datagrams a call */
+	MSG_NEWGEN = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN,
 };
 
 static int sock_open(struct nft_watch *w, struct err *e)
@@ -59,49 +60,65 @@ void nft_watch_close(struct nft_watch *w)
 
 /* ---- our own ---- */
 
-/* "Is the sender one of these? Then drop it." Empty: no filter at all. */
+/* A constant as a filter sees it: filters load big-endian, headers are in the machine's own order. */
+static uint32_t seen32(uint32_t v)
+{
+	return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? v : __builtin_bswap32(v);
+}
+
+static uint32_t seen16(uint16_t v)
+{
+	return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? v : __builtin_bswap16(v);
+}
+
+/* "Is it a generation? Take it. Is the sender one of these? Then drop it." */
 static void filter_set(struct nft_watch *w)
 {
-	struct sock_filter code[NFT_WATCH_OWN_MAX + 3] = {
+	enum { HEAD = 3, LAST = HEAD + NFT_WATCH_OWN_MAX };
+	struct sock_filter code[LAST + 2] = {
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, seen16(MSG_NEWGEN), LAST - 2, 0),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_pid)),
+		[LAST] = BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+		[LAST + 1] = BPF_STMT(BPF_RET | BPF_K, 0),
 	};
-	struct sock_fprog prog = { .len = 1, .filter = code };
-	unsigned n = 0;
-	int none = 0;
+	struct sock_fprog prog = { .len = ARRAY_SIZE(code), .filter = code };
 
-	for (int i = 0; i < NFT_WATCH_OWN_MAX; i++)
-		n += w->own[i] != 0;
-	if (!n) {
-		setsockopt(w->fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none));
-		return;
-	}
+	/* A free place compares with 0, the kernel's own address, which changes nothing by itself:
+	 * jump over nothing then. */
 	for (int i = 0; i < NFT_WATCH_OWN_MAX; i++) {
-		/* The kernel loads big-endian, the address is in the host's order. */
-		uint32_t pid = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-				       ? w->own[i]
-				       : __builtin_bswap32(w->own[i]);
+		uint8_t drop = w->own[i].pid ? (uint8_t)(NFT_WATCH_OWN_MAX - i) : 0;
 
-		if (w->own[i]) {
-			uint8_t over = (uint8_t)(n--);
-
-			code[prog.len++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
-									pid, over, 0);
-		}
+		code[HEAD + i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+							      seen32(w->own[i].pid), drop, 0);
 	}
-	code[prog.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0xffffffff);
-	code[prog.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
 	setsockopt(w->fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog));
+}
+
+static int own_find(const struct nft_watch *w, uint32_t pid)
+{
+	for (int i = 0; i < NFT_WATCH_OWN_MAX; i++)
+		if (w->own[i].pid == pid)
+			return i;
+	return -1;
 }
 
 static void own_replace(struct nft_watch *w, uint32_t old, uint32_t new)
 {
-	for (int i = 0; i < NFT_WATCH_OWN_MAX; i++) {
-		if (w->own[i] != old)
-			continue;
-		w->own[i] = new;
-		filter_set(w);
+	int i = own_find(w, old);
+
+	if (i < 0)
 		return;
-	}
+	w->own[i].pid = new;
+	w->own[i].generations = 0;
+	filter_set(w);
+}
+
+unsigned nft_watch_generations(const struct nft_watch *w, pid_t child)
+{
+	int i = child > 0 ? own_find(w, (uint32_t)child) : -1;
+
+	return i < 0 ? 0 : w->own[i].generations;
 }
 
 void nft_watch_own(struct nft_watch *w, pid_t child)
@@ -119,12 +136,14 @@ void nft_watch_disown(struct nft_watch *w, pid_t child, nft_watch_fn fn, void *a
 	own_replace(w, (uint32_t)child, 0);
 }
 
-static bool is_own(const struct nft_watch *w, uint32_t pid)
+/* Is it one of ours? Then only that it is in force matters. */
+static bool is_own(struct nft_watch *w, const struct nlmsghdr *h)
 {
-	for (int i = 0; pid && i < NFT_WATCH_OWN_MAX; i++)
-		if (w->own[i] == pid)
-			return true;
-	return false;
+	int i = h->nlmsg_pid ? own_find(w, h->nlmsg_pid) : -1;
+
+	if (i >= 0 && h->nlmsg_type == MSG_NEWGEN)
+		w->own[i].generations++;
+	return i >= 0;
 }
 
 /* ---- events ---- */
@@ -212,7 +231,7 @@ int nft_watch_read(struct nft_watch *w, nft_watch_fn fn, void *arg)
 			continue;
 		left = (size_t)n;
 		while ((h = nl_next(&p, &left)))
-			if (!is_own(w, h->nlmsg_pid))
+			if (!is_own(w, h))
 				nft_watch_parse(h, fn, arg);
 	}
 	return 1;

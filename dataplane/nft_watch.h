@@ -12,8 +12,11 @@
 enum { NFT_WATCH_OWN_MAX = 4 }; /* children at a time */
 
 struct nft_watch {
-	int fd;				 /* for the loop; -1: closed */
-	uint32_t own[NFT_WATCH_OWN_MAX]; /* 0: free */
+	int fd; /* for the loop; -1: closed */
+	struct {
+		uint32_t pid;	      /* 0: free */
+		unsigned generations; /* transactions of it that are in force */
+	} own[NFT_WATCH_OWN_MAX];
 };
 
 /* family IP_NONE and chain NULL: everything may have changed (events were lost). chain NULL: the
@@ -27,6 +30,9 @@ void nft_watch_close(struct nft_watch *w);
  * its events do not count. */
 void nft_watch_own(struct nft_watch *w, pid_t child);
 void nft_watch_disown(struct nft_watch *w, pid_t child, nft_watch_fn fn, void *arg);
+/* How many transactions of this child have come into force, as far as was read. The kernel says so
+ * some ten milliseconds before the child ends, which waits for old rules to be freed. */
+unsigned nft_watch_generations(const struct nft_watch *w, pid_t child);
 /* Take in what has arrived. 1: perhaps more. */
 int nft_watch_read(struct nft_watch *w, nft_watch_fn fn, void *arg);
 

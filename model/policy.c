@@ -225,14 +225,19 @@ static const char *tier_of(const json_t *object)
 
 void policy_to_stored(json_t *object)
 {
-	json_t *meta = member(object, "metadata"), *note = json_object();
+	json_t *meta = member(object, "metadata"), *note = json_object(), *notes;
 	CLEANUP(freep) char *text = NULL;
 
 	js_set_str(note, "name", json_string_value(json_object_get(meta, "name")));
 	text = js_dump(note);
 	json_decref(note);
-	js_set_str(member(meta, "annotations"), POLICY_NOTE_METADATA, text);
 	js_set_str(member(meta, "labels"), POLICY_LABEL_TIER, tier_of(object));
+	/* Always last, so that what was read is written as the same text. */
+	notes = json_incref(member(meta, "annotations"));
+	json_object_del(meta, "annotations");
+	json_object_del(notes, POLICY_NOTE_METADATA);
+	js_set_str(notes, POLICY_NOTE_METADATA, text);
+	js_set(meta, "annotations", notes);
 }
 
 /* The user's name in the annotation; NULL when it holds none that could be one. */

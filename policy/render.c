@@ -25,7 +25,7 @@ enum {
 	MULTIPORT_SLOTS = 15,
 	LOG_PREFIX_MAX = 27,
 	/* Negated sets of named ports in one rule: iptables-restore takes lines of 255 words. */
-	NEGATED_SETS_MAX = 4,
+	NEGATED_SETS_MAX = 2,
 };
 
 const char *table_name(enum table_id t)

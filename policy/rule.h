@@ -8,7 +8,7 @@
 #include "model/rulespec.h"
 #include "policy/setdef.h"
 
-enum { RULE_NOTES_MAX = 8 }; /* each is words of a line, of which iptables-restore takes 255 */
+enum { RULE_NOTES_MAX = 4 }; /* each is words of a line, of which iptables-restore takes 255 */
 enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_ICMPV6 = 58, PROTO_SCTP = 132 };
 
 struct port_range {

@@ -1,6 +1,7 @@
 /* attr_table.c - interning: equal is one, different is two, nothing is left over */
 #include "bgp/attr_table.h"
 
+#include "tests/unit/bgp/make.h"
 #include "tests/unit/bgp/wire.h"
 
 static struct bgp_attrs_draft draft(uint32_t med, const uint8_t *communities, uint16_t len)
@@ -116,12 +117,46 @@ static void many_come_and_go(void **state)
 	bgp_attr_table_free(t);
 }
 
+/* Sets that differ in one AS number, wherever it stands in the path, do not share a bucket. */
+static void hashes_differ(void **state)
+{
+	static uint8_t seen[1 << 16];
+
+	(void)state;
+	for (unsigned length = 1; length <= 6; length++) {
+		for (unsigned at = 0; at < length; at++) {
+			struct bgp_attr_table *t = bgp_attr_table_new();
+			unsigned same = 0;
+
+			memset(seen, 0, sizeof(seen));
+			for (unsigned i = 0; i < 4096; i++) {
+				struct make m = { 0 };
+				struct bgp_attrs *a;
+
+				for (unsigned k = 0; k < length; k++)
+					m.path[k] = 65001 + k;
+				m.path[at] = 200000 + i;
+				a = make_attrs(t, &m);
+				same += seen[a->hash % sizeof(seen)];
+				seen[a->hash % sizeof(seen)] = 1;
+				bgp_attrs_unref(t, a);
+			}
+			/* 4096 at random into 65536: 126 meet another one */
+			if (same > 200)
+				fail_msg("%u of 4096 paths of %u, differing at %u, meet", same,
+					 length, at);
+			bgp_attr_table_free(t);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(equal_is_one),
 		cmocka_unit_test(each_field_counts),
 		cmocka_unit_test(many_come_and_go),
+		cmocka_unit_test(hashes_differ),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -248,6 +248,50 @@ static void test_a_fight_is_bounded(void **state)
 	assert_true(loop_until(is_right, 3000));
 }
 
+static void on_foreign(void *arg, enum ip_family family, enum ipt_table table, const char *chain)
+{
+	++*(int *)arg;
+}
+
+static void on_ended(void *arg, const struct exec_result *r)
+{
+	*(int *)arg = r->code;
+}
+
+/* Each transaction of a child is known to be in force; its single events are nobody else's. */
+static void test_generations(void **state)
+{
+	static const char batch[] = "*filter\n:cali-x - -\n-A cali-x -j ACCEPT\nCOMMIT\n"
+				    "*raw\n:cali-x - -\n-A cali-x -j ACCEPT\nCOMMIT\n";
+	struct exec_cmd cmd = { .argv = { "iptables-nft-restore", "--noflush" },
+				.in = batch,
+				.in_len = sizeof(batch) - 1 };
+	int foreign = 0, code = -1;
+	struct nft_watch w;
+	struct exec *child;
+	pid_t pid;
+
+	assert_int_equal(nft_watch_open(&w, NULL), 0);
+	for (int round = 0; round < 2; round++) {
+		child = exec_start(base, &cmd, on_ended, &code, NULL);
+		pid = exec_pid(child);
+		nft_watch_own(&w, pid);
+		assert_int_equal(nft_watch_generations(&w, pid), 0);
+		for (code = -1; code < 0;)
+			event_base_loop(base, EVLOOP_ONCE);
+		assert_int_equal(code, 0);
+		nft_watch_read(&w, on_foreign, &foreign);
+		assert_int_equal(nft_watch_generations(&w, pid), 2);
+		nft_watch_disown(&w, pid, on_foreign, &foreign);
+		assert_int_equal(nft_watch_generations(&w, pid), 0);
+		assert_int_equal(foreign, 0);
+	}
+	sh("iptables-nft -F cali-x");
+	nft_watch_read(&w, on_foreign, &foreign);
+	assert_int_equal(foreign, 1);
+	nft_watch_close(&w);
+}
+
 static int swept = -1, sweep_code;
 
 static void on_swept(void *arg, unsigned removed, int code, const char *text)
@@ -444,7 +488,7 @@ int main(void)
 		T(test_refresh_notices_too), T(test_sweep),
 		T(test_a_fight_is_bounded),
 	};
-	const struct CMUnitTest pure[] = { T(test_order), T(test_events) };
+	const struct CMUnitTest pure[] = { T(test_order), T(test_events), T(test_generations) };
 	char lock[64];
 	int failed;
 

@@ -151,6 +151,59 @@ static void each_rule(void **state)
 	}
 }
 
+static void add_list(struct str *s, const char *name, bool ports)
+{
+	str_addf(s, ",\"%s\":[", name);
+	for (int i = 0; ports && i < 46; i++)
+		str_addf(s, "\"%d:%d\",", 100 * i + 1, 100 * i + 50);
+	for (int i = 0; ports && i < 4; i++)
+		str_addf(s, "%s\"p%d\"", i ? "," : "", i);
+	for (int i = 0; !ports && i < 256; i++)
+		str_addf(s, "%s\"10.%d.0.0/16\"", i ? "," : "", i);
+	str_addc(s, ']');
+}
+
+/* The most that a rule may hold still fits into lines that iptables-restore takes. */
+static void the_longest_rule(void **state)
+{
+	static const char *const sides[] = { "source", "destination" };
+	struct render_config cfg = render_config_default(IP_V4);
+	struct str s = { 0 };
+	struct chains out = { 0 };
+	struct policy *p;
+
+	str_add(&s, "\"action\":\"Allow\",\"protocol\":\"TCP\",\"notProtocol\":17,\"metadata\":"
+		    "{\"annotations\":{");
+	for (int i = 0; i < 200; i++)
+		str_addf(&s, "%s\"k%d\":\"v w x y z\"", i ? "," : "", i);
+	str_add(&s, "}}");
+	for (int i = 0; i < 2; i++) {
+		str_addf(&s, ",\"%s\":{\"selector\":\"has(a)\"", sides[i]);
+		add_list(&s, "nets", false);
+		add_list(&s, "notNets", false);
+		add_list(&s, "ports", true);
+		add_list(&s, "notPorts", true);
+		str_addc(&s, '}');
+	}
+	p = compile(str_text(&s));
+	render_policy(&cfg, p, true, "DROP", &out);
+	for (size_t i = 0; i < out.p[0].n; i++) {
+		bool quoted = false;
+		int words = 1;
+
+		for (const char *t = out.p[0].p[i].text; *t; t++) {
+			quoted = quoted != (*t == '"');
+			words += *t == ' ' && !quoted;
+		}
+		assert_true(words < 240);
+		assert_true(strlen(out.p[0].p[i].text) < 8000);
+	}
+	assert_true(out.p[0].n > 10);
+	chains_done(&out);
+	str_done(&s);
+	policy_free(p);
+}
+
 static void log_words(void **state)
 {
 	struct render_config cfg = render_config_default(IP_V4);
@@ -301,6 +354,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_rule),
+		cmocka_unit_test(the_longest_rule),
 		cmocka_unit_test(log_words),
 		cmocka_unit_test(few_marks),
 		cmocka_unit_test(only_the_leaf_is_written),
