@@ -17,6 +17,7 @@
 #include "agent/cache.h"
 #include "agent/config.h"
 #include "agent/log.h"
+#include "agent/flows.h"
 #include "agent/routes.h"
 #include "dataplane/netlink.h"
 #include "dataplane/veth.h"
@@ -36,6 +37,7 @@ struct endpoints {
 	struct endpoint *all;
 	struct event *check; /* for missing interfaces */
 	struct nl_sock nl;
+	struct flows *flows;
 	uint32_t next_id;
 	bool claimed;
 };
@@ -64,6 +66,7 @@ static void endpoint_claim(struct endpoints *eps, struct endpoint *ep)
 		struct route_key key = net_key(&ep->w.nets[i]);
 		struct err e = { 0 };
 
+		flows_settle(eps->flows, &key.dst.addr);
 		spec.scope = key.dst.addr.family == IP_V4 ? ROUTE_SCOPE_LINK : ROUTE_SCOPE_GLOBAL;
 		if (route_desire(rt, ROUTE_CLASS_WORKLOAD, ep->id, &key, &spec, &e) < 0)
 			log_warn("endpoints", "route of a workload cannot be, it is left out",
@@ -80,6 +83,25 @@ static void endpoint_unclaim(struct endpoints *eps, struct endpoint *ep)
 		route_forget(routes_table(eps->agent->routes), ROUTE_CLASS_WORKLOAD, ep->id, &key);
 	}
 	routes_changed(eps->agent->routes);
+}
+
+static bool epobj_has(const struct epobj *w, const struct addr *a)
+{
+	for (unsigned i = 0; w && i < w->n_nets; i++)
+		if (addr_eq(&w->nets[i].addr, a))
+			return true;
+	return false;
+}
+
+/* Flows of addresses that this container has no more. now NULL: it is gone. */
+static void endpoint_forget_flows(struct endpoints *eps, const struct endpoint *ep,
+				  const struct epobj *now)
+{
+	if (now && strcmp(now->container_id, ep->w.container_id) != 0)
+		now = NULL;
+	for (unsigned i = 0; i < ep->w.n_nets; i++)
+		if (!epobj_has(now, &ep->w.nets[i].addr))
+			flows_forget(eps->flows, &ep->w.nets[i].addr);
 }
 
 /* ---- the host end ---- */
@@ -150,6 +172,7 @@ static void endpoint_free(struct endpoints *eps, struct endpoint *ep)
 static void endpoint_drop(struct endpoints *eps, struct endpoint *ep)
 {
 	endpoint_unclaim(eps, ep);
+	endpoint_forget_flows(eps, ep, NULL);
 	endpoint_free(eps, ep);
 }
 
@@ -160,6 +183,7 @@ static struct endpoint *endpoint_put(struct endpoints *eps, const char *key, str
 
 	if (ep) {
 		endpoint_unclaim(eps, ep);
+		endpoint_forget_flows(eps, ep, w);
 		epobj_done(&ep->w);
 	} else if (HASH_COUNT(eps->all) >= ENDPOINTS_MAX) {
 		epobj_done(w);
@@ -280,6 +304,7 @@ int endpoints_new(struct endpoints **out, struct agent *a, struct err *e)
 		free(eps);
 		return rc;
 	}
+	eps->flows = flows_new(a->base);
 	eps->check = event_new(a->base, -1, EV_PERSIST, on_check, eps);
 	event_add(eps->check, &every);
 	link_table_watch(a->links, on_link, eps);
@@ -297,6 +322,7 @@ void endpoints_free(struct endpoints *eps)
 	HASH_ITER (hh, eps->all, ep, tmp)
 		endpoint_free(eps, ep);
 	event_free(eps->check);
+	flows_free(eps->flows);
 	nl_close(&eps->nl);
 	free(eps);
 }

@@ -16,10 +16,11 @@
 #include "agent/cache.h"
 #include "agent/config.h"
 #include "agent/log.h"
-#include "agent/policy_backend.h"
 #include "agent/policy_feed.h"
 #include "agent/policy_kernel.h"
 #include "dataplane/filter.h"
+#include "dataplane/iptables_backend.h"
+#include "dataplane/iptables_sweep.h"
 #include "dataplane/link.h"
 #include "model/ippool.h"
 #include "model/key.h"
@@ -50,8 +51,9 @@ struct policing {
 	struct policy_kernel *kernel; /* NULL before the first complete picture */
 	struct filter *filter;
 	struct event *turn, *patience;
-	enum ipt_backend backend;
-	bool plain, v6, v6_late, links_dirty;
+	struct ipt_choice choice;
+	struct ipt_sweep *sweep;
+	bool v6, v6_late, links_dirty;
 	uint64_t fed, stated;
 	bool enforced_once;
 	struct policing_wait waits; /* head of a ring */
@@ -113,6 +115,40 @@ static void answer_waits(struct policing *p)
 	}
 }
 
+static const char *backend_name(const struct policing *p)
+{
+	return p->choice.backend == IPT_NFT ? "nft" : "legacy";
+}
+
+static void on_swept(void *arg, unsigned removed, int code, const char *text)
+{
+	struct policing *p = arg;
+
+	if (code < 0)
+		log_warn("policy", "the other iptables could not be looked at for our leftovers",
+			 "why=%s", text);
+	else if (removed)
+		log_info("policy", "removed what an agent had left in the other iptables",
+			 "chains=%u", removed);
+	ipt_sweep_free(TAKE(p->sweep));
+}
+
+/* For the first time in this life. */
+static void in_force(struct policing *p)
+{
+	log_info("policy", "policy is in force", "backend=%s why=%s ipv6=%s", backend_name(p),
+		 p->choice.why, p->v6 ? "yes" : "no");
+	p->enforced_once = true;
+	p->sweep = ipt_sweep_start(
+		p->agent->base,
+		&(struct ipt_sweep_config) {
+			.backend = p->choice.backend == IPT_NFT ? IPT_LEGACY : IPT_NFT,
+			.v4 = true,
+			.v6 = p->v6,
+			.done = on_swept,
+			.arg = p });
+}
+
 static void run(struct policing *p)
 {
 	if (!p->kernel)
@@ -126,11 +162,8 @@ static void run(struct policing *p)
 		p->stated = p->fed;
 		filter_run(p->filter);
 	}
-	if (!p->enforced_once && filter_enforced(p->filter)) {
-		log_info("policy", "policy is in force", "backend=%s ipv6=%s",
-			 p->backend == IPT_NFT ? "nft" : "legacy", p->v6 ? "yes" : "no");
-		p->enforced_once = true;
-	}
+	if (!p->enforced_once && filter_enforced(p->filter))
+		in_force(p);
 	answer_waits(p);
 }
 
@@ -214,7 +247,12 @@ static bool has_v6_pool(const struct policing *p)
 static int open_filter(struct policing *p, struct err *e)
 {
 	const struct agent_config *cfg = p->agent->cfg;
-	int rc = policy_backend(cfg, &p->backend, &p->plain, e);
+	static const enum ipt_wish wish[] = {
+		[CONFIG_BACKEND_AUTO] = IPT_WISH_AUTO,
+		[CONFIG_BACKEND_NFT] = IPT_WISH_NFT,
+		[CONFIG_BACKEND_LEGACY] = IPT_WISH_LEGACY,
+	};
+	int rc = ipt_backend_find(wish[cfg->iptables_backend], &p->choice, e);
 
 	if (rc < 0)
 		return rc;
@@ -223,8 +261,8 @@ static int open_filter(struct policing *p, struct err *e)
 		p->agent->base,
 		&(struct filter_config) { .v4 = true,
 					  .v6 = p->v6,
-					  .backend = p->backend,
-					  .plain_names = p->plain,
+					  .backend = p->choice.backend,
+					  .plain_names = p->choice.plain_names,
 					  .append = cfg->chain_insert == 1,
 					  .lock_s = (unsigned)cfg->iptables_lock_s,
 					  .rules_refresh_ms = (unsigned)cfg->rules_refresh_s * 1000,
@@ -429,7 +467,7 @@ json_t *policing_status(const struct policing *p)
 	js_set_int(o, "activePolicies", (json_int_t)s.active_policies);
 	if (!p->kernel)
 		return o;
-	js_set_str(o, "backend", p->backend == IPT_NFT ? "nft" : "legacy");
+	js_set_str(o, "backend", backend_name(p));
 	js_set(o, "ipv4", family_status(p, IP_V4));
 	if (p->v6)
 		js_set(o, "ipv6", family_status(p, IP_V6));
@@ -470,6 +508,7 @@ void policing_free(struct policing *p)
 		return;
 	while (p->waits.next != &p->waits)
 		wait_free(p->waits.next);
+	ipt_sweep_free(p->sweep);
 	filter_free(p->filter);
 	policy_kernel_free(p->kernel);
 	policy_feed_free(p->feed);

@@ -251,7 +251,7 @@ def test_restart_writes_nothing(w):
         w.settle()
         status = node.ctl_json("node", "status")["policy"]["ipv4"]
     finally:
-        monitor.terminate()
+        monitor.kill()  # it does not end by a mere TERM
         said = monitor.communicate()[0]
     assert (status["restores"], status["chainsWritten"], status["chainsRemoved"]) == (0, 0, 0)
     assert status["setCalls"] <= 1  # the look at what there is
