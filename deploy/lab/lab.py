@@ -215,7 +215,7 @@ class Node:
     def settle_policy(self):
         """Wait until this node's kernel enforces what the datastore says now."""
         db = sqlite3.connect(f"file:{self.lab.datastore.split(':', 1)[1]}?mode=ro", uri=True, timeout=10)
-        [[now]] = db.execute("select max(rev) from log")
+        [[now]] = db.execute("select max(rev) from log where key like '/calico/%'")
         db.close()
 
         def settled():

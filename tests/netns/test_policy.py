@@ -342,3 +342,42 @@ def spoil(lab, part, old, new):
     db.execute("update kv set rev = ? where key = ?", [rev + 1, key])
     db.execute("commit")
     db.close()
+
+
+def test_the_next_owner_of_an_address_inherits_no_flow(w):
+    """A flow that the last owner had begun is not known any more when its pod is gone."""
+    node = w.lab.nodes[0]
+    pod = node.add_pod("gone", "y")
+    assert wait.until("the new pod is reached", lambda: reaches(pod, f"udp:{w.ip('x/b')}:80"))
+    listed = ["conntrack", "-L", "-s", pod.ip]
+    assert pod.ip in ns.run(node.ns, *listed, check=False).stdout
+    address = pod.ip
+    pod.delete()
+    assert address not in ns.run(node.ns, *listed, check=False).stdout
+
+
+def test_kubernetes_names_for_get_and_delete(w):
+    w.apply(k8s("web", "x", {"podSelector": {}, "policyTypes": ["Ingress"]}))
+    assert "knp.default.web" in w.lab.ctl("get", "netpol", "web", "-n", "x").stdout
+    assert "kns.x" in w.lab.ctl("get", "namespace", "x").stdout
+    w.lab.ctl("delete", "networkpolicies.networking.k8s.io", "web", "-n", "x")
+    w.settle()
+    assert w.matrix(lambda s, t, p: True, protos=("icmp",)) == []
+
+
+def test_label_moves_a_pod_under_a_policy(w):
+    w.apply(k8s("web", "x", {"podSelector": {"matchLabels": {"role": "shut"}}, "policyTypes": ["Ingress"]}))
+    listed = json.loads(w.lab.ctl("-o", "json", "get", "workloadendpoints", "-n", "x").stdout)["items"]
+    [name] = [x["metadata"]["name"] for x in listed if x["spec"]["pod"] == "c"]
+    w.lab.ctl("label", "workloadendpoint", name, "role=shut", "-n", "x")
+    w.settle()
+    assert w.matrix(lambda s, t, p: t != "x/c", protos=("icmp",)) == []
+    w.lab.ctl("label", "workloadendpoint", name, "role-", "-n", "x")
+    w.settle()
+    assert w.matrix(lambda s, t, p: True, protos=("icmp",)) == []
+
+
+def test_a_wrong_manifest_is_refused_with_its_field(w):
+    bad = k8s("web", "x", {"podSelector": {}, "ingress": [{"ports": [{"port": 99999}]}]})
+    said = w.lab.ctl("apply", "-f", "-", stdin=bad, check=False)
+    assert said.returncode == 1 and "port" in said.stderr and "stdin:" in said.stderr, said.stderr

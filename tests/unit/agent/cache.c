@@ -202,9 +202,9 @@ static bool keep_b(void *arg, const struct store_kv *kv)
 }
 
 static const struct cache_scope some[] = {
-	{ "/calico/s/all/", NULL },
-	{ "/calico/s/", keep_b },
-	{ NULL, NULL },
+	{ "/calico/s/all/", NULL, false },
+	{ "/calico/s/", keep_b, false },
+	{ NULL, NULL, false },
 };
 
 static bool can(const struct cache *c, struct store_req req)
@@ -250,6 +250,40 @@ static void scopes_leave_out_and_say_so(void **state)
 
 	fresh.fresh = true;
 	assert_false(can(c, fresh));
+	str_done(&h.text);
+	cache_free(c);
+}
+
+static const struct cache_scope told[] = {
+	{ "/calico/s/", keep_b, true },
+	{ NULL, NULL, false },
+};
+
+static void what_is_not_held_can_be_told(void **state)
+{
+	struct box *b = *state;
+	struct heard h = { 0 };
+
+	box_put(b, "/calico/s/1", "\"mine\"");
+	box_put(b, "/calico/s/2", "\"theirs\"");
+	struct cache *c = cache_new(b->base, b->ds, told, NULL);
+
+	cache_subscribe(c, "/calico/", on_change, &h);
+	box_run_to(b, &h.synced, 1);
+	expect(&h, "+s/1=\"mine\" +s/2=\"theirs\" synced ");
+	assert_int_equal(cache_count(c), 1);
+	assert_null(cache_get(c, "/calico/s/2"));
+	assert_false(can(c, store_get("/calico/s/2")));
+	box_put(b, "/calico/s/1", "\"theirs now\"");
+	box_put(b, "/calico/s/2", "\"mine now\"");
+	box_run_to(b, &h.n, 2);
+	expect(&h, "+s/1=\"theirs now\" +s/2=\"mine now\" ");
+	assert_null(cache_get(c, "/calico/s/1"));
+	assert_non_null(cache_get(c, "/calico/s/2"));
+	assert_int_equal(cache_count(c), 1);
+	box_delete(b, "/calico/s/1");
+	box_run_to(b, &h.n, 1);
+	expect(&h, "-s/1 ");
 	str_done(&h.text);
 	cache_free(c);
 }
@@ -426,6 +460,7 @@ int main(void)
 		BOX(own_deletion_is_not_undone_by_an_older_event),
 		BOX(failed_writes_change_nothing),
 		BOX(scopes_leave_out_and_say_so),
+		BOX(what_is_not_held_can_be_told),
 		BOX(answers_have_the_stores_form),
 		BOX(scopes_of_a_node),
 		BOX(another_store_in_its_place),

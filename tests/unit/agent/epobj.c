@@ -68,7 +68,8 @@ static void keys(void **state)
 	"\"projectcalico.org/namespace\":\"default\",\"projectcalico.org/"                      \
 	"orchestrator\":\"k8s\"}},"                                                             \
 	"\"spec\":{\"orchestrator\":\"k8s\",\"node\":\"edge-7\",\"containerID\":\"9f31aa\","    \
-	"\"pod\":\"web-0\",\"endpoint\":\"eth0\",\"ipNetworks\":[\"10.20.0.67/32\",\"fd00::67/" \
+	"\"pod\":\"web-0\",\"serviceAccountName\":\"default\","                                  \
+	"\"endpoint\":\"eth0\",\"ipNetworks\":[\"10.20.0.67/32\",\"fd00::67/" \
 	"128\"],"                                                                               \
 	"\"profiles\":[\"kns.default\",\"ksa.default.default\"],"                               \
 	"\"interfaceName\":\"cali0123\",\"mac\":\"02:00:00:00:00:01\"}}"
@@ -79,6 +80,7 @@ static struct epobj_new baseline(struct cni_call *c, struct prefix nets[2])
 
 	*c = call_of("default", "web-0", "9f31aa");
 	c->policy_k8s = true;
+	c->service_account = "default";
 	assert_true(prefix_parse("10.20.0.67/26", &nets[0]));
 	assert_true(prefix_parse("fd00::67/122", &nets[1]));
 	assert_true(wall_parse("2026-08-01T10:00:00Z", &now));
