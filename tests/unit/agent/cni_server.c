@@ -148,6 +148,7 @@ static int set_up(void **state)
 	w->cfg.run_dir = w->run_dir;
 	w->cfg.state_dir = w->state_dir;
 	w->cfg.interface_prefix = xstrdup("cali");
+	w->cfg.datastore = xstrdup("sqlite:");
 	w->cfg.route_protocol = 80;
 	w->cfg.gc_grace_s = 60;
 	w->cfg.remove_external_routes = true;
@@ -164,6 +165,7 @@ static int tear_down(void **state)
 	agent_end(w, false);
 	free(w->cfg.node);
 	free(w->cfg.interface_prefix);
+	free(w->cfg.datastore);
 	sh("rm -rf %s", w->dir);
 	free(w);
 	return 0;
