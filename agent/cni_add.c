@@ -397,6 +397,21 @@ static void answer_first(struct add *a)
 	cni_job_say(j, first_answer(a), CNI_VETH_S);
 }
 
+/* An address that the rules do not cover would be open. */
+static void check_policed(struct add *a)
+{
+	struct err e = { 0 };
+
+	for (unsigned i = 0; i < a->got.n && !a->failed; i++) {
+		enum ip_family family = a->got.nets[i].addr.family;
+
+		if (policing_can(a->job->agent->policing, family, &e))
+			continue;
+		a->failed = true;
+		cni_fail(&a->why, CNI_AGAIN, "%s", e.msg);
+	}
+}
+
 static void on_assigned(void *arg, const struct cni_error *f)
 {
 	struct add *a = arg;
@@ -406,6 +421,7 @@ static void on_assigned(void *arg, const struct cni_error *f)
 		a->failed = true;
 		a->why = *f;
 	}
+	check_policed(a);
 	if (a->failed)
 		undo(a);
 	else

@@ -396,13 +396,35 @@ static json_t *answer_log(struct agent *a, const json_t *q)
 	return o;
 }
 
+static json_t *answer_policy(struct agent *a, const json_t *q)
+{
+	const char *of = "";
+	struct err e = { 0 };
+	json_t *found, *o;
+
+	if (js_need(js_str(q, "of", &of, &e), "of", &e) < 0)
+		return ctl_refusal(e.msg);
+	if (!a->policing)
+		return ctl_refusal("policy is turned off by this agent's configuration");
+	found = policing_of(a->policing, of);
+	if (!found) {
+		CLEANUP(freep)
+		char *msg = xasprintf("%.128s: no pod or host endpoint of this node", of);
+
+		return ctl_refusal(msg);
+	}
+	o = ok();
+	js_set(o, "policy", found);
+	return o;
+}
+
 static const struct command {
 	const char *name;
 	json_t *(*answer)(struct agent *a, const json_t *q);
 } commands[] = {
 	{ "status", answer_status }, { "neighbors", answer_neighbors },
 	{ "routes", answer_routes }, { "version", answer_version },
-	{ "log", answer_log },
+	{ "log", answer_log },	   { "policy", answer_policy },
 };
 
 json_t *ctl_answer(struct agent *a, const char *line, size_t len)
@@ -420,5 +442,5 @@ json_t *ctl_answer(struct agent *a, const char *line, size_t len)
 			out = commands[i].answer(a, q);
 	json_decref(q);
 	return out ? out
-		   : ctl_refusal("cmd: must be one of status, neighbors, routes, version, log");
+		   : ctl_refusal("cmd: must be one of status, neighbors, routes, version, log, policy");
 }

@@ -18,6 +18,7 @@
 #include "agent/log.h"
 #include "agent/policy_feed.h"
 #include "agent/policy_kernel.h"
+#include "agent/policy_show.h"
 #include "dataplane/filter.h"
 #include "dataplane/iptables_backend.h"
 #include "dataplane/iptables_sweep.h"
@@ -50,6 +51,7 @@ struct policing {
 	struct policy_feed *feed;
 	struct policy_kernel *kernel; /* NULL before the first complete picture */
 	struct filter *filter;
+	struct policy_show *show;
 	struct event *turn, *patience;
 	struct ipt_choice choice;
 	struct ipt_sweep *sweep;
@@ -149,6 +151,16 @@ static void in_force(struct policing *p)
 			.arg = p });
 }
 
+/* Give the drivers all that was fed. */
+static void state(struct policing *p)
+{
+	const struct calc_effects *fx = calc_flush(p->calc);
+
+	policy_kernel_take(p->kernel, fx);
+	policy_show_take(p->show, fx);
+	p->stated = p->fed;
+}
+
 static void run(struct policing *p)
 {
 	if (!p->kernel)
@@ -158,8 +170,7 @@ static void run(struct policing *p)
 			policy_kernel_links(p->kernel, p->agent->links);
 		p->links_dirty = false;
 		if (p->stated != p->fed)
-			policy_kernel_take(p->kernel, calc_flush(p->calc));
-		p->stated = p->fed;
+			state(p);
 		filter_run(p->filter);
 	}
 	if (!p->enforced_once && filter_enforced(p->filter))
@@ -291,8 +302,7 @@ static void begin(struct policing *p)
 		return;
 	}
 	policy_kernel_links(p->kernel, p->agent->links);
-	policy_kernel_take(p->kernel, calc_flush(p->calc));
-	p->stated = p->fed;
+	state(p);
 	filter_ready(p->filter);
 	turn_soon(p);
 }
@@ -429,6 +439,11 @@ size_t policing_troubles(const struct policing *p, struct str *out)
 	return p ? policy_feed_troubles(p->feed, out) : 0;
 }
 
+json_t *policing_of(const struct policing *p, const char *who)
+{
+	return p ? policy_show_find(p->show, who) : NULL;
+}
+
 static json_t *family_status(const struct policing *p, enum ip_family family)
 {
 	struct ipt_counts rules = ipt_counts(filter_rules(p->filter, family));
@@ -491,6 +506,7 @@ int policing_new(struct policing **out, struct agent *a, struct err *e)
 	p->waits.next = p->waits.prev = &p->waits;
 	p->calc = calc_new(a->cfg->node, (uint32_t)agent_now_ms());
 	p->feed = policy_feed_new(p->calc);
+	p->show = policy_show_new();
 	p->turn = evtimer_new(a->base, on_turn, p);
 	p->patience = evtimer_new(a->base, on_patience, p);
 	assert(p->turn && p->patience);
@@ -512,6 +528,7 @@ void policing_free(struct policing *p)
 	filter_free(p->filter);
 	policy_kernel_free(p->kernel);
 	policy_feed_free(p->feed);
+	policy_show_free(p->show);
 	calc_free(p->calc);
 	HASH_ITER (hh, p->griefs, g, tmp)
 		grief_end(p, g);

@@ -43,5 +43,7 @@ bool policing_can(const struct policing *p, enum ip_family family, struct err *e
 /* Reasons to be not ready, one line each; and what is wrong with objects, which is not one. */
 void policing_not_ready(const struct policing *p, struct str *out);
 size_t policing_troubles(const struct policing *p, struct str *out);
+/* What applies to an endpoint of this node (policy_show.h); NULL: none of this name. */
+json_t *policing_of(const struct policing *p, const char *who);
 /* For status. */
 json_t *policing_status(const struct policing *p);

@@ -79,6 +79,8 @@ const struct cmd commands[] = {
 	  cmd_ipam_configure },
 	{ "node status", "", "What the agent of this node is doing, and its BGP sessions.",
 	  WORDS_NONE, NULL, cmd_node_status },
+	{ "policy show", "NAMESPACE/POD", "Policies of a pod of this node, in their order.",
+	  WORDS_NONE, NULL, cmd_policy_show },
 	{ "bgp neighbors", "[ADDRESS]", "The BGP sessions of this node in numbers.", WORDS_NONE, NULL,
 	  cmd_bgp_neighbors },
 	{ "bgp routes", "[PREFIX]", "The paths that this node knows over BGP, and why one is best.",

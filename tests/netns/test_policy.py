@@ -304,17 +304,16 @@ def test_a_new_pod_is_never_open(w):
 
 def test_tampering_is_repaired(w):
     w.apply(k8s("deny", "x", {"podSelector": {}, "policyTypes": ["Ingress"]}))
-    if w.backend == "legacy":
-        pytest.skip("the kernel tells nobody of changes of iptables-legacy; the refresh interval repairs them")
+    tool = f"iptables-{w.backend}"
     node = w.pods["x/a"].node
-    chain = [x.split()[0][1:] for x in ns.out(node.ns, "iptables-nft-save", "-t", "filter").splitlines()
+    chain = [x.split()[0][1:] for x in ns.out(node.ns, f"{tool}-save", "-t", "filter").splitlines()
              if x.startswith(":cali-tw-")][0]
-    before = ns.out(node.ns, "iptables-nft", "-S", chain)
-    ns.run(node.ns, "iptables-nft", "-F", chain)
-    wait.until("the flushed chain is back", lambda: ns.out(node.ns, "iptables-nft", "-S", chain) == before, 2)
-    hooks = ns.out(node.ns, "iptables-nft", "-S", "FORWARD")
-    ns.run(node.ns, "iptables-nft", "-F", "FORWARD")
-    wait.until("the hook is back", lambda: ns.out(node.ns, "iptables-nft", "-S", "FORWARD") == hooks, 2)
+    before = ns.out(node.ns, tool, "-S", chain)
+    ns.run(node.ns, tool, "-F", chain)
+    wait.until("the flushed chain is back", lambda: ns.out(node.ns, tool, "-S", chain) == before, 4)
+    hooks = ns.out(node.ns, tool, "-S", "FORWARD")
+    ns.run(node.ns, tool, "-F", "FORWARD")
+    wait.until("the hook is back", lambda: ns.out(node.ns, tool, "-S", "FORWARD") == hooks, 4)
 
 
 def test_a_policy_that_is_wrong_denies_and_is_named(w):
@@ -381,3 +380,17 @@ def test_a_wrong_manifest_is_refused_with_its_field(w):
     bad = k8s("web", "x", {"podSelector": {}, "ingress": [{"ports": [{"port": 99999}]}]})
     said = w.lab.ctl("apply", "-f", "-", stdin=bad, check=False)
     assert said.returncode == 1 and "port" in said.stderr and "stdin:" in said.stderr, said.stderr
+
+
+def test_policy_show_names_what_applies_in_order(w):
+    w.apply(k8s("web", "x", {"podSelector": {}, "policyTypes": ["Ingress"]}),
+            calico("NetworkPolicy", "early", {"order": 1, "selector": "pod == 'a'", "types": ["Ingress", "Egress"],
+                                              "egress": [{"action": "Allow"}]}, "x"))
+    node = w.pods["x/a"].node
+    lines = node.ctl("policy", "show", "x/a").stdout.splitlines()
+    assert "interface " + w.pods["x/a"].host_interface in lines[0]
+    rows = [re.split(r"  +", x.strip()) for x in lines[2:]]
+    assert [r[1] for r in rows[:3]] == ["NetworkPolicy x/early", "KubernetesNetworkPolicy x/web", "end of tier: Deny"], rows
+    assert rows[0][2].startswith("cali-pi-") and rows[0][3].startswith("cali-po-")
+    assert node.ctl("policy", "show", w.ip("x/a")).stdout.splitlines() == lines
+    assert node.ctl("policy", "show", "x/nobody", check=False).returncode == 1
