@@ -26,8 +26,14 @@
 #include "model/ippool.h"
 #include "model/key.h"
 #include "model/object.h"
+#include "model/wep.h"
 
-enum { POLL_MS = 20 }; /* while somebody waits and leftovers are being removed */
+enum {
+	POLL_MS = 20, /* while somebody waits and leftovers are being removed */
+	/* A pod of this node that is gone: iptables and the removal of its interface, at the same
+	 * time, would make each other wait. Whoever changes something else does not wait. */
+	GONE_MS = 100,
+};
 
 struct policing_wait {
 	struct policing_wait *next, *prev;
@@ -52,6 +58,7 @@ struct policing {
 	struct policy_kernel *kernel; /* NULL before the first complete picture */
 	struct filter *filter;
 	struct policy_show *show;
+	char *own; /* how the names of this node's endpoints begin */
 	struct event *turn, *patience;
 	struct ipt_choice choice;
 	struct ipt_sweep *sweep;
@@ -69,14 +76,22 @@ static void turn_soon(struct policing *p)
 {
 	static const struct timeval now = { 0 };
 
-	if (p->turn && !evtimer_pending(p->turn, NULL))
-		evtimer_add(p->turn, &now);
+	evtimer_add(p->turn, &now);
 }
 
 static void changed(struct policing *p)
 {
 	p->fed++;
 	turn_soon(p);
+}
+
+static void changed_later(struct policing *p)
+{
+	static const struct timeval later = { .tv_usec = GONE_MS * 1000 };
+
+	p->fed++;
+	if (!evtimer_pending(p->turn, NULL))
+		evtimer_add(p->turn, &later);
 }
 
 static void wait_free(struct policing_wait *w)
@@ -307,6 +322,15 @@ static void begin(struct policing *p)
 	turn_soon(p);
 }
 
+/* Does this endpoint's name begin with this node's? */
+static bool is_own(const struct policing *p, const char *key)
+{
+	const char *name = strrchr(key, '/') + 1;
+	size_t n = strlen(p->own);
+
+	return strncmp(name, p->own, n) == 0 && name[n] != '-';
+}
+
 static void on_change(void *arg, const struct store_kv *kv)
 {
 	struct policing *p = arg;
@@ -318,8 +342,13 @@ static void on_change(void *arg, const struct store_kv *kv)
 	}
 	if (p->kernel && !p->v6 && kv->value && str_starts(kv->key, KEY_RESOURCES "ippools/"))
 		look_for_v6(&p->v6_late, kv);
-	if (policy_feed_take(p->feed, kv->key, kv->value))
+	if (!policy_feed_take(p->feed, kv->key, kv->value))
+		return;
+	if (kv->value || !str_starts(kv->key, KEY_RESOURCES "workloadendpoints/") ||
+	    !is_own(p, kv->key))
 		changed(p);
+	else
+		changed_later(p);
 }
 
 static void on_link(void *arg, enum link_event ev, const struct link *l, const struct prefix *addr)
@@ -504,6 +533,7 @@ int policing_new(struct policing **out, struct agent *a, struct err *e)
 	p = xcalloc(1, sizeof(*p));
 	p->agent = a;
 	p->waits.next = p->waits.prev = &p->waits;
+	p->own = wep_name_prefix(a->cfg->node, NULL);
 	p->calc = calc_new(a->cfg->node, (uint32_t)agent_now_ms());
 	p->feed = policy_feed_new(p->calc);
 	p->show = policy_show_new();
@@ -532,6 +562,7 @@ void policing_free(struct policing *p)
 	calc_free(p->calc);
 	HASH_ITER (hh, p->griefs, g, tmp)
 		grief_end(p, g);
+	free(p->own);
 	event_free(p->turn);
 	event_free(p->patience);
 	free(p);
