@@ -326,6 +326,7 @@ static void plan_all(struct overlay *o)
 static void first_plan(struct overlay *o)
 {
 	o->planned = true;
+	tunnels_ready(o->tunnels);
 	/* A tunnel of the last life that no pool asks for may have begun to linger just then. */
 	arm(o->leftovers, TUNNEL_LINGER_S * 1000);
 	routes_claimed(o->agent->routes, ROUTES_OVERLAY);
@@ -396,7 +397,7 @@ static void on_leftovers(evutil_socket_t fd, short what, void *arg)
 {
 	struct overlay *o = arg;
 
-	tunnels_ready(o->tunnels);
+	tunnels_leftovers(o->tunnels);
 	changed(o);
 }
 

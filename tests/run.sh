@@ -91,7 +91,7 @@ for part in $parts; do
 		step "tunnel devices with ipip" tests/uml/run.sh build/tests/test-dp-tunnel
 		step "routes through tunl0" tests/uml/run.sh build/tests/test-dp-route-tunnel
 		out=$(mktemp -p /var/tmp)
-		tests/uml/run.sh /usr/bin/python3 -B -m pytest -p no:cacheprovider -q tests/netns/test_encap.py \
+		tests/uml/run.sh /usr/bin/python3 -B -m pytest -p no:cacheprovider -q tests/netns/test_encap.py tests/netns/test_encap_faults.py \
 			--junit-xml="$out" ${PYTEST_ARGS:-} || true
 		sums=$(/usr/bin/python3 -B tests/meson_sums.py "$out"); rm -f "$out"
 		# shellcheck disable=SC2086
