@@ -462,6 +462,15 @@ static void on_affinity(void *arg, const struct store_kv *kv)
 	changed(o);
 }
 
+static void on_block(void *arg, const struct store_kv *kv)
+{
+	struct overlay *o = arg;
+
+	if (kv)
+		overlay_on_block(o, kv);
+	changed(o);
+}
+
 /* Pods come and go by the hundred; only what carries a node's address, or its MTU, counts. */
 static void on_link(void *arg, enum link_event ev, const struct link *l, const struct prefix *addr)
 {
@@ -564,6 +573,7 @@ static void subscribe(struct overlay *o)
 	cache_subscribe(c, KEY_RESOURCES "felixconfigurations/", on_config, o);
 	cache_subscribe(c, KEY_RESOURCES "bgpconfigurations/", on_config, o);
 	cache_subscribe(c, IPAMKEY_HOSTS, on_affinity, o);
+	cache_subscribe(c, IPAMKEY_BLOCKS, on_block, o);
 	link_table_watch(o->agent->links, on_link, o);
 }
 
@@ -608,6 +618,7 @@ void overlay_free(struct overlay *o)
 	event_free(o->tunnel_ev);
 	tunnel_addrs_free(o->addrs);
 	tunnels_free(o->tunnels);
+	overlay_borrow_done(o);
 	overlay_blocks_done(o);
 	overlay_config_done(&o->config);
 	str_done(&o->remarks);

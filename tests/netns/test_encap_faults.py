@@ -1,5 +1,7 @@
 """Roads to other nodes' pods, when things are not as they should be or change under them."""
 
+import ipaddress
+
 from deploy.lab import ns, wait
 from deploy.lab.lab import LINK, SUBNET, SUBNET2
 
@@ -85,6 +87,24 @@ def test_node_address_changes(labs):
     [dev] = ns.ip_json(node.ns, "link", "show", "dev", "vxlan.calico")
     assert dev["linkinfo"]["info_data"]["local"] == f"{SUBNET2}.99"
     assert first.ping(third.ip) and third.ping(second.ip)
+
+
+def test_borrowed_addresses_have_roads_of_their_own(labs):
+    """Blocks of four: the fourth pod of node2 lives in a block of node1."""
+    small = pool("vxlan-always", cidr="172.31.0.0/29").replace("blockSize: 26", "blockSize: 30")
+    lab = labs(nodes=2, split=1, manifest=small + "---\n" + BGP.format(bgp="EnabledNoEncapOnly"))
+    first, second = lab.nodes
+    one = first.add_pod("pod1")
+    settle(lab, "vxlan-always")
+    [own] = blocks(second)
+    two = [second.add_pod(f"many{i}") for i in range(4)]
+    [guest] = [p for p in two if ipaddress.ip_address(p.ip) not in ipaddress.ip_network(own)]
+    want = f"{guest.ip} {road('vxlan-always', first, second)}"
+    wait.until(lambda: f"{want} in {lines(first)}", lambda: want in lines(first))
+    for pod in two:
+        assert one.ping(pod.ip) and pod.ping(one.ip)
+    guest.delete()
+    wait.until("its route is gone", lambda: want not in lines(first))
 
 
 def test_foreign_hands_are_repaired(labs):
