@@ -29,7 +29,6 @@ spec: {peerIP: 192.168.61.1, asNumber: 65001, filters: [tor]%s}
 class Router:
     """A top-of-rack router in the lab's namespace `tor`, AS 65001."""
 
-    add_path = True
     refreshes = True
 
     def __init__(self, lab, password=None):
@@ -95,8 +94,6 @@ router bgp 65001
 
 
 class GoBgp(Router):
-    add_path = True
-
     def start(self):
         password = f'    auth-password = "{self.password}"\n' if self.password else ""
         (self.dir / "gobgpd.toml").write_text(f"""
@@ -161,7 +158,9 @@ allow to ebgp
 
 
 class ExaBgp(Router):
-    """It keeps no table: what it heard is in its log."""
+    """It keeps no table: what it heard is in a file. 4.2 drops the connection when it is asked to say its routes again."""
+
+    refreshes = False
 
     def start(self):
         password = f"md5-password '{self.password}';" if self.password else ""
@@ -176,7 +175,7 @@ process reader {{ run {reader}; encoder json; }}
 neighbor {NODE} {{ router-id {TOR}; local-address {TOR}; local-as 65001; peer-as 64512; hold-time 90; {password}
   family {{ ipv4 unicast; }}
   capability {{ graceful-restart 120; add-path send/receive; route-refresh enable; }}
-  api {{ processes [ reader ]; receive {{ parsed; update; }} }}
+  api {{ processes [ reader ]; neighbor-changes; receive {{ parsed; update; }} }}
   static {{ route {NETWORK} next-hop self; }} }}
 """)
         self.spawn("exabgp", self.dir / "exabgp.conf", env={"exabgp_daemon_user": "root", "exabgp_daemon_drop": "false",
@@ -187,9 +186,12 @@ neighbor {NODE} {{ router-id {TOR}; local-address {TOR}; local-as 65001; peer-as
         has = set()
         for line in (self.dir / "heard").read_text().splitlines():
             try:
-                update = json.loads(line)["neighbor"]["message"]["update"]
+                said = json.loads(line)["neighbor"]
             except (ValueError, KeyError):
                 continue
+            if said.get("state") in ("down", "connected", "up"):
+                has = set()
+            update = said.get("message", {}).get("update", {})
             for family in update.get("withdraw", {}).values():
                 has -= {n["nlri"] for n in family}
             for family in update.get("announce", {}).values():
