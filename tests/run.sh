@@ -51,6 +51,7 @@ meson_tests() {
 build() {
 	local dir=$1 cc=$2; shift 2
 	[ -f "$dir/build.ninja" ] || CC=$cc meson setup "$dir" "$@" || return 1
+	meson configure "$dir" -Dtests=true || return 1 # the quick start builds without
 	meson compile -C "$dir"
 }
 
