@@ -94,6 +94,11 @@ static struct bgp_peer_config base(const struct builder *b, enum bgp_peer_kind k
 		.families = 1u << bgp_af_of(family),
 		.hold_s = BGP_CONFIG_HOLD_S,
 		.gr_restart_s = BGP_CONFIG_RESTART_S,
+		/* as Calico's BIRD offers them; and RFC 8654 */
+		.add_path = true,
+		.enhanced_refresh = true,
+		.long_lived = true,
+		.extended_message = true,
 	};
 
 	return c;
@@ -150,6 +155,8 @@ static void apply_spec(const struct builder *b, const struct bgp_peer_spec *p,
 	c->keepalive_s = p->keepalive_s;
 	if (p->restart_s)
 		c->gr_restart_s = p->restart_s;
+	/* the set is there when the BGPPeer names filters: bgp_policy.h */
+	str_copy(c->filters, sizeof(c->filters), p->name);
 	if (p->source_none)
 		c->source = (struct addr) { .family = IP_NONE };
 	snprintf(who, sizeof(who), "BGPPeer %s", p->name);

@@ -326,6 +326,7 @@ static void plan_all(struct overlay *o)
 static void first_plan(struct overlay *o)
 {
 	o->planned = true;
+	tunnels_ready(o->tunnels);
 	/* A tunnel of the last life that no pool asks for may have begun to linger just then. */
 	arm(o->leftovers, TUNNEL_LINGER_S * 1000);
 	routes_claimed(o->agent->routes, ROUTES_OVERLAY);
@@ -396,7 +397,7 @@ static void on_leftovers(evutil_socket_t fd, short what, void *arg)
 {
 	struct overlay *o = arg;
 
-	tunnels_ready(o->tunnels);
+	tunnels_leftovers(o->tunnels);
 	changed(o);
 }
 
@@ -458,6 +459,15 @@ static void on_affinity(void *arg, const struct store_kv *kv)
 
 	if (kv)
 		overlay_on_affinity(o, kv);
+	changed(o);
+}
+
+static void on_block(void *arg, const struct store_kv *kv)
+{
+	struct overlay *o = arg;
+
+	if (kv)
+		overlay_on_block(o, kv);
 	changed(o);
 }
 
@@ -563,6 +573,7 @@ static void subscribe(struct overlay *o)
 	cache_subscribe(c, KEY_RESOURCES "felixconfigurations/", on_config, o);
 	cache_subscribe(c, KEY_RESOURCES "bgpconfigurations/", on_config, o);
 	cache_subscribe(c, IPAMKEY_HOSTS, on_affinity, o);
+	cache_subscribe(c, IPAMKEY_BLOCKS, on_block, o);
 	link_table_watch(o->agent->links, on_link, o);
 }
 
@@ -607,6 +618,7 @@ void overlay_free(struct overlay *o)
 	event_free(o->tunnel_ev);
 	tunnel_addrs_free(o->addrs);
 	tunnels_free(o->tunnels);
+	overlay_borrow_done(o);
 	overlay_blocks_done(o);
 	overlay_config_done(&o->config);
 	str_done(&o->remarks);

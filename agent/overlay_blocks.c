@@ -294,7 +294,7 @@ static bool is_confirmed(const struct store_kv *kv)
 	return yes;
 }
 
-static void add_block(struct overlay *o, const struct prefix *cidr, const char *host)
+void overlay_set_holder(struct overlay *o, const struct prefix *cidr, const char *host)
 {
 	struct overlay_node *n = overlay_node_get(o, host);
 	struct overlay_block *b;
@@ -314,10 +314,19 @@ static void add_block(struct overlay *o, const struct prefix *cidr, const char *
 	link_block(b, n);
 }
 
+void overlay_drop_holder(struct overlay *o, const struct prefix *cidr, const char *host)
+{
+	struct overlay_block *b;
+
+	HASH_FIND(hh, o->blocks, cidr, sizeof(*cidr), b);
+	/* Of two that say they hold it the later one counts; the farewell of the first is no news. */
+	if (b && strcmp(b->node->name, host) == 0)
+		drop_block(o, b);
+}
+
 void overlay_on_affinity(struct overlay *o, const struct store_kv *kv)
 {
 	CLEANUP(freep) char *owner = NULL;
-	struct overlay_block *b;
 	struct prefix cidr;
 	const char *host;
 
@@ -327,15 +336,10 @@ void overlay_on_affinity(struct overlay *o, const struct store_kv *kv)
 	host = owner + strlen(IPAMKEY_OWNER_HOST);
 	if (strcmp(host, o->agent->cfg->node) == 0)
 		return;
-	if (is_confirmed(kv)) {
-		add_block(o, &cidr, host);
-		return;
-	}
-	HASH_FIND(hh, o->blocks, &cidr, sizeof(cidr), b);
-	/* Of two that say they hold it the later one counts; the farewell of the first is no news.
-	 */
-	if (b && strcmp(b->node->name, host) == 0)
-		drop_block(o, b);
+	if (is_confirmed(kv))
+		overlay_set_holder(o, &cidr, host);
+	else
+		overlay_drop_holder(o, &cidr, host);
 }
 
 void overlay_blocks_done(struct overlay *o)

@@ -61,6 +61,7 @@ struct overlay {
 	struct str remarks;
 	struct overlay_node *nodes; /* without this one */
 	struct overlay_block *blocks;
+	struct overlay_host_block *hosts; /* blocks with guests: overlay_borrow.c */
 	struct event *turn, *tunnel_ev, *due, *handover, *linger, *leftovers;
 	int64_t linger_ms[TUNNEL_MAX_]; /* 0, or until when an unwanted device stays */
 	bool config_dirty, all_dirty, planned;
@@ -78,8 +79,15 @@ bool overlay_read_node(const struct store_kv *kv, struct encap_node *out);
 struct overlay_node *overlay_node_get(struct overlay *o, const char *name);
 void overlay_node_drop_unused(struct overlay *o, struct overlay_node *n);
 void overlay_on_affinity(struct overlay *o, const struct store_kv *kv);
+/* This node holds the block or address now; holds it no longer, unless another one does by now. */
+void overlay_set_holder(struct overlay *o, const struct prefix *cidr, const char *node);
+void overlay_drop_holder(struct overlay *o, const struct prefix *cidr, const char *node);
 /* Claim what should be claimed for a node's blocks and its tunnel address. */
 void overlay_plan_node(struct overlay *o, struct overlay_node *n);
 /* Give to BGP what BGP has taken; true while something still waits. */
 bool overlay_hand_over(struct overlay *o);
 void overlay_blocks_done(struct overlay *o);
+
+/* ---- overlay_borrow.c ---- */
+void overlay_on_block(struct overlay *o, const struct store_kv *kv);
+void overlay_borrow_done(struct overlay *o);

@@ -21,6 +21,7 @@
 #include "agent/agent.h"
 #include "agent/bgp_config.h"
 #include "agent/bgp_listen.h"
+#include "agent/bgp_policy.h"
 #include "agent/bgp_socket.h"
 #include "agent/cache.h"
 #include "agent/config.h"
@@ -453,6 +454,7 @@ static void configure_with(struct peering *p, const struct bgp_world *w)
 	const struct agent_config *cfg = p->agent->cfg;
 	const struct bgp_node *self = bgp_world_node(w, cfg->node);
 	struct bgp_global g = { .max_paths = 16 };
+	struct bgp_policy_set policy;
 
 	if (!self)
 		return; /* about to be written: see self.c */
@@ -468,8 +470,13 @@ static void configure_with(struct peering *p, const struct bgp_world *w)
 			 cfg->node);
 		return;
 	}
+	bgp_policy_read(p->agent->cache, cfg->node, &policy, &p->remarks);
+	g.normal_priority = policy.normal_priority;
 	start_speaker(p, &g);
 	set_pools(p, w);
+	bgp_speaker_set_filters(p->speaker, policy.filters.p, policy.filters.n, agent_now_ms());
+	bgp_speaker_set_adverts(p->speaker, policy.adverts.p, policy.adverts.n, agent_now_ms());
+	bgp_policy_set_done(&policy);
 	vec_clear(&p->configs);
 	bgp_config_peers(w, cfg->node, read_secret, p, &p->configs, &p->remarks);
 	/* Keys and listener first: a peer that dials at once must find them. */
@@ -580,6 +587,7 @@ struct peering *peering_new(struct agent *a)
 	link_table_watch(a->links, link_changed, p);
 	cache_subscribe(a->cache, KEY_RESOURCES "nodes/", changed, p);
 	cache_subscribe(a->cache, KEY_RESOURCES "bgppeers/", changed, p);
+	cache_subscribe(a->cache, KEY_RESOURCES "bgpfilters/", changed, p);
 	cache_subscribe(a->cache, KEY_RESOURCES "bgpconfigurations/", changed, p);
 	cache_subscribe(a->cache, KEY_RESOURCES "ippools/", changed, p);
 	arm(p->hops, HOP_CHECK_S * 1000);

@@ -30,19 +30,49 @@ static bool keep_wep(void *arg, const struct store_kv *kv)
 	return name && strncmp(name + 1, s->wep_prefix, n) == 0 && name[1 + n] != '-';
 }
 
-/* Text, not JSON: this runs for every block of the cluster, and a wrong guess costs a read from the
+/* The string behind the next "name": in p, its length in *len; 0 when it is none. NULL: no more. */
+static const char *next_text(const char *p, const char *name, size_t *len)
+{
+	p = strstr(p, name);
+	if (!p)
+		return NULL;
+	p += strlen(name);
+	p += strspn(p, " \t\r\n:");
+	*len = *p == '"' ? strcspn(p + 1, "\"") : 0;
+	return *p == '"' ? p + 1 : p;
+}
+
+/* Who holds the block, by name; *len 0: no node does. */
+static const char *owner_of(const char *block, size_t *len)
+{
+	static const char host[] = "host:";
+	const char *p = next_text(block, "\"affinity\"", len);
+
+	if (!p || *len < strlen(host) || strncmp(p, host, strlen(host)) != 0) {
+		*len = 0;
+		return "";
+	}
+	*len -= strlen(host);
+	return p + strlen(host);
+}
+
+/* Own blocks, and those with guests: addresses that another node than the owner holds need routes
+ * of their own.
+ *
+ * Text, not JSON: this runs for every block of the cluster, and a wrong guess costs a read from the
  * store (kept too little) or some memory (too much). */
 static bool keep_block(void *arg, const struct store_kv *kv)
 {
 	const struct scopes *s = arg;
-	const char *p = strstr(kv->value, "\"affinity\"");
-	size_t n = strlen(s->node);
+	size_t n, len;
+	const char *owner = owner_of(kv->value, &n), *p = kv->value;
 
-	if (!p)
-		return false;
-	p += strlen("\"affinity\"");
-	p += strspn(p, " \t\r\n:");
-	return str_starts(p, "\"host:") && strncmp(p + 6, s->node, n) == 0 && p[6 + n] == '"';
+	if (n == strlen(s->node) && strncmp(owner, s->node, n) == 0)
+		return true;
+	while ((p = next_text(p, "\"node\"", &len)))
+		if (len && (len != n || strncmp(p, owner, n) != 0))
+			return true;
+	return false;
 }
 
 void scopes_init(struct scopes *s, const char *node)

@@ -104,6 +104,15 @@ struct bgp_filter_set {
 	size_t n[BGP_DIRECTION_MAX_][BGP_AF_MAX_];
 };
 
+/* Communities for what is told of the routes inside of a prefix. */
+struct bgp_advert {
+	struct prefix cidr;
+	const uint32_t *communities;
+	size_t n_communities;
+	const uint32_t *large; /* three each */
+	size_t n_large;
+};
+
 struct bgp_chain {
 	char *name;
 	unsigned refs; /* peers */

@@ -123,14 +123,8 @@ struct bgp_filter_set;
 void bgp_speaker_set_filters(struct bgp_speaker *sp, const struct bgp_filter_set *sets, size_t n,
 			     int64_t now_ms);
 
-/* Communities for what is told of the routes inside of a prefix, under the built-in rules. */
-struct bgp_advert {
-	struct prefix cidr;
-	const uint32_t *communities;
-	size_t n_communities;
-	const uint32_t *large; /* three each */
-	size_t n_large;
-};
+/* Communities for what is told under the built-in rules. */
+struct bgp_advert; /* bgpfilter.h */
 void bgp_speaker_set_adverts(struct bgp_speaker *sp, const struct bgp_advert *adverts, size_t n,
 			     int64_t now_ms);
 

@@ -76,11 +76,13 @@ static bool is_let_in(struct bgp_peer *p, enum bgp_af af, const struct prefix *p
 	if (bgp_chain_wants_interface(p->chain, BGP_IMPORT, af))
 		r.ifname = p->sp->policy.interface_of(p->sp, &attrs->v.next_hop);
 	*rule = bgp_chain_match(p->chain, af, &r);
-	if (*rule && !(*rule)->accept)
-		return false;
-	/* later it could not be told from an AS that the filter has put there */
-	return !p->source->edits_path || attrs->first_as == p->source->remote_as ||
-	       !p->source->ebgp;
+	return !*rule || (*rule)->accept;
+}
+
+/* Later it could not be told from an AS that the filter has put there. */
+static bool first_as_ok(const struct bgp_source *src, const struct bgp_attrs *attrs)
+{
+	return !src->edits_path || !src->ebgp || attrs->first_as == src->remote_as;
 }
 
 struct bgp_attrs *bgp_peer_import(struct bgp_peer *p, enum bgp_af af, const struct prefix *prefix,
@@ -92,7 +94,7 @@ struct bgp_attrs *bgp_peer_import(struct bgp_peer *p, enum bgp_af af, const stru
 
 	if (!p->chain || !p->chain->rules[BGP_IMPORT][af].n)
 		return bgp_attrs_ref(attrs);
-	if (!is_let_in(p, af, prefix, attrs, &rule)) {
+	if (!is_let_in(p, af, prefix, attrs, &rule) || !first_as_ok(p->source, attrs)) {
 		p->filtered++;
 		return NULL;
 	}
@@ -108,6 +110,38 @@ struct bgp_attrs *bgp_peer_import(struct bgp_peer *p, enum bgp_af af, const stru
 
 /* ---- change ---- */
 
+/* What is not let in any more goes now, whether or not the peer says it again. */
+static void reject_net(struct bgp_peer *p, struct bgp_rib *rib, const struct bgp_net *net)
+{
+	struct prefix prefix = bgp_net_prefix(rib, net);
+	const struct bgp_rule *rule;
+	struct bgp_path one;
+	const struct bgp_path *path;
+	unsigned n;
+
+	path = bgp_net_paths(net, &one, &n);
+	for (unsigned i = n; i-- > 0;) {
+		if (path[i].source != p->source->index ||
+		    is_let_in(p, rib->af, &prefix, path[i].attrs, &rule))
+			continue;
+		bgp_rib_withdraw(rib, &prefix, p->source, path[i].id);
+		p->filtered++;
+		path = bgp_net_paths(net, &one, &n);
+	}
+}
+
+static void reject_now(struct bgp_peer *p, enum bgp_af af)
+{
+	struct bgp_rib *rib = &p->sp->rib[af];
+
+	for (uint32_t at = 0; at < rib->n_nets && p->source->af[af].paths; at++) {
+		const struct bgp_net *net = bgp_rib_net(rib, at);
+
+		if (!(net->flags & (BGP_NET_FREE | BGP_NET_EMPTY)))
+			reject_net(p, rib, net);
+	}
+}
+
 static void import_again(struct bgp_peer *p)
 {
 	struct bgp_notification n = bgp_cease(BGP_CEASE_CONFIG_CHANGE, NULL);
@@ -118,8 +152,10 @@ static void import_again(struct bgp_peer *p)
 		return;
 	p->source->edits_path = bgp_chain_prepends(p->chain, BGP_IMPORT);
 	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
-		if (neg->wire.families >> af & 1)
-			asked &= bgp_session_send_refresh(p->session, (enum bgp_af)af, p->sp->now);
+		if (!(neg->wire.families >> af & 1))
+			continue;
+		reject_now(p, (enum bgp_af)af);
+		asked &= bgp_session_send_refresh(p->session, (enum bgp_af)af, p->sp->now);
 	}
 	if (!asked)
 		bgp_session_fail(p->session, &n,

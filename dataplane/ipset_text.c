@@ -258,7 +258,7 @@ static void grow_beside(struct ipsets *s, struct iset *set)
 
 	snprintf(temp, sizeof(temp), "cali%ct0", s->cfg.family == IP_V6 ? '6' : '4');
 	old = iset_find(s, temp);
-	if (old && old->there) {
+	if (old && old->there && !old->busy) {
 		str_addf(&s->batch, "destroy %s", temp);
 		line_end(s, IPSET_OP_DESTROYED, old, NULL);
 	}

@@ -10,7 +10,9 @@
  *        A chain that the kernel refuses twice must not keep all others out: it is set aside as it
  *        is in the kernel, where the old rules go on enforcing; a new one becomes a single DROP.
  *        Two programs that repair each other's work would eat the machine: repairs are spaced by
- *        50 ms, then twice that, up to a second. */
+ *        50 ms, then twice that, up to a second.
+ * DIFFERS: Felix reads the whole table before every write and again each 180 s, and ends the process
+ *        after ten failures. Here the kernel's events say what others changed. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -147,8 +147,8 @@ static int create(struct tunnels *t, enum tunnel_kind k)
 	}
 	if (rc == -EOPNOTSUPP)
 		fail(d, t, TUNNEL_NO_KERNEL,
-		     "the kernel cannot make %s: it has no module %s; install it or "
-		     "(modprobe %s), or use pools with another encapsulation",
+		     "the kernel cannot make %s: it has no module %s; load it (modprobe %s) or "
+		     "install it, or give the pool another encapsulation",
 		     type->name, type->module, type->module);
 	else
 		fail(d, t, TUNNEL_FAILED, "cannot make %s: %s", type->name, e.msg);
@@ -211,7 +211,7 @@ static void adjust(struct tunnels *t, enum tunnel_kind k, struct look *l)
 	if (!l->link.up || mtu || mac)
 		tunnel_put_set(&t->out, l->link.index, mtu, mac ? s->mac : NULL);
 	/* Until there is one of its own, what an earlier life left is as good. */
-	if (s->addr.family || t->ready)
+	if (s->addr.family)
 		put_addrs(t, l, &s->addr);
 	t->counts.written += t->out.n;
 	d->status.usable = true;
@@ -253,10 +253,7 @@ static void work_on(struct tunnels *t, enum tunnel_kind k, struct look *l, struc
 
 	if (!d->wanted) {
 		set_index(t, k, 0);
-		if (t->ready)
-			clear(t, k, l);
-		else
-			d->dirty = true; /* when ready */
+		clear(t, k, l);
 		return;
 	}
 	if (!l->found)
@@ -298,7 +295,7 @@ void tunnel_want(struct tunnels *t, enum tunnel_kind k, const struct tunnel_spec
 {
 	struct tunnel_device *d = &t->dev[k];
 
-	d->wanted = true;
+	d->wanted = d->ours = true;
 	d->want = *s;
 	d->dirty = true;
 	if (d->status.state == TUNNEL_OFF)
@@ -318,9 +315,14 @@ void tunnel_unwant(struct tunnels *t, enum tunnel_kind k)
 
 void tunnels_ready(struct tunnels *t)
 {
-	if (!t->ready)
-		tunnels_resync(t);
 	t->ready = true;
+}
+
+void tunnels_leftovers(struct tunnels *t)
+{
+	for (unsigned k = 0; k < TUNNEL_MAX_; k++)
+		t->dev[k].ours = true;
+	tunnels_resync(t);
 }
 
 void tunnels_resync(struct tunnels *t)
@@ -342,7 +344,7 @@ int tunnels_apply(struct tunnels *t, uint64_t now_ms, unsigned budget, struct er
 	for (unsigned k = 0; k < TUNNEL_MAX_ && rc == 0; k++) {
 		struct tunnel_device *d = &t->dev[k];
 
-		if ((d->dirty && (d->wanted || t->ready)) || now_ms >= d->retry_ms)
+		if ((d->dirty && d->ours) || now_ms >= d->retry_ms)
 			rc = device_apply(t, (enum tunnel_kind)k, e);
 	}
 	if (rc == 0)
@@ -358,7 +360,7 @@ int tunnels_apply(struct tunnels *t, uint64_t now_ms, unsigned budget, struct er
 bool tunnels_dirty(const struct tunnels *t)
 {
 	for (unsigned k = 0; k < TUNNEL_MAX_; k++)
-		if (t->dev[k].dirty && (t->dev[k].wanted || t->ready))
+		if (t->dev[k].dirty && t->dev[k].ours)
 			return true;
 	return t->resync_peers || tunnel_peers_dirty(t);
 }

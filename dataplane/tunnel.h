@@ -4,7 +4,8 @@
  *	struct tunnels *t = tunnels_new(&e);
  *	tunnel_want(t, TUNNEL_VXLAN, &spec);
  *	tunnel_peer_want(t, TUNNEL_VXLAN, &peer, &e);
- *	tunnels_ready(t);		all that is wanted is known: leftovers may go
+ *	tunnels_ready(t);		all that is wanted is known: other entries may go
+ *	tunnels_leftovers(t);		and devices of an earlier life that nobody wanted since
  *	tunnels_apply(t, now_ms, 0, &e);
  *	... loop: when tunnels_fd(t) is readable: tunnels_read(t, &e), then tunnels_apply
  *	... at tunnels_due(t): tunnels_apply
@@ -81,8 +82,10 @@ int tunnel_peer_want(struct tunnels *t, enum tunnel_kind k, const struct tunnel_
 		     struct err *e);
 /* Forget exactly this peer; when another one has taken its vtep or mac over, that one stays. */
 void tunnel_peer_forget(struct tunnels *t, enum tunnel_kind k, const struct tunnel_peer *p);
-/* Before this call apply removes nothing. */
+/* Before this call apply removes no entry. */
 void tunnels_ready(struct tunnels *t);
+/* Before this call apply leaves devices alone that were never wanted. */
+void tunnels_leftovers(struct tunnels *t);
 
 /* Bring the kernel nearer to what is wanted, with at most budget writes of peers (0: all). now_ms
  * is monotonic. 1: work is left that could be done at once; 0: none; -errno when the socket failed.

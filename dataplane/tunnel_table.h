@@ -37,6 +37,7 @@ struct peer_value {
 
 struct tunnel_device {
 	bool wanted, dirty;
+	bool ours; /* was wanted in this life, or no longer has to wait for it */
 	struct tunnel_spec want;
 	struct tunnel_status status;
 	uint64_t retry_ms; /* UINT64_MAX: not due */

@@ -1,10 +1,10 @@
 #!/bin/bash
 # Install the Debian packages that margay needs; deploy/packages.txt is the one list.
-# Usage: install-packages.sh [SECTION...]      sections: build run test (default: all)
+# Usage: install-packages.sh [SECTION...]      sections: build run lab test (default: all)
 # Says nothing and asks no server when everything is there already.
 set -euo pipefail
 list=$(dirname "$(readlink -f "$0")")/packages.txt
-sections=${*:-build run test}
+sections=${*:-build run lab test}
 want=$(awk -v wanted=" $sections " '
 	/^\[.*\]$/ { on = index(wanted, " " substr($0, 2, length($0) - 2) " "); next }
 	{ sub(/#.*/, "") } NF && on { print $1 }' "$list")

@@ -432,10 +432,10 @@ static void replace_gives(struct calc *c, struct ep *ep, struct gives *now)
 	for (size_t i = 0; (sel = labels_item_match(c->all, ep->item, i)); i++) {
 		struct set *s = labels_selector_user(c->all, sel);
 
-		set_give(c, s, now, true);
-		set_give(c, s, ep->gives, false);
+		calc_set_give(c, s, now, true);
+		calc_set_give(c, s, ep->gives, false);
 	}
-	gives_free(c, ep->gives);
+	calc_gives_free(c, ep->gives);
 	ep->gives = now;
 	calc_mark_ep(c, ep);
 }
@@ -461,10 +461,10 @@ static struct ep *ep_get(struct calc *c, const struct endpoint *e)
 static void step_endpoint(struct calc *c, const struct endpoint *e)
 {
 	struct ep *ep = ep_get(c, e);
-	struct gives *now = gives_make(c, e);
+	struct gives *now = calc_gives_make(c, e);
 
-	if (gives_equal(ep->gives, now))
-		gives_free(c, now);
+	if (calc_gives_equal(ep->gives, now))
+		calc_gives_free(c, now);
 	else
 		replace_gives(c, ep, now);
 	labels_item_set(c->all, ep->item, e->label, e->n_label, e->profile, e->n_profile,
@@ -481,7 +481,7 @@ static void ep_free(struct calc *c, struct ep *ep)
 	leave_here(c, ep);
 	labels_item_del(c->all, ep->item, &c->changes);
 	calc_apply_all(c);
-	gives_free(c, ep->gives);
+	calc_gives_free(c, ep->gives);
 	HASH_DEL(c->eps, ep);
 	free(ep->key);
 	free(ep);

@@ -124,11 +124,11 @@ struct calc {
 };
 
 /* calc_sets.c */
-struct gives *gives_make(struct calc *c, const struct endpoint *e);
-bool gives_equal(const struct gives *a, const struct gives *b);
-void gives_free(struct calc *c, struct gives *g);
+struct gives *calc_gives_make(struct calc *c, const struct endpoint *e);
+bool calc_gives_equal(const struct gives *a, const struct gives *b);
+void calc_gives_free(struct calc *c, struct gives *g);
 /* Add what an endpoint gives to a set, or take it away. */
-void set_give(struct calc *c, struct set *s, const struct gives *g, bool add);
+void calc_set_give(struct calc *c, struct set *s, const struct gives *g, bool add);
 /* Carry out c->changes of the `all` index, and clear them. */
 void calc_apply_all(struct calc *c);
 /* The sets that two lists of rules name become refs; what refs held before is let go. */

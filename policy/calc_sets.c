@@ -7,7 +7,7 @@
 
 /* ---- what endpoints give ---- */
 
-struct gives *gives_make(struct calc *c, const struct endpoint *e)
+struct gives *calc_gives_make(struct calc *c, const struct endpoint *e)
 {
 	size_t nets = sizeof(struct gives) + e->n_net * sizeof(struct prefix);
 	/* Ports are aligned to 4. */
@@ -25,7 +25,7 @@ struct gives *gives_make(struct calc *c, const struct endpoint *e)
 	return g;
 }
 
-bool gives_equal(const struct gives *a, const struct gives *b)
+bool calc_gives_equal(const struct gives *a, const struct gives *b)
 {
 	if (!a || !b || a->n_net != b->n_net || a->n_port != b->n_port)
 		return false;
@@ -39,7 +39,7 @@ bool gives_equal(const struct gives *a, const struct gives *b)
 	return true;
 }
 
-void gives_free(struct calc *c, struct gives *g)
+void calc_gives_free(struct calc *c, struct gives *g)
 {
 	if (!g)
 		return;
@@ -82,7 +82,7 @@ static void give_ports(struct calc *c, struct set *s, const struct gives *g, boo
 	}
 }
 
-void set_give(struct calc *c, struct set *s, const struct gives *g, bool add)
+void calc_set_give(struct calc *c, struct set *s, const struct gives *g, bool add)
 {
 	if (s->def->kind == SETDEF_PORT) {
 		give_ports(c, s, g, add);
@@ -100,7 +100,7 @@ void calc_apply_all(struct calc *c)
 	vec_foreach (&c->changes, change) {
 		const struct ep *ep = labels_item_user(c->all, change->item);
 
-		set_give(c, labels_selector_user(c->all, change->sel), ep->gives, change->on);
+		calc_set_give(c, labels_selector_user(c->all, change->sel), ep->gives, change->on);
 	}
 	vec_clear(&c->changes);
 }

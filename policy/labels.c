@@ -11,90 +11,11 @@
  *        demands nothing stands in `unplaced` and is tried on every item. Lists are unordered; who is
  *        in one knows its position, so taking out is moving the last one into the gap.
  * TESTS  tests/unit/policy/labels.c compares it with trying everything */
-#include "policy/labels.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-#include "policy/combine.h"
-#include "policy/match.h"
-
-struct ids {
-	uint32_t *p;
-	uint32_t n, cap;
-};
-
-struct own {
-	uint32_t key, pair;
-	uint32_t pos; /* in the slot's items or parents */
-};
-
-struct kin {
-	uint32_t parent;
-	uint32_t pos; /* in the parent's children */
-};
-
-struct hit {
-	uint32_t sel;
-	uint32_t pos; /* in the selector's items */
-};
-
-struct item {
-	void *user;
-	struct own *own; /* sorted by key */
-	struct kin *kin; /* in order of precedence */
-	struct hit *hit;
-	uint32_t n_own, n_kin, n_hit, cap_hit;
-	bool used;
-	uint32_t next_free;
-};
-
-struct parent {
-	uint32_t name; /* interned; 0: free */
-	struct own *own;
-	uint32_t n_own;
-	struct ids children;
-	uint32_t next_free;
-};
-
-struct slot {
-	struct ids items; /* of a key's slot: its values that have a slot */
-	struct ids parents, sels;
-	uint32_t pos; /* of a value's slot: in the key's list */
-};
-
-struct sel {
-	void *user;
-	struct match *match; /* NULL: free */
-	uint32_t *place;     /* slots it stands in */
-	uint32_t n_place;
-	bool unplaced;
-	struct ids items;
-	uint32_t mark; /* the number of the scan that last found it */
-	uint32_t next_free;
-};
-
-struct labels {
-	struct intern *in;
-	struct item *item;
-	struct parent *parent;
-	struct sel *sel;
-	uint32_t n_item, cap_item, free_item, used_items;
-	uint32_t n_parent, cap_parent, free_parent;
-	uint32_t n_sel, cap_sel, free_sel;
-	uint32_t *parent_of; /* by interned name */
-	uint32_t cap_parent_of;
-	struct slot **slot; /* by interned label or key */
-	uint32_t cap_slot;
-	struct ids unplaced;
-	uint32_t scan;
-	struct ids found; /* scratch of a scan */
-	uint64_t evals;
-};
+#include "policy/labels_impl.h"
 
 /* ---- lists ---- */
 
-static uint32_t ids_push(struct ids *v, uint32_t id)
+uint32_t label_ids_push(struct ids *v, uint32_t id)
 {
 	if (v->n == v->cap) {
 		v->cap = v->cap ? v->cap + v->cap / 2 + 1 : 1;
@@ -104,8 +25,7 @@ static uint32_t ids_push(struct ids *v, uint32_t id)
 	return v->n++;
 }
 
-/* Move the last one into the gap; returns it, or 0 when the last one itself went. */
-static uint32_t ids_drop(struct ids *v, uint32_t pos)
+uint32_t label_ids_drop(struct ids *v, uint32_t pos)
 {
 	uint32_t moved = v->p[--v->n];
 
@@ -115,46 +35,17 @@ static uint32_t ids_drop(struct ids *v, uint32_t pos)
 	return moved;
 }
 
-static void ids_remove(struct ids *v, uint32_t id)
-{
-	for (uint32_t i = 0; i < v->n; i++) {
-		if (v->p[i] == id) {
-			ids_drop(v, i);
-			return;
-		}
-	}
-}
-
-/* Room for a zeroed element at the end of a growing array, or a freed one. */
-#define TAKE_NUMBER(array, n, cap, free_head)                                          \
-	__extension__({                                                                \
-		uint32_t id_ = (free_head);                                            \
-		if (id_) {                                                             \
-			(free_head) = (array)[id_].next_free;                          \
-		} else {                                                               \
-			if ((n) == 0)                                                  \
-				(n) = 1;                                               \
-			if ((n) >= (cap)) {                                            \
-				(cap) = (cap) ? (cap)*2 : 16;                          \
-				(array) = xreallocarray(array, cap, sizeof(*(array))); \
-			}                                                              \
-			id_ = (n)++;                                                   \
-		}                                                                      \
-		memset(&(array)[id_], 0, sizeof(*(array)));                            \
-		id_;                                                                   \
-	})
-
 /* ---- slots ---- */
 
-static struct slot *slot_find(const struct labels *ix, uint32_t id)
+struct slot *label_slot_find(const struct labels *ix, uint32_t id)
 {
 	return id < ix->cap_slot ? ix->slot[id] : NULL;
 }
 
-static struct slot *slot_get(struct labels *ix, uint32_t id)
+struct slot *label_slot_get(struct labels *ix, uint32_t id)
 {
 	uint32_t key = intern_key(ix->in, id);
-	struct slot *s = slot_find(ix, id);
+	struct slot *s = label_slot_find(ix, id);
 
 	if (s)
 		return s;
@@ -168,23 +59,23 @@ static struct slot *slot_get(struct labels *ix, uint32_t id)
 	s = xcalloc(1, sizeof(*s));
 	ix->slot[id] = s;
 	if (key)
-		s->pos = ids_push(&slot_get(ix, key)->items, id);
+		s->pos = label_ids_push(&label_slot_get(ix, key)->items, id);
 	return s;
 }
 
-static void slot_drop_if_empty(struct labels *ix, uint32_t id)
+void label_slot_drop(struct labels *ix, uint32_t id)
 {
-	struct slot *s = slot_find(ix, id);
+	struct slot *s = label_slot_find(ix, id);
 	uint32_t key = intern_key(ix->in, id), moved;
 
 	if (!s || s->items.n || s->parents.n || s->sels.n)
 		return;
 	ix->slot[id] = NULL;
 	if (key) {
-		moved = ids_drop(&slot_find(ix, key)->items, s->pos);
+		moved = label_ids_drop(&label_slot_find(ix, key)->items, s->pos);
 		if (moved)
-			slot_find(ix, moved)->pos = s->pos;
-		slot_drop_if_empty(ix, key);
+			label_slot_find(ix, moved)->pos = s->pos;
+		label_slot_drop(ix, key);
 	}
 	free(s->items.p);
 	free(s->parents.p);
@@ -194,7 +85,7 @@ static void slot_drop_if_empty(struct labels *ix, uint32_t id)
 
 /* ---- labels of items and parents ---- */
 
-static struct own *own_find(struct own *own, uint32_t n, uint32_t key)
+struct own *label_own_find(struct own *own, uint32_t n, uint32_t key)
 {
 	uint32_t low = 0, high = n;
 
@@ -260,7 +151,7 @@ static void item_link(struct labels *ix, uint32_t id, struct own *own, uint32_t 
 	it->own = own;
 	it->n_own = n;
 	for (uint32_t i = 0; i < n; i++)
-		own[i].pos = ids_push(&slot_get(ix, own[i].pair)->items, id);
+		own[i].pos = label_ids_push(&label_slot_get(ix, own[i].pair)->items, id);
 }
 
 static void item_unlink(struct labels *ix, uint32_t id)
@@ -269,14 +160,14 @@ static void item_unlink(struct labels *ix, uint32_t id)
 
 	for (uint32_t i = 0; i < it->n_own; i++) {
 		struct own *o = &it->own[i];
-		uint32_t moved = ids_drop(&slot_find(ix, o->pair)->items, o->pos);
+		uint32_t moved = label_ids_drop(&label_slot_find(ix, o->pair)->items, o->pos);
 
 		if (moved) {
 			struct item *other = &ix->item[moved];
 
-			own_find(other->own, other->n_own, o->key)->pos = o->pos;
+			label_own_find(other->own, other->n_own, o->key)->pos = o->pos;
 		}
-		slot_drop_if_empty(ix, o->pair);
+		label_slot_drop(ix, o->pair);
 	}
 	own_release(ix, it->own, it->n_own);
 	it->own = NULL;
@@ -290,7 +181,7 @@ static void parent_link(struct labels *ix, uint32_t id, struct own *own, uint32_
 	p->own = own;
 	p->n_own = n;
 	for (uint32_t i = 0; i < n; i++)
-		own[i].pos = ids_push(&slot_get(ix, own[i].pair)->parents, id);
+		own[i].pos = label_ids_push(&label_slot_get(ix, own[i].pair)->parents, id);
 }
 
 static void parent_unlink(struct labels *ix, uint32_t id)
@@ -299,14 +190,14 @@ static void parent_unlink(struct labels *ix, uint32_t id)
 
 	for (uint32_t i = 0; i < p->n_own; i++) {
 		struct own *o = &p->own[i];
-		uint32_t moved = ids_drop(&slot_find(ix, o->pair)->parents, o->pos);
+		uint32_t moved = label_ids_drop(&label_slot_find(ix, o->pair)->parents, o->pos);
 
 		if (moved) {
 			struct parent *other = &ix->parent[moved];
 
-			own_find(other->own, other->n_own, o->key)->pos = o->pos;
+			label_own_find(other->own, other->n_own, o->key)->pos = o->pos;
 		}
-		slot_drop_if_empty(ix, o->pair);
+		label_slot_drop(ix, o->pair);
 	}
 	own_release(ix, p->own, p->n_own);
 	p->own = NULL;
@@ -372,7 +263,7 @@ static void kin_link(struct labels *ix, uint32_t id, const char *const *names, s
 		if (twice)
 			continue;
 		it->kin[it->n_kin++] =
-			(struct kin) { parent, ids_push(&ix->parent[parent].children, id) };
+			(struct kin) { parent, label_ids_push(&ix->parent[parent].children, id) };
 	}
 }
 
@@ -382,7 +273,7 @@ static void kin_unlink(struct labels *ix, uint32_t id)
 
 	for (uint32_t i = 0; i < it->n_kin; i++) {
 		struct parent *p = &ix->parent[it->kin[i].parent];
-		uint32_t moved = ids_drop(&p->children, it->kin[i].pos);
+		uint32_t moved = label_ids_drop(&p->children, it->kin[i].pos);
 
 		for (uint32_t j = 0; moved && j < ix->item[moved].n_kin; j++)
 			if (ix->item[moved].kin[j].parent == it->kin[i].parent)
@@ -416,17 +307,17 @@ struct view {
 static uint32_t seen_label(const void *arg, uint32_t key)
 {
 	const struct view *v = arg;
-	const struct own *o = own_find(v->item->own, v->item->n_own, key);
+	const struct own *o = label_own_find(v->item->own, v->item->n_own, key);
 
 	for (uint32_t i = 0; !o && i < v->item->n_kin; i++) {
 		const struct parent *p = &v->ix->parent[v->item->kin[i].parent];
 
-		o = own_find(p->own, p->n_own, key);
+		o = label_own_find(p->own, p->n_own, key);
 	}
 	return o ? o->pair : 0;
 }
 
-static bool matches(struct labels *ix, uint32_t item, const struct sel *s)
+bool labels_try(struct labels *ix, uint32_t item, const struct sel *s)
 {
 	struct view v = { ix, &ix->item[item] };
 
@@ -434,7 +325,7 @@ static bool matches(struct labels *ix, uint32_t item, const struct sel *s)
 	return match_eval(s->match, ix->in, seen_label, &v);
 }
 
-static void hit_add(struct labels *ix, uint32_t item, uint32_t sel, struct label_changes *out)
+void labels_hit_add(struct labels *ix, uint32_t item, uint32_t sel, struct label_changes *out)
 {
 	struct item *it = &ix->item[item];
 
@@ -442,7 +333,7 @@ static void hit_add(struct labels *ix, uint32_t item, uint32_t sel, struct label
 		it->cap_hit = it->cap_hit ? it->cap_hit * 2 : 2;
 		it->hit = xreallocarray(it->hit, it->cap_hit, sizeof(*it->hit));
 	}
-	it->hit[it->n_hit++] = (struct hit) { sel, ids_push(&ix->sel[sel].items, item) };
+	it->hit[it->n_hit++] = (struct hit) { sel, label_ids_push(&ix->sel[sel].items, item) };
 	vec_push(out, (struct label_change) { item, sel, true });
 }
 
@@ -459,7 +350,7 @@ static void hit_del(struct labels *ix, uint32_t item, uint32_t i, struct label_c
 {
 	struct item *it = &ix->item[item];
 	struct hit h = it->hit[i];
-	uint32_t moved = ids_drop(&ix->sel[h.sel].items, h.pos);
+	uint32_t moved = label_ids_drop(&ix->sel[h.sel].items, h.pos);
 
 	it->hit[i] = it->hit[--it->n_hit];
 	if (moved)
@@ -470,17 +361,17 @@ static void hit_del(struct labels *ix, uint32_t item, uint32_t i, struct label_c
 static void try_list(struct labels *ix, uint32_t item, const struct ids *sels)
 {
 	for (uint32_t i = 0; i < sels->n; i++)
-		if (matches(ix, item, &ix->sel[sels->p[i]]))
-			ids_push(&ix->found, sels->p[i]);
+		if (labels_try(ix, item, &ix->sel[sels->p[i]]))
+			label_ids_push(&ix->found, sels->p[i]);
 }
 
 static void try_label(struct labels *ix, uint32_t item, const struct own *o)
 {
-	const struct slot *s = slot_find(ix, o->pair);
+	const struct slot *s = label_slot_find(ix, o->pair);
 
 	if (s)
 		try_list(ix, item, &s->sels);
-	s = slot_find(ix, o->key);
+	s = label_slot_find(ix, o->key);
 	if (s)
 		try_list(ix, item, &s->sels);
 }
@@ -541,7 +432,7 @@ static void rescan(struct labels *ix, uint32_t item, struct label_changes *out)
 		ix->sel[it->hit[i].sel].mark = 0;
 	for (uint32_t i = 0; i < n; i++)
 		if (ix->sel[ix->found.p[i]].mark == ix->scan)
-			hit_add(ix, item, ix->found.p[i], out);
+			labels_hit_add(ix, item, ix->found.p[i], out);
 }
 
 /* ---- items ---- */
@@ -609,194 +500,6 @@ void labels_parent_set(struct labels *ix, const char *name, const struct label *
 	for (uint32_t i = 0; i < children.n; i++)
 		rescan(ix, children.p[i], out);
 	parent_drop_if_unused(ix, id);
-}
-
-/* ---- selectors ---- */
-
-/* Items that show a label, at most. */
-static uint64_t count_label(const struct labels *ix, uint32_t pair)
-{
-	const struct slot *s = slot_find(ix, pair);
-	uint64_t n = s ? s->items.n : 0;
-
-	for (uint32_t i = 0; s && i < s->parents.n; i++)
-		n += ix->parent[s->parents.p[i]].children.n;
-	return n;
-}
-
-static uint64_t count_demand(const struct labels *ix, const struct demand *d)
-{
-	const struct slot *s = slot_find(ix, d->key);
-	uint64_t n = 0;
-
-	if (d->has_values)
-		for (size_t i = 0; i < d->n; i++)
-			n += count_label(ix, d->value[i]);
-	else
-		for (uint32_t i = 0; s && i < s->items.n; i++)
-			n += count_label(ix, s->items.p[i]);
-	return n;
-}
-
-/* Of demands that are equally rare now: few values, and not what every pod has. */
-static unsigned guess(const struct labels *ix, const struct demand *d)
-{
-	const char *key = intern_text(ix->in, d->key);
-
-	if (!strcmp(key, LABEL_ORCHESTRATOR))
-		return 4;
-	if (!d->has_values)
-		return 3;
-	return !strcmp(key, LABEL_NAMESPACE) ? 0 : d->n == 1 ? 1 : 2;
-}
-
-static const struct demand *rarest(const struct labels *ix, const struct demands *d,
-				   uint64_t *count)
-{
-	const struct demand *best = NULL;
-
-	for (size_t i = 0; i < d->n; i++) {
-		uint64_t n = count_demand(ix, &d->p[i]);
-
-		if (!best || n < *count || (n == *count && guess(ix, &d->p[i]) < guess(ix, best))) {
-			best = &d->p[i];
-			*count = n;
-		}
-	}
-	return best;
-}
-
-static void sel_place(struct labels *ix, uint32_t id, const struct demand *d)
-{
-	struct sel *s = &ix->sel[id];
-	uint32_t key_only = d ? d->key : 0;
-	const uint32_t *at = d && d->has_values ? d->value : &key_only;
-	size_t n = d && d->has_values ? d->n : 1;
-
-	if (!d) {
-		s->unplaced = true;
-		ids_push(&ix->unplaced, id);
-		return;
-	}
-	s->place = xcalloc(n + 1, sizeof(*s->place));
-	for (size_t i = 0; i < n; i++) {
-		s->place[s->n_place++] = at[i];
-		ids_push(&slot_get(ix, at[i])->sels, id);
-	}
-}
-
-static void try_item(struct labels *ix, uint32_t item, uint32_t sel, struct label_changes *out)
-{
-	if (matches(ix, item, &ix->sel[sel]))
-		hit_add(ix, item, sel, out);
-}
-
-/* An item that shows the label itself is tried once; a child of two parents that have it, or that
- * has it itself, must not be tried again. */
-static void try_holders(struct labels *ix, uint32_t pair, uint32_t sel, struct label_changes *out)
-{
-	const struct slot *s = slot_find(ix, pair);
-	uint32_t key = intern_key(ix->in, pair);
-
-	if (!s)
-		return;
-	for (uint32_t i = 0; i < s->items.n; i++)
-		try_item(ix, s->items.p[i], sel, out);
-	for (uint32_t i = 0; i < s->parents.n; i++) {
-		const struct parent *p = &ix->parent[s->parents.p[i]];
-
-		for (uint32_t j = 0; j < p->children.n; j++) {
-			const struct item *it = &ix->item[p->children.p[j]];
-			bool first = !own_find(it->own, it->n_own, key);
-
-			/* Seen through the first of its parents that has this key. */
-			for (uint32_t k = 0; first && k < it->n_kin; k++) {
-				const struct parent *q = &ix->parent[it->kin[k].parent];
-
-				if (q == p)
-					break;
-				first = !own_find(q->own, q->n_own, key);
-			}
-			if (first)
-				try_item(ix, p->children.p[j], sel, out);
-		}
-	}
-}
-
-static void try_everything(struct labels *ix, uint32_t sel, struct label_changes *out)
-{
-	for (uint32_t i = 1; i < ix->n_item; i++)
-		if (ix->item[i].used)
-			try_item(ix, i, sel, out);
-}
-
-static void try_demand(struct labels *ix, const struct demand *d, uint32_t sel,
-		       struct label_changes *out)
-{
-	const struct slot *s = slot_find(ix, d->key);
-
-	if (d->has_values)
-		for (size_t i = 0; i < d->n; i++)
-			try_holders(ix, d->value[i], sel, out);
-	else
-		for (uint32_t i = 0; s && i < s->items.n; i++)
-			try_holders(ix, s->items.p[i], sel, out);
-}
-
-uint32_t labels_selector_add(struct labels *ix, const struct selector *parsed, void *user,
-			     struct label_changes *out)
-{
-	uint32_t id = TAKE_NUMBER(ix->sel, ix->n_sel, ix->cap_sel, ix->free_sel);
-	struct demands all;
-	const struct demand *d;
-	uint64_t count = 0;
-
-	ix->sel[id].user = user;
-	ix->sel[id].match = match_new(ix->in, parsed);
-	all = match_demands(ix->sel[id].match);
-	d = rarest(ix, &all, &count);
-	sel_place(ix, id, d);
-	if (!d || count > ix->used_items)
-		try_everything(ix, id, out);
-	else
-		try_demand(ix, d, id, out);
-	demands_done(&all);
-	return id;
-}
-
-static void sel_unplace(struct labels *ix, uint32_t id)
-{
-	struct sel *s = &ix->sel[id];
-
-	if (s->unplaced)
-		ids_remove(&ix->unplaced, id);
-	for (uint32_t i = 0; i < s->n_place; i++) {
-		ids_remove(&slot_find(ix, s->place[i])->sels, id);
-		slot_drop_if_empty(ix, s->place[i]);
-	}
-	free(s->place);
-}
-
-void labels_selector_del(struct labels *ix, uint32_t sel, struct label_changes *out)
-{
-	struct sel *s = &ix->sel[sel];
-
-	for (uint32_t i = 0; i < s->items.n; i++) {
-		struct item *it = &ix->item[s->items.p[i]];
-
-		for (uint32_t j = 0; j < it->n_hit; j++) {
-			if (it->hit[j].sel != sel)
-				continue;
-			it->hit[j] = it->hit[--it->n_hit];
-			break;
-		}
-		vec_push(out, (struct label_change) { s->items.p[i], sel, false });
-	}
-	sel_unplace(ix, sel);
-	match_free(ix->in, s->match);
-	free(s->items.p);
-	*s = (struct sel) { .user = s->user, .next_free = ix->free_sel };
-	ix->free_sel = sel;
 }
 
 /* ---- the rest ---- */

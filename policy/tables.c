@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct body *body_new(struct chain *c)
+struct body *tables_body_new(struct chain *c)
 {
 	struct body *b = xcalloc(1, sizeof(*b));
 
@@ -19,7 +19,7 @@ struct body *body_new(struct chain *c)
 	return b;
 }
 
-void body_unref(struct body *b)
+void tables_body_unref(struct body *b)
 {
 	if (!b || --b->refs)
 		return;
@@ -92,7 +92,7 @@ static void slot_make(struct slots *table, const char *name, struct body *b)
 	s->body = b;
 	if (s->in)
 		count_jumps(table, &old->c, -1);
-	body_unref(old);
+	tables_body_unref(old);
 	settle(table, s);
 }
 
@@ -109,7 +109,7 @@ static void slot_unmake(struct slots *table, const char *name)
 		count_jumps(table, &old->c, -1);
 	}
 	s->body = NULL;
-	body_unref(old);
+	tables_body_unref(old);
 }
 
 /* ---- makers ---- */
@@ -121,7 +121,7 @@ void tables_install(struct tables *t, struct made_vec *now, struct made_vec *mad
 			  made->p[i].body);
 	for (size_t i = 0; i < now->n; i++) {
 		slot_unmake(&t->table[now->p[i].table], now->p[i].body->c.name.text);
-		body_unref(now->p[i].body);
+		tables_body_unref(now->p[i].body);
 	}
 	vec_done(now);
 	*now = *made;
@@ -157,8 +157,8 @@ void tables_set_row(struct tables *t, const char *key, struct made_vec *made)
  * another. */
 static void add_policy_chain(struct made_vec *made, struct chains *filter, struct chains *others)
 {
-	struct body *b = body_new(&filter->p[0]);
-	struct body *drop = others ? body_new(&others->p[0]) : b;
+	struct body *b = tables_body_new(&filter->p[0]);
+	struct body *drop = others ? tables_body_new(&others->p[0]) : b;
 
 	/* A reference for each row: one of filter's, two of the others. */
 	drop->refs += others ? 1 : 2;
@@ -242,7 +242,7 @@ static void add_frame(struct tables *t)
 
 		render_static(&t->cfg, id, &chains);
 		vec_foreach (&chains, c)
-			vec_push(&made, (struct made) { .table = id, .body = body_new(c) });
+			vec_push(&made, (struct made) { .table = id, .body = tables_body_new(c) });
 		tables_set_row(t, key, &made);
 		chains_done(&chains);
 	}
@@ -289,8 +289,8 @@ void tables_free(struct tables *t)
 
 		HASH_ITER (hh, t->table[id].slot, s, next) {
 			HASH_DEL(t->table[id].slot, s);
-			body_unref(s->body);
-			body_unref(s->told);
+			tables_body_unref(s->body);
+			tables_body_unref(s->told);
 			free(s);
 		}
 		vec_done(&t->table[id].dirty);
@@ -309,7 +309,7 @@ static void flush_slot(struct slots *table, struct slot *s, enum table_id id,
 		vec_push(gone, (struct table_change) { id, s->name, NULL });
 	if (s->in)
 		s->body->refs++;
-	body_unref(s->told);
+	tables_body_unref(s->told);
 	s->told = s->in ? s->body : NULL;
 	if (s->owners || s->jumps || s->root)
 		return;

@@ -83,8 +83,8 @@ struct tables {
 };
 
 /* tables.c */
-struct body *body_new(struct chain *c); /* consumes the chain's rules */
-void body_unref(struct body *b);
+struct body *tables_body_new(struct chain *c); /* consumes the chain's rules */
+void tables_body_unref(struct body *b);
 /* Put the chains in the place of what *now holds; both are consumed. */
 void tables_install(struct tables *t, struct made_vec *now, struct made_vec *made);
 /* The chains under a key, for what is neither endpoint nor interface. Consumes made. */

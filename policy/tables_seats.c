@@ -19,7 +19,7 @@ enum { PODS, HOST };
 static void made_drop(struct made_vec *v)
 {
 	for (size_t i = 0; i < v->n; i++)
-		body_unref(v->p[i].body);
+		tables_body_unref(v->p[i].body);
 	vec_done(v);
 }
 
@@ -33,7 +33,7 @@ static void make(const struct tables *t, const struct calc_endpoint *ep,
 	render_endpoint(&t->cfg, ep, "", kind, ingress, table, &chains);
 	for (size_t i = 0; i < chains.n; i++)
 		vec_push(out, (struct made) { table, kind, ingress, i + 1 < chains.n,
-					      body_new(&chains.p[i]) });
+					      tables_body_new(&chains.p[i]) });
 	chains_done(&chains);
 }
 
@@ -204,7 +204,7 @@ static void sit(struct tables *t, struct seat *s, const struct owner *o)
 				 (struct chain_rule) { xstrdup(rule->text), xstrdup(rule->target),
 						       rule->is_return });
 		}
-		m.body = body_new(&copy);
+		m.body = tables_body_new(&copy);
 		vec_push(&made, m);
 	}
 	s->owner = o;
@@ -390,7 +390,7 @@ static void plant(struct tables *t, const struct tree *tree, const struct claims
 	d.n = names.n;
 	render_dispatch(&d, &chains);
 	vec_foreach (&chains, c)
-		vec_push(&made, (struct made) { .table = tree->table, .body = body_new(c) });
+		vec_push(&made, (struct made) { .table = tree->table, .body = tables_body_new(c) });
 	tables_set_row(t, key, &made);
 	chains_done(&chains);
 	chain_done(&end);

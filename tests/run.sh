@@ -51,6 +51,7 @@ meson_tests() {
 build() {
 	local dir=$1 cc=$2; shift 2
 	[ -f "$dir/build.ninja" ] || CC=$cc meson setup "$dir" "$@" || return 1
+	meson configure "$dir" -Dtests=true || return 1 # the quick start builds without
 	meson compile -C "$dir"
 }
 
@@ -91,7 +92,7 @@ for part in $parts; do
 		step "tunnel devices with ipip" tests/uml/run.sh build/tests/test-dp-tunnel
 		step "routes through tunl0" tests/uml/run.sh build/tests/test-dp-route-tunnel
 		out=$(mktemp -p /var/tmp)
-		tests/uml/run.sh /usr/bin/python3 -B -m pytest -p no:cacheprovider -q tests/netns/test_encap.py \
+		tests/uml/run.sh /usr/bin/python3 -B -m pytest -p no:cacheprovider -q tests/netns/test_encap.py tests/netns/test_encap_faults.py \
 			--junit-xml="$out" ${PYTEST_ARGS:-} || true
 		sums=$(/usr/bin/python3 -B tests/meson_sums.py "$out"); rm -f "$out"
 		# shellcheck disable=SC2086

@@ -19,7 +19,7 @@
 
 #include "bgp/speaker.h"
 
-enum { FIRST_HOST = 10, FIRST_AS = 65010, EVENTS = 64, BUDGET = 2048, READ = 65536 };
+enum { FIRST_HOST = 10, FIRST_AS = 65010, EVENTS = 64, BUDGET = 16384, READ = 65536 };
 
 static int ep;
 

@@ -100,7 +100,7 @@ def test_foreign_routes_are_left_alone(three):
 
 def test_ecmp_when_two_peers_tell_the_same(labs):
     """Two routers, one network: the kernel gets both next hops."""
-    lab = labs(nodes=1, tor=True, manifest="""
+    lab = labs(nodes=1, start=False, manifest="""
 apiVersion: projectcalico.org/v3
 kind: BGPPeer
 metadata: {name: tor}
@@ -117,10 +117,12 @@ metadata: {name: pods}
 spec: {cidr: 172.31.0.0/16}
 """)
     node = lab.nodes[0]
+    lab.start_tor()
     lab.join("tor2", "192.168.61.2")
     conf = (lab.dir / "tor.conf").read_text().replace("192.168.61.1;", "192.168.61.2;").replace("local 192.168.61.1", "local 192.168.61.2")
     (lab.dir / "tor2.conf").write_text(conf)
     lab.spawn("tor2", lab.ns("tor2"), "bird", "-f", "-c", lab.dir / "tor2.conf", "-s", lab.dir / "tor2.ctl")
+    node.start()
 
     def both():
         [route] = ns.ip_json(node.ns, "route", "show", "203.0.113.0/24")

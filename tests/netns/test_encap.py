@@ -5,7 +5,6 @@ tests/run.sh runs this file a second time under tests/uml/run.sh, which has it.
 """
 
 import itertools
-import json
 import re
 import subprocess
 
@@ -16,37 +15,8 @@ from deploy.lab.lab import LINK
 from deploy.lab.traffic import Flow
 from deploy.lab.transfer import transfer
 
-from conftest import NETWORK, make_lab, new_name, finish
-
-
-def kernel_has(kind):
-    """Can this kernel make a device of this kind?"""
-    name = f"kind-{kind}"
-    ns.delete(name)
-    ns.add(name)
-    ns.run(None, "ip", "-n", name, "link", "add", "probe0", "type", kind, "local", "127.0.0.1", check=False)
-    made = "probe0" in ns.ip(name, "link")
-    ns.delete(name)
-    return made
-
-
-IPIP = kernel_has("ipip")
-MODES = ["none", "vxlan-always", "vxlan-cross", *(["ipip-always", "ipip-cross"] if IPIP else [])]
-WORDS = {"always": "Always", "cross": "CrossSubnet"}
-MTU = {"none": 1500, "vxlan": 1450, "ipip": 1480}
-
-
-def kind(mode):
-    return mode.split("-")[0]
-
-
-def pool(mode):
-    """The quick start's pool in a mode."""
-    modes = {"ipipMode": "Never", "vxlanMode": "Never"}
-    if mode != "none":
-        what, where = mode.split("-")
-        modes[f"{what}Mode"] = WORDS[where]
-    return NETWORK.split("---\n")[0] + "".join(f"  {k}: {v}\n" for k, v in modes.items())
+from conftest import finish, make_lab, new_name
+from encap import IPIP, MODES, MTU, capture, change, kind, neighbours, pods, spec
 
 
 @pytest.fixture(scope="module")
@@ -65,74 +35,6 @@ def grid(request):
     lab.mode = "none"
     yield lab
     finish(request, [lab])
-
-
-def pods(lab):
-    return [node.pods[f"default.pod{node.index}"] for node in lab.nodes]
-
-
-def blocks(lab):
-    return {node: node.ctl_json("node", "status")["blocks"] for node in lab.nodes}
-
-
-def neighbours(a, b):
-    return a.address.rsplit(".", 1)[0] == b.address.rsplit(".", 1)[0]
-
-
-def vtep(node):
-    return json.loads(node.lab.ctl("get", "node", node.name, "-o", "json").stdout)["spec"].get("ipv4VXLANTunnelAddr")
-
-
-def road(mode, source, target):
-    """What the route of a block of target says on source, behind the block itself."""
-    if mode == "none" and not neighbours(source, target):
-        return f"via {source.address.rsplit('.', 1)[0]}.1 dev {LINK} proto 80 onlink"
-    if mode == "none" or (mode.endswith("cross") and neighbours(source, target)):
-        return f"via {target.address} dev {LINK} proto 80 onlink"
-    if kind(mode) == "ipip":
-        return f"via {target.address} dev tunl0 proto 80 onlink mtu 1480"
-    return f"via {vtep(target)} dev vxlan.calico proto 80 onlink mtu 1450"
-
-
-def wrong_roads(lab, mode):
-    """Routes that are not as the mode wants them."""
-    out = []
-    held = blocks(lab)
-    for source in lab.nodes:
-        lines = [line.strip() for line in source.routes().splitlines()]
-        for target in lab.nodes:
-            for block in held[target]:
-                want = f"{block} {road(mode, source, target)}" if source is not target else f"blackhole {block} proto 80"
-                if want not in lines:
-                    out.append(f"{source.name}: no {want!r} in {[x for x in lines if block in x]}")
-    return out
-
-
-def change(lab, mode):
-    lab.apply(pool(mode))
-    lab.mode = mode
-    wait.until(lambda: f"routes of mode {mode}: {wrong_roads(lab, mode)[:4]}", lambda: not wrong_roads(lab, mode), 20)
-
-
-def capture(node, action, count, what, interface=LINK):
-    """The packets that action causes, each one line of tcpdump -v."""
-    words = [*ns.enter(node.ns), "tcpdump", "-l", "-n", "-v", "-t", "-i", interface, "-c", str(count), what]
-    p = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        while "listening on" not in (line := p.stderr.readline()):
-            assert line, "tcpdump ended before it listened"
-        action()
-        out, _ = p.communicate(timeout=20)
-    finally:
-        p.kill()
-    packets = []
-    for line in out.splitlines():
-        # What VXLAN carries begins a line of its own.
-        if line.startswith(("IP ", "IP6 ")) and not (packets and packets[-1].endswith("vni 4096")):
-            packets.append(line)
-        else:
-            packets[-1] += " " + line.strip()
-    return packets
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -175,10 +77,10 @@ def test_devices(grid):
         data = dev["linkinfo"]["info_data"]
         assert (data["id"], data["port"], data["local"], data["link"]) == (4096, 4789, node.address, LINK)
         assert data["learning"] is False and dev["mtu"] == 1450
-        spec = json.loads(grid.ctl("get", "node", node.name, "-o", "json").stdout)["spec"]
-        assert spec["vxlanTunnelMACAddr"] == dev["address"] and dev["address"].startswith("66:")
-        assert f"inet {spec['ipv4VXLANTunnelAddr']}/32 scope global vxlan.calico" in ns.ip(node.ns, "addr")
-        held = grid.ctl("ipam", "show", f"--ip={spec['ipv4VXLANTunnelAddr']}").stdout
+        told = spec(node)
+        assert told["vxlanTunnelMACAddr"] == dev["address"] and dev["address"].startswith("66:")
+        assert f"inet {told['ipv4VXLANTunnelAddr']}/32 scope global vxlan.calico" in ns.ip(node.ns, "addr")
+        held = grid.ctl("ipam", "show", f"--ip={told['ipv4VXLANTunnelAddr']}").stdout
         assert f"vxlan-tunnel-addr-{node.name}" in held and "vxlanTunnelAddress" in held, held
 
 
@@ -186,8 +88,7 @@ if IPIP:
     def test_tunl0(grid):
         change(grid, "ipip-always")
         for node in grid.nodes:
-            spec = json.loads(grid.ctl("get", "node", node.name, "-o", "json").stdout)["spec"]
-            addr = spec["bgp"]["ipv4IPIPTunnelAddr"]
+            addr = spec(node)["bgp"]["ipv4IPIPTunnelAddr"]
             assert f"inet {addr}/32 scope global tunl0" in ns.ip(node.ns, "addr")
             held = grid.ctl("ipam", "show", f"--ip={addr}").stdout
             assert f"ipip-tunnel-addr-{node.name}" in held and "ipipTunnelAddress" in held, held

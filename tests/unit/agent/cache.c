@@ -345,6 +345,16 @@ static void scopes_of_a_node(void **state)
 		{ "/calico/ipam/v2/assignment/ipv4/block/10.0.2.0-26", "{\"affinity\":null}",
 		  false },
 		{ "/calico/ipam/v2/assignment/ipv4/block/10.0.3.0-26", "{}", false },
+		{ "/calico/ipam/v2/assignment/ipv4/block/10.0.4.0-26",
+		  "{\"affinity\":\"host:a\",\"attributes\":[{\"secondary\":{\"node\":\"a\"}}]}",
+		  false },
+		{ "/calico/ipam/v2/assignment/ipv4/block/10.0.5.0-26",
+		  "{\"attributes\":[{\"secondary\":{\"node\":\"a\"}},{\"secondary\":{\"node\": "
+		  "\"b\"}}],\"affinity\":\"host:a\"}",
+		  true },
+		{ "/calico/ipam/v2/assignment/ipv4/block/10.0.6.0-26",
+		  "{\"affinity\":null,\"attributes\":[{\"secondary\":{\"node\":\"a\"}}]}", true },
+		{ "/calico/ipam/v2/assignment/ipv4/block/10.0.7.0-26", "{\"node\"", false },
 		{ "/calico/ipam/v2/handle/x", "{}", false },
 		{ "/calico/ipam/v2/config", "{}", true },
 	};

@@ -266,7 +266,7 @@ static void test_generations(void **state)
 	struct exec_cmd cmd = { .argv = { "iptables-nft-restore", "--noflush" },
 				.in = batch,
 				.in_len = sizeof(batch) - 1 };
-	int foreign = 0, code = -1;
+	int foreign = 0, code = -1, *ended = &code;
 	struct nft_watch w;
 	struct exec *child;
 	pid_t pid;
@@ -277,7 +277,8 @@ static void test_generations(void **state)
 		pid = exec_pid(child);
 		nft_watch_own(&w, pid);
 		assert_int_equal(nft_watch_generations(&w, pid), 0);
-		for (code = -1; code < 0;)
+		code = -1;
+		while (*ended < 0)
 			event_base_loop(base, EVLOOP_ONCE);
 		assert_int_equal(code, 0);
 		nft_watch_read(&w, on_foreign, &foreign);

@@ -465,6 +465,166 @@ static void test_changes_while_writing(void **state)
 	assert_true(ipset_settled(s, IPSET_SHRINK));
 }
 
+/* ---- random worlds, against a naive kernel ---- */
+
+enum { WORLD_SETS = 5, WORLD_MEMBERS = 12, WORLD_ROUNDS = 600 };
+
+struct naive_set {
+	bool there, member[WORLD_MEMBERS];
+	unsigned max;
+};
+
+static struct naive_set naive[WORLD_SETS], wish[WORLD_SETS], temp;
+
+static struct naive_set *naive_of(const char *name)
+{
+	return name[5] == 't' ? &temp : &naive[atoi(name + 6)];
+}
+
+/* One line of ipset -exist restore; false: the kernel refuses. */
+static bool naive_line(const char *l)
+{
+	char op[16], name[32], rest[64] = "";
+	struct naive_set *n, *to, swap;
+	int i;
+
+	sscanf(l, "%15s %31s %63[^\n]", op, name, rest);
+	n = naive_of(name);
+	i = strrchr(rest, '.') ? atoi(strrchr(rest, '.') + 1) : 0;
+	if (strcmp(op, "create") == 0) {
+		unsigned max = (unsigned)atoi(strstr(rest, "maxelem ") + 8);
+
+		if (n->there && n->max != max)
+			return false;
+		if (!n->there)
+			*n = (struct naive_set) { .there = true, .max = max };
+		return true;
+	}
+	if (!n->there)
+		return false;
+	if (strcmp(op, "add") == 0)
+		n->member[i] = true;
+	else if (strcmp(op, "del") == 0)
+		n->member[i] = false;
+	else if (strcmp(op, "destroy") == 0)
+		*n = (struct naive_set) { 0 };
+	else if (strcmp(op, "swap") == 0) {
+		to = naive_of(rest);
+		swap = *n;
+		*n = *to;
+		*to = swap;
+	}
+	return true;
+}
+
+static void naive_save(struct str *out)
+{
+	str_cut(out, 0);
+	if (temp.there)
+		str_addf(out, "create cali4t0 hash:net family inet maxelem %u\n", temp.max);
+	for (int i = 0; i < WORLD_SETS; i++) {
+		if (!naive[i].there)
+			continue;
+		str_addf(out, "create cali40%d hash:net family inet hashsize 1024 maxelem %u\n", i,
+			 naive[i].max);
+		for (int k = 0; k < WORLD_MEMBERS; k++)
+			if (naive[i].member[k])
+				str_addf(out, "add cali40%d 10.0.0.%d\n", i, k);
+	}
+}
+
+static void naive_run(struct ipsets *d, uint64_t now, const struct exec_cmd *cmd, int fail_in)
+{
+	struct exec_result r = { .out = "", .err = "" };
+	struct str out = { 0 };
+	char words[64];
+	int line = 0;
+
+	if (!cmd->in_len) {
+		naive_save(&out);
+		r.out = str_text(&out);
+		r.out_len = out.len;
+	}
+	for (const char *l = cmd->in, *end = l + cmd->in_len; l < end; l = strchr(l, '\n') + 1) {
+		line++;
+		if (line == fail_in || !naive_line(l)) {
+			snprintf(words, sizeof(words), "ipset v7.17: Error in line %d: no", line);
+			r.code = 1;
+			r.err = words;
+			break;
+		}
+	}
+	ipset_done(d, now, &r);
+	str_done(&out);
+}
+
+static void world_change(struct ipsets *d, unsigned *seed)
+{
+	int i = rand_r(seed) % WORLD_SETS, k = rand_r(seed) % WORLD_MEMBERS;
+	char name[16], net[16];
+
+	snprintf(name, sizeof(name), "cali40%d", i);
+	snprintf(net, sizeof(net), "10.0.0.%d", k);
+	switch (rand_r(seed) % 8) {
+	case 0:
+		ipset_forget(d, name);
+		wish[i] = (struct naive_set) { 0 };
+		break;
+	case 1:
+		wish[i].there = true;
+		wish[i].max = rand_r(seed) % 2 ? 100 : 200;
+		ipset_want(d, name, IPSET_NET, wish[i].max, NULL);
+		break;
+	case 2:
+		/* Somebody else. */
+		naive[i].member[k] = naive[i].there && rand_r(seed) % 2;
+		ipset_doubt(d);
+		break;
+	case 3:
+	case 4:
+		del(d, name, net);
+		wish[i].member[k] = false;
+		break;
+	default:
+		if (add(d, name, net) == 0)
+			wish[i].member[k] = true;
+	}
+}
+
+static void test_random_worlds(void **state)
+{
+	for (unsigned seed = 1; seed <= 200; seed++) {
+		struct ipsets *d = driver(IP_V4);
+		unsigned dice = seed;
+		struct exec_cmd cmd;
+		uint64_t now = 1;
+
+		memset(naive, 0, sizeof(naive));
+		memset(wish, 0, sizeof(wish));
+		memset(&temp, 0, sizeof(temp));
+		ipsets_ready(d);
+		for (int round = 0; round < WORLD_ROUNDS; round++, now += 7) {
+			enum ipset_phase phase = rand_r(&dice) % 2 ? IPSET_GROW : IPSET_SHRINK;
+
+			world_change(d, &dice);
+			if (rand_r(&dice) % 3 == 0 && ipset_next(d, phase, now, &cmd)) {
+				world_change(d, &dice);
+				naive_run(d, now, &cmd,
+					  seed % 2 && rand_r(&dice) % 5 == 0 ? 1 + rand_r(&dice) % 4
+									     : 0);
+			}
+		}
+		now += 10000000;
+		for (int i = 0; i < 100; i++, now += 10000000)
+			while (ipset_next(d, IPSET_GROW, now, &cmd) ||
+			       ipset_next(d, IPSET_SHRINK, now, &cmd))
+				naive_run(d, now, &cmd, 0);
+		assert_true(ipset_settled(d, IPSET_GROW) && ipset_settled(d, IPSET_SHRINK));
+		assert_memory_equal(naive, wish, sizeof(naive));
+		ipsets_free(d);
+	}
+}
+
 static int setup(void **state)
 {
 	ns_fresh();
@@ -501,6 +661,7 @@ int main(void)
 		T(test_read_one_by_one),
 		T(test_hostile_output),
 		T(test_changes_while_writing),
+		cmocka_unit_test(test_random_worlds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

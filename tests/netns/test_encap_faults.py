@@ -1,0 +1,240 @@
+"""Roads to other nodes' pods, when things are not as they should be or change under them."""
+
+import ipaddress
+
+from deploy.lab import ns, wait
+from deploy.lab.lab import LINK, SUBNET, SUBNET2
+
+from encap import IPIP, blocks, capture, network, pods, pool, road, settle, spec
+
+FELIX = """apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata:
+  name: default
+spec:
+  programClusterRoutes: {felix}
+"""
+BGP = """apiVersion: projectcalico.org/v3
+kind: BGPConfiguration
+metadata:
+  name: default
+spec:
+  asNumber: 64512
+  nodeToNodeMeshEnabled: true
+  programClusterRoutes: {bgp}
+"""
+
+
+def with_pods(lab):
+    for node in lab.nodes:
+        node.add_pod(f"pod{node.index}")
+    return pods(lab)
+
+
+def lines(node):
+    return [line.strip() for line in node.routes().splitlines()]
+
+
+def routes_of(node, block):
+    return [line for line in lines(node) if block in line]
+
+
+def test_vxlan_needs_no_bgp(labs):
+    lab = labs(nodes=2, split=1, tor=False, start=False, manifest=pool("vxlan-always"))
+    for node in lab.nodes:
+        node.start("--bgp=false", wait_ready=False)
+    for node in lab.nodes:
+        node.wait_ready()
+    first, second = with_pods(lab)
+    settle(lab, "vxlan-always")
+    assert first.ping(second.ip) and second.ping(first.ip)
+
+
+def test_node_removed_and_added_again(labs):
+    lab = labs(nodes=3, split=2, manifest=network("vxlan-always"))
+    first, second, third = with_pods(lab)
+    settle(lab, "vxlan-always")
+    node, [gone] = first.node, blocks(third.node)
+    mac = spec(third.node)["vxlanTunnelMACAddr"]
+    third.node.stop()
+    lab.ctl("delete", "node", third.node.name)
+    wait.until("the peer is gone", lambda: mac not in ns.out(node.ns, "bridge", "fdb", "show", "dev", "vxlan.calico"))
+    wait.until(lambda: f"nothing leaves to its block: {routes_of(node, gone)}",
+               lambda: not any(" dev " in line for line in routes_of(node, gone)))
+    assert mac not in ns.ip(node.ns, "neigh", "show", "dev", "vxlan.calico") and first.ping(second.ip)
+    # With the Node went all that it held: its old pods are no more, new ones are.
+    third.node.start()
+    settle(lab, "vxlan-always")
+    fresh = third.node.add_pod("fresh")
+    wait.until("the new pod is reached", lambda: first.ping(fresh.ip, wait_s=1) and fresh.ping(second.ip, wait_s=1))
+
+
+def test_node_address_changes(labs):
+    lab = labs(nodes=3, split=2, manifest=network("vxlan-cross"))
+    first, second, third = with_pods(lab)
+    settle(lab, "vxlan-cross")
+    # From the far segment's .13 to .99, as after a new DHCP lease.
+    node = third.node
+    node.stop()
+    ns.ip(node.ns, "addr", "del", f"{SUBNET2}.13/24", "dev", LINK)
+    ns.ip(node.ns, "addr", "add", f"{SUBNET2}.99/24", "dev", LINK)
+    ns.ip(node.ns, "route", "replace", f"{SUBNET}.0/24", "via", f"{SUBNET2}.1")
+    node.address = f"{SUBNET2}.99"
+    node.start()
+    settle(lab, "vxlan-cross")
+    fdb = ns.out(first.node.ns, "bridge", "fdb", "show", "dev", "vxlan.calico")
+    assert f"dst {SUBNET2}.99 self permanent" in fdb and f"{SUBNET2}.13" not in fdb
+    [dev] = ns.ip_json(node.ns, "link", "show", "dev", "vxlan.calico")
+    assert dev["linkinfo"]["info_data"]["local"] == f"{SUBNET2}.99"
+    assert first.ping(third.ip) and third.ping(second.ip)
+
+
+def test_borrowed_addresses_have_roads_of_their_own(labs):
+    """Blocks of four: the fourth pod of node2 lives in a block of node1."""
+    small = pool("vxlan-always", cidr="172.31.0.0/29").replace("blockSize: 26", "blockSize: 30")
+    lab = labs(nodes=2, split=1, manifest=small + "---\n" + BGP.format(bgp="EnabledNoEncapOnly"))
+    first, second = lab.nodes
+    one = first.add_pod("pod1")
+    settle(lab, "vxlan-always")
+    [own] = blocks(second)
+    two = [second.add_pod(f"many{i}") for i in range(4)]
+    [guest] = [p for p in two if ipaddress.ip_address(p.ip) not in ipaddress.ip_network(own)]
+    want = f"{guest.ip} {road('vxlan-always', first, second)}"
+    wait.until(lambda: f"{want} in {lines(first)}", lambda: want in lines(first))
+    for pod in two:
+        assert one.ping(pod.ip) and pod.ping(one.ip)
+    guest.delete()
+    wait.until("its route is gone", lambda: want not in lines(first))
+
+
+def test_foreign_hands_are_repaired(labs):
+    lab = labs(nodes=2, split=1, manifest=network("vxlan-always"))
+    first, second = with_pods(lab)
+    settle(lab, "vxlan-always")
+    node = first.node
+    for hand in (["ip", "link", "set", "vxlan.calico", "down"],
+                 ["ip", "link", "del", "vxlan.calico"],
+                 ["ip", "route", "flush", "dev", "vxlan.calico"],
+                 ["ip", "neigh", "flush", "dev", "vxlan.calico", "nud", "permanent"],
+                 ["ip", "addr", "flush", "dev", "vxlan.calico"],
+                 ["ip", "link", "set", LINK, "down"]):
+        ns.run(node.ns, *hand)
+        if hand[-1] == "down" and LINK in hand:
+            ns.ip(node.ns, "link", "set", LINK, "up")
+            ns.ip(node.ns, "route", "replace", f"{SUBNET2}.0/24", "via", f"{SUBNET}.1")
+        settle(lab, "vxlan-always")
+        wait.until(f"after {hand} the pods reach each other", lambda: first.ping(second.ip, wait_s=1))
+
+
+def test_programming_is_a_pair_of_settings(labs):
+    lab = labs(nodes=2, manifest=network("none"))
+    first, second = with_pods(lab)
+    settle(lab, "none")
+    [block] = blocks(second.node)
+    direct = f"{block} {road('none', first.node, second.node)}"
+    # Neither half programs routes without encapsulation: there are none, and VXLAN works all the same.
+    lab.apply(BGP.format(bgp="Disabled") + "---\n" + FELIX.format(felix="Disabled"))
+    wait.until(lambda: f"no route for {block}: {lines(first.node)}", lambda: routes_of(first.node, block) == [])
+    # The other half does.
+    lab.apply(FELIX.format(felix="Enabled"))
+    wait.until("the route from the affinity", lambda: routes_of(first.node, block) == [direct])
+    lab.apply(BGP.format(bgp="Enabled") + "---\n" + FELIX.format(felix="Disabled"))
+    wait.until("the route from BGP", lambda: routes_of(first.node, block) == [direct])
+    lab.apply(BGP.format(bgp="Disabled") + "---\n" + pool("vxlan-always"))
+    settle(lab, "vxlan-always")
+    assert first.ping(second.ip)
+
+
+def test_a_node_that_has_not_told_its_tunnel(labs):
+    """Its block is not sent in the open where nothing was before; a road that was there stays."""
+    lab = labs(nodes=3, split=1, manifest=network("vxlan-always"))
+    first, second, third = with_pods(lab)
+    settle(lab, "vxlan-always")
+    [block] = blocks(third.node)
+    was = routes_of(first.node, block)
+    third.node.stop()
+    assert "ipv4VXLANTunnelAddr" in spec(third.node)
+    lab.apply(f"apiVersion: projectcalico.org/v3\nkind: Node\nmetadata:\n  name: {third.node.name}\n"
+              f"spec:\n  bgp:\n    ipv4Address: {third.node.address}/24\n")
+    assert "ipv4VXLANTunnelAddr" not in spec(third.node)
+    wait.until("it is said", lambda: "1 of them without a road" in first.node.ctl("node", "status").stdout)
+    assert routes_of(first.node, block) == was
+    second.node.stop()
+    ns.ip(second.node.ns, "route", "del", block)
+    second.node.start()
+    wait.until(lambda: f"the block is closed: {routes_of(second.node, block)}",
+               lambda: routes_of(second.node, block) == [f"blackhole {block} proto 80"])
+    third.node.start()
+    settle(lab, "vxlan-always")
+    assert first.ping(third.ip) and second.ping(third.ip)
+
+
+if not IPIP:
+    def test_a_kernel_without_ipip(labs):
+        """The pool, the module and the remedy are named; nothing of the pool goes another way; the rest works."""
+        plain = pool("none", "open", "172.30.0.0/16")
+        lab = labs(nodes=2, start=False, manifest=network("ipip-always") + "---\n" + plain)
+        for node in lab.nodes:
+            node.start(wait_ready=False)
+        lab.start_tor()
+        first, second = lab.nodes
+        words = ("IPPool pods (172.31.0.0/16) asks for IPIP: the kernel cannot make tunl0: it has no module ipip")
+        for node in lab.nodes:
+            wait.until(f"{node.name} says what is missing", lambda n=node: words in n.health_text())
+            assert node.health() == 503 and "modprobe ipip" in node.health_text()
+            said = node.ctl("node", "status").stdout
+            assert words in said and "tunl0 no module" in said, said
+        use = lambda name: {"type": "margay-ipam", "ipv4_pools": [name]}
+        hidden = [n.add_pod(f"hidden{n.index}", network=n.network(ipam=use("pods"))) for n in lab.nodes]
+        opened = [n.add_pod(f"open{n.index}", network=n.network(ipam=use("open"))) for n in lab.nodes]
+        wait.until("pods of the other pool reach each other", lambda: opened[0].ping(opened[1].ip, wait_s=1))
+        far = [b for b in blocks(second) if b.startswith("172.31.")]
+        assert len(far) == 1, (blocks(second), [p.ip for p in hidden + opened])
+        wait.until("the block is closed", lambda: routes_of(first, far[0]) == [f"blackhole {far[0]} proto 80"])
+        # Not even by a default route.
+        ns.ip(first.ns, "route", "add", "default", "via", f"{SUBNET}.1")
+        seen = capture(first, lambda: hidden[0].ping(hidden[1].ip, wait_s=1), 0, f"ip and host {hidden[1].ip}")
+        assert seen == []
+        # Another mode is the other remedy.
+        lab.apply(pool("vxlan-always"))
+        for node in lab.nodes:
+            node.wait_ready()
+        wait.until("pods of the pool reach each other", lambda: hidden[0].ping(hidden[1].ip, wait_s=1))
+
+
+if IPIP:
+    def test_ecmp_keeps_the_tunnel_on_both_paths(labs):
+        """Two routers announce one prefix of an IPIP pool: each path is tunnelled, and each carries."""
+        lab = labs(nodes=1, split=1, manifest=network("ipip-always"))
+        [node] = lab.nodes
+        pod = node.add_pod("pod1")
+        anycast = "172.31.255.0/26"
+        for i in (1, 2):
+            host, address = f"r{i}", f"{SUBNET2}.{50 + i}"
+            lab.join(host, address, "br1")
+            where = lab.ns(host)
+            ns.ip(where, "route", "add", f"{SUBNET}.0/24", "via", f"{SUBNET2}.1")
+            ns.ip(where, "link", "set", "tunl0", "up")
+            ns.ip(where, "addr", "add", "172.31.255.1/32", "dev", "tunl0")
+            ns.run(where, "sysctl", "-qw", "net.ipv4.conf.tunl0.rp_filter=0", "net.ipv4.conf.all.rp_filter=0")
+            ns.ip(where, "route", "add", "172.31.0.0/16", "via", node.address, "dev", "tunl0", "onlink")
+            conf = lab.dir / f"{host}.conf"
+            conf.write_text(f"router id {address};\nprotocol device {{ }}\nprotocol static {{ ipv4; route {anycast} blackhole; }}\n"
+                            f"protocol bgp n {{ local {address} as 64512; neighbor {node.address} as 64512; multihop 4; "
+                            f"ipv4 {{ import none; export all; next hop self; }}; }}\n")
+            lab.spawn(host, where, "bird", "-f", "-c", conf, "-s", lab.dir / f"{host}.ctl")
+            lab.apply(f"apiVersion: projectcalico.org/v3\nkind: BGPPeer\nmetadata:\n  name: {host}\nspec:\n"
+                      f"  peerIP: {address}\n  asNumber: 64512\n")
+        hops = [f"nexthop via {SUBNET2}.{50 + i} dev tunl0 weight 1 onlink" for i in (1, 2)]
+        shown = lambda: [line.strip() for line in ns.ip(node.ns, "route", "show", anycast).splitlines()]
+        wait.until(lambda: f"both paths through tunl0: {shown()}",
+                   lambda: shown()[:1] == [f"{anycast} proto 80 mtu 1480"] and sorted(shown()[1:]) == hops)
+        ns.run(node.ns, "sysctl", "-qw", "net.ipv4.fib_multipath_hash_policy=1")
+        seen = lambda i: ns.ip_json(lab.ns(f"r{i}"), "-s", "link", "show", "dev", "tunl0")[0]["stats64"]["rx"]["packets"]
+        before = [seen(1), seen(2)]
+        script = ("import socket\nfor p in range(20000, 20064):\n"
+                  " s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', p)); s.sendto(b'x', ('172.31.255.1', p))")
+        ns.run(pod.ns, "/usr/bin/python3", "-c", script)
+        wait.until(lambda: f"packets on both paths: {before} {[seen(1), seen(2)]}",
+                   lambda: seen(1) - before[0] > 5 and seen(2) - before[1] > 5)
+        assert pod.ping("172.31.255.1")
