@@ -20,7 +20,7 @@ MAY = {
     "datastore": CORE | {"datastore"},
     "dataplane": CORE | {"dataplane"},
     "agent": CORE | {"datastore", "dataplane", "agent"},
-    "ctl": {"lib", "model", "ipam", "datastore", "ctl"},
+    "ctl": {"lib", "model", "policy", "ipam", "datastore", "ctl"},
     "cni-plugin": {"lib", "dataplane", "cni-plugin"},
 }
 # Headers that act on the world; a core folder has no business with them.
