@@ -16,7 +16,7 @@
 
 struct fail_row {
 	enum ipam_fail fail;
-	enum cni_code code;
+	int code; /* enum cni_code */
 	const char *remedy;
 };
 

@@ -45,7 +45,7 @@ int cni_ready(const struct agent *a, struct cni_error *f)
 
 int cni_store_fail(struct cni_error *f, const struct store_res *res, const char *what)
 {
-	enum cni_code code = res->status == STORE_ERROR ? CNI_IO : CNI_AGAIN;
+	int code = res->status == STORE_ERROR ? CNI_IO : CNI_AGAIN;
 
 	return cni_fail(f, code, "%s: %s: %s", what, store_status_name(res->status), res->msg);
 }

@@ -20,7 +20,7 @@ struct fixture {
 	struct journal *j;
 	char dir[64], sub[80];
 	struct str ran;	   /* what was run, one line each */
-	enum cni_code say; /* the outcome of each */
+	int say; /* the outcome of each */
 	bool idle;
 };
 
