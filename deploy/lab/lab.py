@@ -29,7 +29,7 @@ class Lab:
         if not name.isalnum() or len(name) > 8:
             raise ValueError(f"lab name {name!r}: must be 1 to 8 letters and digits")
         self.name = name
-        self.build = Path(build or os.environ.get("MARGAY_BUILD", ROOT / "build"))
+        self.build = Path(build or os.environ.get("MARGAY_BUILD") or ROOT / "build")
         self.dir = Path(directory or f"/run/margay-lab-{name}")
         self.datastore = f"sqlite:{self.dir}/margay.db"
         self.nodes = []
