@@ -526,8 +526,8 @@ int policing_new(struct policing **out, struct agent *a, struct err *e)
 
 	*out = NULL;
 	if (!a->cfg->policy) {
-		log_warn("policy", "network policy is turned off by the configuration; rules that "
-				   "are in the kernel stay");
+		log_info("policy", "network policy is not enforced (--policy turns it on); rules "
+				   "that are in the kernel stay");
 		return 0;
 	}
 	p = xcalloc(1, sizeof(*p));
