@@ -118,7 +118,8 @@ def test_foreign_hands_are_repaired(labs):
                  ["ip", "neigh", "flush", "dev", "vxlan.calico", "nud", "permanent"],
                  ["ip", "addr", "flush", "dev", "vxlan.calico"],
                  ["ip", "link", "set", LINK, "down"]):
-        ns.run(node.ns, *hand)
+        # A flush may say that it cannot finish: what it takes comes back too fast.
+        ns.run(node.ns, *hand, check="flush" not in hand)
         if hand[-1] == "down" and LINK in hand:
             ns.ip(node.ns, "link", "set", LINK, "up")
             ns.ip(node.ns, "route", "replace", f"{SUBNET2}.0/24", "via", f"{SUBNET}.1")
