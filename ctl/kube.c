@@ -1,5 +1,5 @@
 /* kube.c - Kubernetes' own manifests
- * TESTS  tests/unit/ctl/kube.c */
+ * TESTS  tests/netns/test_policy.py */
 #include "ctl/kube.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* label.c - margayctl label: set and remove labels of a resource
- * TESTS  tests/unit/ctl/label.c */
+ * TESTS  tests/netns/test_policy.py */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
