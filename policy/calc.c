@@ -4,7 +4,7 @@
  *        marks: policies that came into or went out of use hold or let go their sets, sets tell the
  *        difference of their members, endpoints are put in order again and told when that differs.
  * COST   calc.h; a policy that selects nothing here costs its storage.
- * TESTS  tests/unit/policy/calc.c; tests/unit/policy/worlds.c against an independent judge */
+ * TESTS  tests/unit/policy/worlds.c against an independent judge */
 #include "policy/calc.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* calc_here.c - what applies to the endpoints of this node, in order
- * TESTS  tests/unit/policy/calc.c, tests/unit/policy/worlds.c */
+ * TESTS  tests/unit/policy/worlds.c */
 #include "policy/calc_impl.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 /* calc_sets.c - which sets are in use, and who is in them
- * TESTS  tests/unit/policy/calc.c, tests/unit/policy/worlds.c */
+ * TESTS  tests/unit/policy/worlds.c */
 #include "policy/calc_impl.h"
 
 #include <stdlib.h>

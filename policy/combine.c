@@ -3,7 +3,7 @@
  * WHY    Labels of namespaces and accounts reach a pod under prefixes, so one selector over the
  *        pod's labels says it all; sets are then shared by all rules that mean the same.
  * SHAPE  Parsed, rewritten as a tree (a value may look like a function), printed in normal form.
- * TESTS  tests/unit/policy/rule.c */
+ * TESTS  tests/unit/policy/worlds.c */
 #include "policy/combine.h"
 
 #include <stdlib.h>

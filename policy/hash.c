@@ -1,5 +1,5 @@
 /* hash.c - digests as text
- * TESTS  tests/unit/policy/names.c */
+ * TESTS  tests/unit/policy/chain.c */
 #include "policy/hash.h"
 
 #include <openssl/evp.h>

@@ -1,5 +1,5 @@
 /* input.c - objects of the model as what the calculation reads
- * TESTS  tests/unit/policy/input.c */
+ * TESTS  tests/unit/policy/policy.c */
 #include "policy/input.h"
 
 #include <errno.h>

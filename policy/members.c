@@ -1,7 +1,7 @@
 /* members.c - what is in a set
  * SHAPE  Open addressing, linear probing, at most two thirds full; sets of a few members are common,
  *        so tables start small.
- * TESTS  tests/unit/policy/members.c */
+ * TESTS  tests/unit/policy/worlds.c */
 #include "policy/members.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* names.c - chain and set names
- * TESTS  tests/unit/policy/names.c */
+ * TESTS  tests/unit/policy/chain.c */
 #include "policy/names.h"
 
 #include <stdlib.h>

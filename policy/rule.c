@@ -5,7 +5,7 @@
  *        with three or more lists the third is forgotten, because a bit is not cleared in between,
  *        and packets are accepted that no rule allows. A set has no bits to clear, and costs one
  *        look-up for any number of ranges.
- * TESTS  tests/unit/policy/rule.c */
+ * TESTS  tests/unit/policy/worlds.c */
 #include "policy/rule.h"
 
 #include <errno.h>

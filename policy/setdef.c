@@ -1,5 +1,5 @@
 /* setdef.c - definitions of sets
- * TESTS  tests/unit/policy/names.c, tests/unit/policy/rule.c */
+ * TESTS  tests/unit/policy/chain.c */
 #include "policy/setdef.h"
 
 #include <stdlib.h>

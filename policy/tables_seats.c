@@ -2,7 +2,7 @@
  *
  * A pod's endpoint names its interface. A host endpoint names one, or is found by its addresses, or
  * is "*", which all interfaces without one of their own share.
- * TESTS  tests/unit/policy/worlds.c, tests/unit/policy/tables.c */
+ * TESTS  tests/unit/policy/worlds.c */
 #include "policy/tables_impl.h"
 
 #include <stdlib.h>
