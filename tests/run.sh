@@ -41,7 +41,7 @@ meson_tests() {
 	meson test -C "$1" --no-rebuild --print-errorlogs --num-processes 2 >"$1/test.log" 2>&1
 	grep -E '(FAIL|ERROR|TIMEOUT) ' "$1/test.log" || true
 	grep -q '^Fail: *0$' "$1/test.log" || tail -n 80 "$1/test.log"
-	sums=$(/usr/bin/python3 -B tests/meson_sums.py "$1/meson-logs/testlog.json")
+	sums=$(/usr/bin/python3 -B tests/sums.py "$1/meson-logs/testlog.json")
 	# shellcheck disable=SC2086
 	count $sums
 	echo "$2: $sums (passed failed skipped)"
@@ -82,7 +82,7 @@ for part in $parts; do
 		out=$(mktemp)
 		/usr/bin/python3 -B -m pytest -p no:cacheprovider -q tests/netns --junit-xml="$out" \
 			${PYTEST_ARGS:-} || true
-		sums=$(/usr/bin/python3 -B tests/meson_sums.py "$out"); rm -f "$out"
+		sums=$(/usr/bin/python3 -B tests/sums.py "$out"); rm -f "$out"
 		# shellcheck disable=SC2086
 		count $sums
 		;;
@@ -94,7 +94,7 @@ for part in $parts; do
 		out=$(mktemp -p /var/tmp)
 		tests/uml/run.sh /usr/bin/python3 -B -m pytest -p no:cacheprovider -q tests/netns/test_encap.py tests/netns/test_encap_faults.py \
 			--junit-xml="$out" ${PYTEST_ARGS:-} || true
-		sums=$(/usr/bin/python3 -B tests/meson_sums.py "$out"); rm -f "$out"
+		sums=$(/usr/bin/python3 -B tests/sums.py "$out"); rm -f "$out"
 		# shellcheck disable=SC2086
 		count $sums
 		;;

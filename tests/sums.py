@@ -1,7 +1,7 @@
 """Add up test results: prints 'PASSED FAILED SKIPPED'.
 
-    meson_sums.py BUILD/meson-logs/testlog.json    meson's log: a line a program; cmocka's sums are in its output
-    meson_sums.py FILE.xml                         a JUnit file (pytest)
+    sums.py BUILD/meson-logs/testlog.json    meson's log: a line a program; cmocka's sums are in its output
+    sums.py FILE                             a JUnit file (pytest)
 
 A missing, empty or unreadable file is one failure: silence must not count as success.
 """
@@ -36,9 +36,10 @@ def junit(path):
 
 
 def rows(path):
-    if path.endswith(".xml"):
-        return list(junit(path))
     with open(path, encoding="utf-8") as f:
+        if f.read(1) == "<":
+            return list(junit(path))
+        f.seek(0)
         return [program(json.loads(line)) for line in f]
 
 
