@@ -64,37 +64,13 @@ static void random_16(uint8_t out[static 16])
 
 /* ---- the Node ---- */
 
-static json_t *object_in(json_t *parent, const char *name)
-{
-	json_t *o = json_object_get(parent, name);
-
-	if (json_is_object(o))
-		return o;
-	js_set(parent, name, json_object());
-	return json_object_get(parent, name);
-}
-
-/* True when it was something else before. */
-static bool set_text(json_t *obj, const char *name, const char *text)
-{
-	const char *old = json_string_value(json_object_get(obj, name));
-
-	if (str_eq(old, text))
-		return false;
-	if (text)
-		js_set_str(obj, name, text);
-	else
-		json_object_del(obj, name);
-	return true;
-}
-
 static bool set_address(json_t *bgp, const char *name, const struct prefix *p)
 {
 	char text[PREFIX_STR_MAX];
 
 	if (p->addr.family == IP_NONE)
-		return set_text(bgp, name, NULL);
-	return set_text(bgp, name, prefix_format(p, text));
+		return js_change_str(bgp, name, NULL);
+	return js_change_str(bgp, name, prefix_format(p, text));
 }
 
 static bool set_as(json_t *bgp, uint32_t as)
@@ -109,7 +85,7 @@ static bool set_as(json_t *bgp, uint32_t as)
 
 static bool change_node(json_t *root, const struct self_node *n)
 {
-	json_t *spec = object_in(root, "spec"), *bgp = object_in(spec, "bgp");
+	json_t *spec = js_object_in(root, "spec"), *bgp = js_object_in(spec, "bgp");
 	bool changed = false;
 
 	if (n->set_v4)
@@ -139,8 +115,8 @@ int self_node_change(const struct self_node *n, const char *stored, char **out, 
 	} else {
 		o = object_new(kind, NULL, n->name);
 		change_node(o.json, n);
-		js_set_str(object_in(o.json, "metadata"), "uid", n->uid);
-		js_set_str(object_in(o.json, "metadata"), "creationTimestamp", n->now);
+		js_set_str(js_object_in(o.json, "metadata"), "uid", n->uid);
+		js_set_str(js_object_in(o.json, "metadata"), "creationTimestamp", n->now);
 		changed = true;
 	}
 	if (changed)
@@ -275,7 +251,7 @@ static char *pool_json(struct self *s, enum ip_family family, struct err *e)
 		object_new(kind_find("IPPool"), NULL,
 			   family == IP_V4 ? "default-ipv4-ippool" : "default-ipv6-ippool");
 	struct prefix cidr = cfg->cidr;
-	json_t *spec = object_in(o.json, "spec");
+	json_t *spec = js_object_in(o.json, "spec");
 	static const char *const encap[] = { "Never", "Always", "CrossSubnet" };
 	char text[PREFIX_STR_MAX], now[WALL_STR_MAX];
 	uint8_t random[16];

@@ -18,53 +18,31 @@ static const struct {
 	[TUNNEL_VXLAN_V6] = { "ipv6VXLANTunnelAddr", "vxlanTunnelMACAddrV6", false },
 };
 
-/* True when it was something else before. text NULL: remove. */
-static bool set_text(json_t *o, const char *name, const char *text)
-{
-	if (str_eq(json_string_value(json_object_get(o, name)), text))
-		return false;
-	if (text)
-		js_set_str(o, name, text);
-	else
-		json_object_del(o, name);
-	return true;
-}
-
-static json_t *object_in(json_t *parent, const char *name)
-{
-	json_t *o = json_object_get(parent, name);
-
-	if (json_is_object(o))
-		return o;
-	js_set(parent, name, json_object());
-	return json_object_get(parent, name);
-}
-
 static bool set_mac(json_t *o, const char *name, const uint8_t *mac)
 {
 	char text[18];
 
 	if (!mac)
-		return set_text(o, name, NULL);
+		return js_change_str(o, name, NULL);
 	if (json_object_get(o, name))
 		return false;
 	snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
 		 mac[3], mac[4], mac[5]);
-	return set_text(o, name, text);
+	return js_change_str(o, name, text);
 }
 
 static bool change(json_t *root, const struct tunnel_addr_fields *f)
 {
-	json_t *spec = object_in(root, "spec"), *bgp = json_object_get(spec, "bgp"), *o = spec;
+	json_t *spec = js_object_in(root, "spec"), *bgp = json_object_get(spec, "bgp"), *o = spec;
 	bool none = f->addr.family == IP_NONE, changed;
 	char text[ADDR_STR_MAX];
 
 	if (places[f->kind].in_bgp) {
 		if (none && !bgp)
 			return false;
-		o = object_in(spec, "bgp");
+		o = js_object_in(spec, "bgp");
 	}
-	changed = set_text(o, places[f->kind].addr, none ? NULL : addr_format(&f->addr, text));
+	changed = js_change_str(o, places[f->kind].addr, none ? NULL : addr_format(&f->addr, text));
 	if (places[f->kind].mac && (none || f->mac))
 		changed |= set_mac(o, places[f->kind].mac, none ? NULL : f->mac);
 	/* An empty `bgp` is no valid Node. */

@@ -351,6 +351,27 @@ void js_set_bool(json_t *obj, const char *key, bool b)
 	js_set(obj, key, json_boolean(b));
 }
 
+bool js_change_str(json_t *obj, const char *key, const char *text)
+{
+	if (str_eq(json_string_value(json_object_get(obj, key)), text))
+		return false;
+	if (text)
+		js_set_str(obj, key, text);
+	else
+		json_object_del(obj, key);
+	return true;
+}
+
+json_t *js_object_in(json_t *parent, const char *key)
+{
+	json_t *o = json_object_get(parent, key);
+
+	if (json_is_object(o))
+		return o;
+	js_set(parent, key, json_object());
+	return json_object_get(parent, key);
+}
+
 void js_freep(json_t **value)
 {
 	json_decref(*value);

@@ -62,6 +62,10 @@ void js_set(json_t *obj, const char *key, json_t *value);
 void js_set_str(json_t *obj, const char *key, const char *text);
 void js_set_int(json_t *obj, const char *key, int64_t n);
 void js_set_bool(json_t *obj, const char *key, bool b);
+/* Make a member this text, or remove it when text is NULL. True when it was something else before. */
+bool js_change_str(json_t *obj, const char *key, const char *text);
+/* The member when it is an object, borrowed; an empty one is put there when it is not. */
+json_t *js_object_in(json_t *parent, const char *key);
 /* A JSON string of any bytes, see above. */
 json_t *js_text(const char *text);
 

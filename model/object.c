@@ -105,18 +105,6 @@ struct object object_new(const struct kind *kind, const char *ns, const char *na
 	};
 }
 
-/* The member when it is an object, made when it is not there. */
-static json_t *own_object(json_t *parent, const char *name)
-{
-	json_t *v = json_object_get(parent, name);
-
-	if (json_is_object(v))
-		return v;
-	v = json_object();
-	js_set(parent, name, v);
-	return v;
-}
-
 /* Policies are called otherwise than their keys say. */
 static void take_stored_name(struct object *o)
 {
@@ -155,7 +143,7 @@ int object_decode(const char *key, const char *value, int64_t rev, struct object
 		return err_wrap(e, "%s", key);
 	}
 	/* The key says the name; an object that says another one is read under its key. */
-	meta = own_object(json, "metadata");
+	meta = js_object_in(json, "metadata");
 	json_object_del(meta, "resourceVersion");
 	json_object_del(meta, "selfLink");
 	js_set_str(meta, "name", k.name);
@@ -397,7 +385,7 @@ int objects_from_doc(const struct yml_doc *doc, struct object_vec *out, struct e
 
 void object_fill(struct object *o)
 {
-	json_t *spec = own_object(o->json, "spec");
+	json_t *spec = js_object_in(o->json, "spec");
 
 	if (o->kind->fill)
 		o->kind->fill(spec);
@@ -423,7 +411,7 @@ static void format_uid(const uint8_t r[static 16], char out[static 37])
 
 void object_fill_new(struct object *o, const uint8_t random[static 16], const char *now)
 {
-	json_t *meta = own_object(o->json, "metadata");
+	json_t *meta = js_object_in(o->json, "metadata");
 	char uid[37];
 
 	format_uid(random, uid);
@@ -437,7 +425,7 @@ void object_fill_new(struct object *o, const uint8_t random[static 16], const ch
 void object_keep_identity(struct object *o, const struct object *stored)
 {
 	static const char *const kept[] = { "uid", "creationTimestamp" };
-	json_t *meta = own_object(o->json, "metadata"), *status;
+	json_t *meta = js_object_in(o->json, "metadata"), *status;
 
 	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
 		js_set_str(meta, kept[i], object_meta(stored, kept[i]));
@@ -452,7 +440,7 @@ void object_set_namespace(struct object *o, const char *ns)
 {
 	free(o->ns);
 	o->ns = xstrdup(ns);
-	js_set_str(own_object(o->json, "metadata"), "namespace", ns);
+	js_set_str(js_object_in(o->json, "metadata"), "namespace", ns);
 }
 
 char *object_key(const struct object *o)
@@ -495,7 +483,7 @@ int object_spec(const struct object *o, enum fields_mode mode, void *out, struct
 
 void object_set_spec(struct object *o, const void *spec)
 {
-	fields_encode(o->kind->spec, spec, own_object(o->json, "spec"));
+	fields_encode(o->kind->spec, spec, js_object_in(o->json, "spec"));
 }
 
 static const char *meta_entry(const struct object *o, const char *map, const char *name)

@@ -205,17 +205,6 @@ void policy_fill(json_t *spec)
 	js_set(spec, "types", types);
 }
 
-static json_t *member(json_t *parent, const char *name)
-{
-	json_t *v = json_object_get(parent, name);
-
-	if (json_is_object(v))
-		return v;
-	v = json_object();
-	js_set(parent, name, v);
-	return v;
-}
-
 static const char *tier_of(const json_t *object)
 {
 	const char *tier = NULL;
@@ -225,15 +214,15 @@ static const char *tier_of(const json_t *object)
 
 void policy_to_stored(json_t *object)
 {
-	json_t *meta = member(object, "metadata"), *note = json_object(), *notes;
+	json_t *meta = js_object_in(object, "metadata"), *note = json_object(), *notes;
 	CLEANUP(freep) char *text = NULL;
 
 	js_set_str(note, "name", json_string_value(json_object_get(meta, "name")));
 	text = js_dump(note);
 	json_decref(note);
-	js_set_str(member(meta, "labels"), POLICY_LABEL_TIER, tier_of(object));
+	js_set_str(js_object_in(meta, "labels"), POLICY_LABEL_TIER, tier_of(object));
 	/* Always last, so that what was read is written as the same text. */
-	notes = json_incref(member(meta, "annotations"));
+	notes = json_incref(js_object_in(meta, "annotations"));
 	json_object_del(meta, "annotations");
 	json_object_del(notes, POLICY_NOTE_METADATA);
 	js_set_str(notes, POLICY_NOTE_METADATA, text);
@@ -258,7 +247,7 @@ static char *noted_name(const json_t *annotations)
 
 void policy_from_stored(json_t *object, char **name)
 {
-	json_t *meta = member(object, "metadata");
+	json_t *meta = js_object_in(object, "metadata");
 	json_t *annotations = json_object_get(meta, "annotations");
 	char *noted = noted_name(annotations);
 

@@ -238,9 +238,30 @@ static void setters_survive_any_bytes(void **state)
 	assert_string_equal(text, "{\"bad\":\"a??\",\"n\":-9223372036854775808,\"b\":true}");
 }
 
+static void changing_a_member_says_whether_it_did(void **state)
+{
+	json_t *o = json_object(), *inner;
+
+	assert_true(js_change_str(o, "a", "one"));
+	assert_false(js_change_str(o, "a", "one"));
+	assert_true(js_change_str(o, "a", "two"));
+	assert_string_equal(json_string_value(json_object_get(o, "a")), "two");
+	assert_true(js_change_str(o, "a", NULL));
+	assert_false(js_change_str(o, "a", NULL));
+	assert_null(json_object_get(o, "a"));
+
+	inner = js_object_in(o, "spec");
+	js_set_int(inner, "n", 7);
+	assert_ptr_equal(js_object_in(o, "spec"), inner);
+	json_object_set_new(o, "spec", json_integer(1));
+	assert_int_equal(json_object_size(js_object_in(o, "spec")), 0);
+	json_decref(o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(changing_a_member_says_whether_it_did),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(bounded),
 		cmocka_unit_test(every_truncation_is_an_error),
