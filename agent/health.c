@@ -17,10 +17,10 @@
 #include "agent/cache.h"
 #include "agent/config.h"
 #include "agent/log.h"
-#include "agent/overlay.h"
+#include "agent/overlay/overlay.h"
 #include "agent/owner.h"
-#include "agent/peering.h"
-#include "agent/policing.h"
+#include "agent/bgp/peering.h"
+#include "agent/policy/policing.h"
 #include "agent/routes.h"
 #include "agent/self.h"
 

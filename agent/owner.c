@@ -20,7 +20,7 @@
 #include "agent/agent.h"
 #include "agent/config.h"
 #include "agent/log.h"
-#include "agent/uuid.h"
+#include "agent/cni/uuid.h"
 #include "datastore/ds.h"
 #include "lib/json.h"
 

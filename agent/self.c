@@ -21,7 +21,7 @@
 #include "agent/config.h"
 #include "agent/ensure.h"
 #include "agent/log.h"
-#include "agent/uuid.h"
+#include "agent/cni/uuid.h"
 #include "model/clusterinfo.h"
 #include "model/ippool.h"
 #include "model/key.h"

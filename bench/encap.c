@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "agent/encap.h"
+#include "agent/overlay/encap.h"
 #include "dataplane/netlink.h"
 #include "dataplane/route.h"
 #include "dataplane/route_msg.h"

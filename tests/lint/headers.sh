@@ -4,7 +4,7 @@ set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 flags="$(pkg-config --cflags jansson libnl-3.0 libnl-route-3.0) -I. -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only"
 bad=0 n=0
-for h in lib/*.h model/*.h bgp/*.h ipam/*.h policy/*.h datastore/*.h dataplane/*.h agent/*.h cni-plugin/*.h ctl/*.h; do
+for h in lib/*.h model/*.h bgp/*.h ipam/*.h policy/*.h datastore/*.h dataplane/*.h agent/*.h agent/*/*.h cni-plugin/*.h ctl/*.h; do
 	[ -e "$h" ] || continue
 	n=$((n + 1))
 	for cc in gcc clang; do

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "agent/bgp_config.h"
+#include "agent/bgp/bgp_config.h"
 #include "model/selector.h"
 
 /* A world in text, one word list per line:

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "agent/bgp_world.h"
+#include "agent/bgp/bgp_world.h"
 #include "agent/cache.h"
 #include "agent/log.h"
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "agent/cni_config.h"
+#include "agent/cni/cni_config.h"
 #include "lib/json.h"
 
 #define ID \

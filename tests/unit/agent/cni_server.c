@@ -24,10 +24,10 @@
 
 #include "agent/agent.h"
 #include "agent/cache.h"
-#include "agent/cni_server.h"
+#include "agent/cni/cni_server.h"
 #include "agent/config.h"
-#include "agent/endpoints.h"
-#include "agent/ipam_runner.h"
+#include "agent/cni/endpoints.h"
+#include "agent/cni/ipam_runner.h"
 #include "agent/routes.h"
 #include "agent/scopes.h"
 #include "datastore/ds.h"

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "agent/encap.h"
+#include "agent/overlay/encap.h"
 #include "lib/base.h"
 #include "model/bgpconfig.h"
 #include "model/ippool.h"

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "agent/epobj.h"
+#include "agent/cni/epobj.h"
 #include "model/wall.h"
 
 static struct cni_call call_of(const char *ns, const char *pod, const char *id)

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "agent/ipam_world.h"
+#include "agent/cni/ipam_world.h"
 #include "lib/json.h"
 
 #define POOL(spec) "{\"metadata\":{\"name\":\"p\"},\"spec\":{" spec "}}"

@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "agent/journal.h"
+#include "agent/cni/journal.h"
 #include "lib/str.h"
 
 struct fixture {

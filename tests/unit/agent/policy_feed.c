@@ -1,5 +1,5 @@
 /* policy_feed.c - stored objects reach the calculation, and what is wrong is named */
-#include "agent/policy_feed.h"
+#include "agent/policy/policy_feed.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "agent/tunnel_addr.h"
+#include "agent/overlay/tunnel_addr.h"
 #include "lib/json.h"
 
 static const uint8_t mac[6] = { 0x66, 1, 2, 3, 4, 0xab };

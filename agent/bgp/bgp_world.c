@@ -1,0 +1,316 @@
+/* bgp_world.c - what the datastore says about BGP
+ * WHY    Read anew as a whole whenever one of its objects changed: the rules look across all of
+ *        them, and a cluster's nodes decode in milliseconds.
+ * TESTS  tests/unit/agent/bgp/bgp_world.c */
+#include "agent/bgp/bgp_world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/cache.h"
+#include "model/bgpconfig.h"
+#include "model/bgppeer.h"
+#include "model/ippool.h"
+#include "model/key.h"
+#include "model/node.h"
+#include "model/object.h"
+#include "model/selector.h"
+
+struct reader {
+	struct bgp_world *out;
+	struct str *remarks;
+};
+
+/* A remark names the object by its key: all else may be what is wrong. */
+static void remark(struct reader *r, const char *key, const struct err *e)
+{
+	str_addf(r->remarks, "%s: %s; left out\n", key, e->msg);
+}
+
+static void bgp_node_done(struct bgp_node *n)
+{
+	free(n->name);
+	json_decref(n->labels);
+}
+
+static void bgp_peer_spec_done(struct bgp_peer_spec *p)
+{
+	free(p->name);
+	free(p->node);
+	selector_free(p->node_selector);
+	selector_free(p->peer_selector);
+	free(p->secret_name);
+	free(p->secret_key);
+}
+
+/* ---- nodes ---- */
+
+/* node.NAME's listenPort before the cluster's: where that node listens. */
+static void listen_port(const struct cache *c, const char *node, uint16_t *port)
+{
+	CLEANUP(freep) char *key = xasprintf(KEY_RESOURCES "bgpconfigurations/node.%s", node);
+	const struct store_kv *kv = cache_get(c, key);
+	struct object o;
+	struct bgpconfig cfg;
+
+	if (!kv || object_decode(kv->key, kv->value, kv->rev, &o, NULL) < 0)
+		return;
+	if (bgpconfig_decode(NULL, &o, &cfg, NULL) >= 0) {
+		if (cfg.has_listen_port)
+			*port = (uint16_t)cfg.listen_port;
+		bgpconfig_done(&cfg);
+	}
+	object_done(&o);
+}
+
+static void add_node(struct reader *r, const struct object *o, const struct node *n)
+{
+	struct bgp_node b = {
+		.name = xstrdup(o->name),
+		.labels = json_incref(js_at(o->json, "metadata.labels")),
+		.as = n->bgp.as_number,
+	};
+
+	if (n->has_bgp) {
+		b.v4 = n->bgp.ipv4;
+		b.v6 = n->bgp.ipv6;
+		if (n->bgp.cluster_id.family == IP_V4)
+			b.cluster_id = addr_to_v4(&n->bgp.cluster_id);
+	}
+	vec_push(&r->out->nodes, b);
+}
+
+static bool read_node(void *arg, const struct store_kv *kv)
+{
+	struct reader *r = arg;
+	struct object o;
+	struct node n;
+	struct err e = { 0 };
+
+	if (object_decode(kv->key, kv->value, kv->rev, &o, &e) < 0) {
+		remark(r, kv->key, &e);
+		return true;
+	}
+	if (node_decode(&o, &n, &e) < 0) {
+		remark(r, kv->key, &e);
+	} else {
+		add_node(r, &o, &n);
+		node_done(&n);
+	}
+	object_done(&o);
+	return true;
+}
+
+/* ---- peers ---- */
+
+static uint16_t seconds(bool has, int64_t ms, int64_t max)
+{
+	int64_t s = (ms + 999) / 1000;
+
+	return !has || s < 0 ? 0 : (uint16_t)(s > max ? max : s);
+}
+
+static int read_selector(const char *text, const char *field, struct selector **out, struct err *e)
+{
+	if (!text)
+		return 0;
+	if (selector_parse(text, out, e) < 0)
+		return err_wrap(e, "spec.%s", field);
+	return 0;
+}
+
+static int fill_peer(const struct bgppeer *p, struct bgp_peer_spec *s, struct err *e)
+{
+	*s = (struct bgp_peer_spec) {
+		.name = xstrdup(p->name),
+		.node = p->node && *p->node ? xstrdup(p->node) : NULL,
+		.ip = p->peer_addr,
+		.port = p->peer_port,
+		.as = p->as_number,
+		.local_as = p->local_as_number,
+		.next_hop_mode = p->next_hop_mode,
+		.keep_original_next_hop = p->keep_original_next_hop,
+		.source_none = p->source_address == 1,
+		.restart_s = seconds(p->has_max_restart, p->max_restart_ms, 4095),
+		.keepalive_s = seconds(p->has_keepalive, p->keepalive_ms, 65535),
+		.allowed_local_as =
+			(uint8_t)(p->num_allowed_local_as > 255 ? 255 : p->num_allowed_local_as),
+		.ttl_security = (uint8_t)(p->ttl_security > 255 ? 255 : p->ttl_security),
+		.reverse_manual = p->reverse_peering == 1,
+	};
+	if (p->has_password && p->password.has_ref) {
+		s->secret_name = xstrdup(p->password.ref.name);
+		s->secret_key = xstrdup(p->password.ref.key);
+	}
+	if (read_selector(p->node_selector, "nodeSelector", &s->node_selector, e) < 0)
+		return e->code;
+	return read_selector(p->peer_selector, "peerSelector", &s->peer_selector, e);
+}
+
+static bool read_peer(void *arg, const struct store_kv *kv)
+{
+	struct reader *r = arg;
+	struct object o;
+	struct bgppeer p;
+	struct bgp_peer_spec s = { 0 };
+	struct err e = { 0 };
+	int rc = object_decode(kv->key, kv->value, kv->rev, &o, &e);
+
+	if (rc >= 0) {
+		rc = bgppeer_decode(&o, &p, &e);
+		if (rc >= 0) {
+			rc = fill_peer(&p, &s, &e);
+			bgppeer_done(&p);
+		}
+		object_done(&o);
+	}
+	if (rc < 0) {
+		remark(r, kv->key, &e);
+		bgp_peer_spec_done(&s);
+	} else {
+		vec_push(&r->out->peers, s);
+	}
+	return true;
+}
+
+/* ---- pools ---- */
+
+static bool read_pool(void *arg, const struct store_kv *kv)
+{
+	struct reader *r = arg;
+	struct object o;
+	struct ippool p;
+	struct err e = { 0 };
+
+	if (object_decode(kv->key, kv->value, kv->rev, &o, &e) < 0) {
+		remark(r, kv->key, &e);
+		return true;
+	}
+	if (ippool_decode(&o, &p, &e) < 0) {
+		remark(r, kv->key, &e);
+	} else {
+		struct bgp_world_pool w = { p.cidr, p.disable_bgp_export, p.vxlan != ENCAP_NEVER,
+					    p.ipip != ENCAP_NEVER };
+
+		/* A disabled pool no longer lets routes out; what it forbids it still forbids. */
+		if (!p.disabled || w.disable_export || w.vxlan)
+			vec_push(&r->out->pools, w);
+		ippool_done(&p);
+	}
+	object_done(&o);
+	return true;
+}
+
+/* ---- configuration ---- */
+
+static bool read_object(struct reader *r, const struct cache *c, const char *key, struct object *o)
+{
+	const struct store_kv *kv = cache_get(c, key);
+	struct err e = { 0 };
+
+	if (!kv)
+		return false;
+	if (object_decode(kv->key, kv->value, kv->rev, o, &e) >= 0)
+		return true;
+	remark(r, key, &e);
+	return false;
+}
+
+static void fill_defaults(struct bgp_defaults *d, const struct bgpconfig *cfg)
+{
+	*d = (struct bgp_defaults) {
+		.mesh = cfg->mesh_enabled,
+		.as = cfg->as_number,
+		.listen_port = cfg->has_listen_port ? (uint16_t)cfg->listen_port : 0,
+		.mesh_restart_s = seconds(cfg->has_mesh_restart, cfg->mesh_restart_ms, 4095),
+		.bind_node_ip = cfg->bind_mode == BGP_BIND_NODE_IP,
+	};
+	if (cfg->has_mesh_password && cfg->mesh_password.has_ref) {
+		d->secret_name = xstrdup(cfg->mesh_password.ref.name);
+		d->secret_key = xstrdup(cfg->mesh_password.ref.key);
+	}
+}
+
+static void read_config(struct reader *r, const struct cache *c, const char *self)
+{
+	CLEANUP(freep) char *own = xasprintf(KEY_RESOURCES "bgpconfigurations/node.%s", self);
+	struct object cluster, node;
+	bool has_cluster = read_object(r, c, KEY_RESOURCES "bgpconfigurations/default", &cluster),
+	     has_node = read_object(r, c, own, &node);
+	struct bgpconfig cfg;
+	struct err e = { 0 };
+
+	if (bgpconfig_decode(has_cluster ? &cluster : NULL, has_node ? &node : NULL, &cfg, &e) <
+	    0) {
+		remark(r, "BGPConfiguration", &e);
+		r->out->defaults = (struct bgp_defaults) { .mesh = true };
+	} else {
+		fill_defaults(&r->out->defaults, &cfg);
+		bgpconfig_done(&cfg);
+	}
+	if (has_cluster)
+		object_done(&cluster);
+	if (has_node)
+		object_done(&node);
+}
+
+/* Where each node listens: what node.NAME says, else what the cluster says. */
+static void read_ports(struct reader *r, const struct cache *c)
+{
+	struct object cluster;
+	struct bgpconfig cfg;
+	uint16_t common = 0;
+
+	if (read_object(r, c, KEY_RESOURCES "bgpconfigurations/default", &cluster)) {
+		if (bgpconfig_decode(&cluster, NULL, &cfg, NULL) >= 0) {
+			common = cfg.has_listen_port ? (uint16_t)cfg.listen_port : 0;
+			bgpconfig_done(&cfg);
+		}
+		object_done(&cluster);
+	}
+	vec_foreach (&r->out->nodes, n) {
+		n->listen_port = common;
+		listen_port(c, n->name, &n->listen_port);
+	}
+}
+
+void bgp_world_read(const struct cache *c, const char *self, struct bgp_world *out,
+		    struct str *remarks)
+{
+	struct reader r = { .out = out, .remarks = remarks };
+
+	cache_each(c, KEY_RESOURCES "nodes/", read_node, &r);
+	cache_each(c, KEY_RESOURCES "bgppeers/", read_peer, &r);
+	cache_each(c, KEY_RESOURCES "ippools/", read_pool, &r);
+	read_config(&r, c, self);
+	read_ports(&r, c);
+}
+
+/* ---- access ---- */
+
+const struct bgp_node *bgp_world_node(const struct bgp_world *w, const char *self)
+{
+	for (size_t i = 0; i < w->nodes.n; i++)
+		if (strcmp(w->nodes.p[i].name, self) == 0)
+			return &w->nodes.p[i];
+	return NULL;
+}
+
+asn_t bgp_world_as(const struct bgp_world *w, const struct bgp_node *n)
+{
+	return n->as ? n->as : w->defaults.as ? w->defaults.as : (asn_t)BGP_WORLD_AS;
+}
+
+void bgp_world_done(struct bgp_world *w)
+{
+	vec_foreach (&w->nodes, n)
+		bgp_node_done(n);
+	vec_done(&w->nodes);
+	vec_foreach (&w->peers, p)
+		bgp_peer_spec_done(p);
+	vec_done(&w->peers);
+	vec_done(&w->pools);
+	free(w->defaults.secret_name);
+	free(w->defaults.secret_key);
+	memset(&w->defaults, 0, sizeof(w->defaults));
+}

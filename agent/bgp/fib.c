@@ -1,0 +1,396 @@
+/* fib.c - what BGP chose, as routes for the kernel
+ * SHAPE  A next hop on a link becomes `via NEXTHOP dev LINK onlink`. Another one is looked up in
+ *        the kernel: the gateway of the route that covers it is the gateway here too. Claims of the
+ *        present speaker have source 0, adopted ones source 1; the first makes the second go.
+ *        In IPIP pools each next hop apart is plain or `via NEXTHOP dev tunl0 onlink` (encap.h).
+ * DIFFERS: Calico's BIRD installs an `unreachable` route for an unresolved next hop, and loses its
+ *        tunnel on ECMP. Here an unresolved next hop is left out, every hop is onlink.
+ * TESTS  tests/netns/test_bgp.py, tests/netns/test_restart.py */
+#include "agent/bgp/fib.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "agent/agent.h"
+#include "agent/config.h"
+#include "agent/log.h"
+#include "agent/overlay/overlay.h"
+#include "agent/routes.h"
+#include "dataplane/netlink.h"
+
+enum {
+	SOURCE_BGP,
+	SOURCE_ADOPTED,
+	HOPS_MAX = 4096, /* remembered next hops: one per peer, some more behind a reflector */
+};
+
+/* How a next hop is reached, as of the last look. */
+struct hop {
+	struct addr addr; /* the key */
+	struct bgp_resolution res;
+	struct route_nh nh;
+	UT_hash_handle hh;
+};
+
+struct adopted {
+	struct prefix dst; /* BGP speaks of prefixes, whatever the metric was */
+	struct route_key key;
+	struct route_spec spec; /* with nh, until it is claimed */
+	struct route_nh *nh;
+	UT_hash_handle hh;
+};
+
+struct fib {
+	struct agent *agent;
+	struct nl_sock nl;
+	struct hop *hops;
+	struct adopted *adopted;
+	size_t n_adopted;
+};
+
+/* ---- next hops ---- */
+
+/* The route that covers addr, as the kernel's answer. */
+struct lookup {
+	struct hop *hop;
+	uint8_t own_protocol;
+};
+
+static void take_nexthop(struct hop *h, const struct nlattr *const tb[])
+{
+	h->nh.gw = nl_attr_addr(tb[RTA_GATEWAY]);
+	h->nh.ifindex = nl_attr_u32(tb[RTA_OIF]);
+	h->res.metric = nl_attr_u32(tb[RTA_PRIORITY]);
+}
+
+/* Of several the first: BGP's ECMP is over next hops, not over the ways to one of them. */
+static bool take_multipath(struct hop *h, const struct nlattr *mp)
+{
+	const struct rtnexthop *first = nl_attr_data(mp);
+	const struct nlattr *tb[RTA_MAX + 1];
+
+	if (nl_attr_len(mp) < sizeof(*first) || first->rtnh_len < sizeof(*first) ||
+	    first->rtnh_len > nl_attr_len(mp))
+		return false;
+	nl_attrs_in(first + 1, first->rtnh_len - sizeof(*first), tb, RTA_MAX);
+	h->nh.gw = nl_attr_addr(tb[RTA_GATEWAY]);
+	h->nh.ifindex = (uint32_t)first->rtnh_ifindex;
+	return true;
+}
+
+static void take_route(void *arg, const struct nlmsghdr *msg)
+{
+	struct lookup *l = arg;
+	struct hop *h = l->hop;
+	const struct rtmsg *rt = nl_body(msg, sizeof(*rt));
+	const struct nlattr *tb[RTA_MAX + 1];
+
+	if (msg->nlmsg_type != RTM_NEWROUTE || !rt || rt->rtm_type != RTN_UNICAST ||
+	    rt->rtm_protocol == l->own_protocol)
+		return;
+	nl_attrs(msg, sizeof(*rt), tb, RTA_MAX);
+	take_nexthop(h, tb);
+	if (tb[RTA_MULTIPATH] && !take_multipath(h, tb[RTA_MULTIPATH]))
+		return;
+	h->res.reachable = h->nh.ifindex != 0;
+	/* A route out of a device without a gateway: the next hop is a neighbour after all. */
+	if (h->nh.gw.family == IP_NONE)
+		h->nh.gw = h->addr;
+	h->nh.onlink = true;
+}
+
+static void ask_kernel(struct fib *f, struct hop *h)
+{
+	struct rtmsg rt = {
+		.rtm_family = nl_family((enum ip_family)h->addr.family),
+		.rtm_dst_len = (uint8_t)addr_bits((enum ip_family)h->addr.family),
+		.rtm_flags = RTM_F_FIB_MATCH,
+	};
+	struct lookup l = { h, (uint8_t)f->agent->cfg->route_protocol };
+	struct nl_buf b = { 0 };
+	struct err e;
+
+	nl_msg(&b, RTM_GETROUTE, 0, &rt, sizeof(rt));
+	nl_add_addr(&b, RTA_DST, &h->addr);
+	/* No route is an answer: unreachable. */
+	if (nl_ask(&f->nl, &b, take_route, &l, &e) < 0)
+		h->res.reachable = false;
+	nl_buf_done(&b);
+}
+
+static void resolve(struct fib *f, struct hop *h)
+{
+	const struct link *l = link_by_subnet(f->agent->links, &h->addr, NULL);
+
+	if (link_by_addr(f->agent->links, &h->addr, NULL))
+		return; /* our own address: not a way to anywhere */
+	if (!l || !l->up) {
+		ask_kernel(f, h);
+		return;
+	}
+	h->res = (struct bgp_resolution) { .reachable = true, .connected = true };
+	h->nh = (struct route_nh) { .gw = h->addr, .ifindex = l->index, .onlink = true };
+}
+
+static void forget_hops(struct fib *f)
+{
+	struct hop *h, *next;
+
+	HASH_ITER (hh, f->hops, h, next) {
+		HASH_DEL(f->hops, h);
+		free(h);
+	}
+}
+
+static const struct hop *hop_get(struct fib *f, const struct addr *a)
+{
+	struct hop *h;
+
+	HASH_FIND(hh, f->hops, a, sizeof(*a), h);
+	if (h)
+		return h;
+	if (HASH_COUNT(f->hops) >= HOPS_MAX)
+		forget_hops(f);
+	h = xcalloc(1, sizeof(*h));
+	h->addr = *a;
+	resolve(f, h);
+	HASH_ADD(hh, f->hops, addr, sizeof(h->addr), h);
+	return h;
+}
+
+struct bgp_resolution fib_resolve(void *arg, const struct addr *next_hop)
+{
+	return hop_get(arg, next_hop)->res;
+}
+
+static bool same_answer(const struct hop *a, const struct hop *b)
+{
+	return a->res.reachable == b->res.reachable && a->res.connected == b->res.connected &&
+	       a->res.metric == b->res.metric && a->nh.ifindex == b->nh.ifindex &&
+	       addr_eq(&a->nh.gw, &b->nh.gw);
+}
+
+bool fib_recheck(struct fib *f)
+{
+	bool differs = false;
+
+	for (struct hop *h = f->hops; h; h = h->hh.next) {
+		struct hop fresh = { .addr = h->addr };
+
+		resolve(f, &fresh);
+		differs = differs || !same_answer(h, &fresh);
+		h->res = fresh.res;
+		h->nh = fresh.nh;
+	}
+	return differs;
+}
+
+/* ---- adopted routes ---- */
+
+static struct route_key key_of(const struct prefix *dst)
+{
+	struct route_key key;
+
+	memset(&key, 0, sizeof(key));
+	key.dst = *dst;
+	return key;
+}
+
+static void adopted_drop(struct fib *f, struct adopted *a)
+{
+	route_forget(routes_table(f->agent->routes), ROUTE_CLASS_NOENCAP, SOURCE_ADOPTED, &a->key);
+	HASH_DEL(f->adopted, a);
+	free(a->nh);
+	free(a);
+}
+
+/* Ours, with a gateway, out of no pod's interface: it came from BGP. */
+static bool is_from_bgp(const struct fib *f, enum route_state state, const struct route_spec *spec)
+{
+	if (state != ROUTE_LEAVING || !spec || spec->n_nh == 0 ||
+	    (spec->type != ROUTE_UNICAST && spec->type != 0))
+		return false;
+	if (spec->protocol && spec->protocol != f->agent->cfg->route_protocol)
+		return false;
+	for (unsigned i = 0; i < spec->n_nh; i++)
+		if (spec->nh[i].gw.family == IP_NONE)
+			return false;
+	return true;
+}
+
+/* Claiming during the walk would change what is walked: specs are copied first. */
+static void note_adopted(void *arg, const struct route_key *key, enum route_state state,
+			 const struct route_spec *spec)
+{
+	struct fib *f = arg;
+	struct adopted *a, *old;
+
+	if (!is_from_bgp(f, state, spec))
+		return;
+	a = xcalloc(1, sizeof(*a));
+	memcpy(&a->key, key, sizeof(a->key));
+	a->spec = *spec;
+	a->spec.nh = a->nh = xmemdup(spec->nh, spec->n_nh * sizeof(*spec->nh));
+	a->dst = key->dst;
+	HASH_FIND(hh, f->adopted, &a->dst, sizeof(a->dst), old);
+	if (old) {
+		free(a->nh);
+		free(a);
+		return;
+	}
+	HASH_ADD(hh, f->adopted, dst, sizeof(a->dst), a);
+}
+
+static void adopt(struct fib *f)
+{
+	struct route_table *rt = routes_table(f->agent->routes);
+	struct adopted *a, *next;
+	struct err e = { 0 };
+
+	route_each(rt, note_adopted, f);
+	HASH_ITER (hh, f->adopted, a, next) {
+		int rc = route_desire(rt, ROUTE_CLASS_NOENCAP, SOURCE_ADOPTED, &a->key, &a->spec,
+				      &e);
+
+		free(TAKE(a->nh));
+		a->spec.nh = NULL;
+		if (rc < 0) {
+			log_warn("fib", "cannot keep a route of the last life", "why=%s", e.msg);
+			adopted_drop(f, a);
+		}
+	}
+	f->n_adopted = HASH_COUNT(f->adopted);
+	if (f->n_adopted)
+		log_info("fib", "keeping the routes of the last life until peers have told theirs",
+			 "routes=%zu", f->n_adopted);
+}
+
+void fib_release_adopted(struct fib *f)
+{
+	struct adopted *a, *next;
+
+	if (f->adopted)
+		log_info("fib", "routes of the last life that no peer told again may go",
+			 "routes=%zu", fib_waiting(f));
+	HASH_ITER (hh, f->adopted, a, next)
+		adopted_drop(f, a);
+	routes_changed(f->agent->routes);
+}
+
+size_t fib_adopted(const struct fib *f)
+{
+	return f->n_adopted;
+}
+
+size_t fib_waiting(const struct fib *f)
+{
+	return HASH_COUNT(f->adopted);
+}
+
+/* ---- changes ---- */
+
+/* Two next hops behind one gateway are one for the kernel. */
+static void add_hop(struct route_spec *s, struct route_nh *nh, const struct route_nh *hop)
+{
+	for (unsigned k = 0; k < s->n_nh; k++)
+		if (nh[k].ifindex == hop->ifindex && str_eq(nh[k].ifname, hop->ifname) &&
+		    addr_eq(&nh[k].gw, &hop->gw))
+			return;
+	nh[s->n_nh++] = *hop;
+}
+
+/* One next hop by the rule of its pool. True: the route belongs into a tunnel that there is not. */
+static bool take_hop(struct fib *f, const struct bgp_fib_change *c, const struct addr *next_hop,
+		     struct route_spec *s, struct route_nh *nh)
+{
+	struct route_nh tunnel = { .gw = *next_hop, .onlink = true };
+	const struct hop *h = hop_get(f, next_hop);
+
+	if (!h->res.reachable)
+		return false;
+	switch (overlay_bgp(f->agent->overlay, &c->prefix, next_hop)) {
+	case ENCAP_BGP_PLAIN:
+		add_hop(s, nh, &h->nh);
+		break;
+	case ENCAP_BGP_IPIP:
+		str_copy(tunnel.ifname, sizeof(tunnel.ifname), tunnel_name(TUNNEL_IPIP));
+		s->mtu = overlay_ipip_mtu(f->agent->overlay);
+		add_hop(s, nh, &tunnel);
+		break;
+	case ENCAP_BGP_WAIT:
+		return true;
+	case ENCAP_BGP_REJECT:
+		break;
+	}
+	return false;
+}
+
+static void next_hops(struct fib *f, const struct bgp_fib_change *c, struct route_spec *s,
+		      struct route_nh *nh)
+{
+	bool waits = false;
+
+	for (size_t i = 0; i < c->n && s->n_nh < ROUTE_NH_MAX; i++)
+		waits |= take_hop(f, c, &c->next_hop[i], s, nh);
+	/* Not into the open: a default route would carry it out, or round in a circle. */
+	if (waits && !s->n_nh)
+		s->type = ROUTE_BLACKHOLE;
+}
+
+void fib_change(struct fib *f, const struct bgp_fib_change *c)
+{
+	struct route_table *rt = routes_table(f->agent->routes);
+	struct route_key key = key_of(&c->prefix);
+	struct route_nh nh[ROUTE_NH_MAX];
+	struct route_spec spec = { .type = ROUTE_UNICAST, .nh = nh };
+	struct adopted *a;
+	char dst[PREFIX_STR_MAX];
+	struct err e = { 0 };
+
+	next_hops(f, c, &spec, nh);
+	if (spec.n_nh == 0 && spec.type != ROUTE_BLACKHOLE)
+		route_forget(rt, ROUTE_CLASS_NOENCAP, SOURCE_BGP, &key);
+	else if (route_desire(rt, ROUTE_CLASS_NOENCAP, SOURCE_BGP, &key, &spec, &e) < 0)
+		log_from("fib", LOG_LEVEL_WARN, "fib", "a route from BGP cannot go into the kernel",
+			 "route=%s why=%s", prefix_format(&c->prefix, dst), e.msg);
+	HASH_FIND(hh, f->adopted, &c->prefix, sizeof(c->prefix), a);
+	if (a)
+		adopted_drop(f, a);
+	routes_changed(f->agent->routes);
+}
+
+/* ---- life ---- */
+
+struct fib *fib_new(struct agent *a, struct err *e)
+{
+	struct fib *f = xcalloc(1, sizeof(*f));
+
+	f->agent = a;
+	if (nl_open(&f->nl, e) < 0) {
+		free(f);
+		return NULL;
+	}
+	adopt(f);
+	routes_claimed(a->routes, ROUTES_FIB);
+	return f;
+}
+
+/* Leaves the claims: they end with the table, and the kernel keeps its routes. */
+void fib_free(struct fib *f)
+{
+	struct adopted *a, *next;
+
+	if (!f)
+		return;
+	forget_hops(f);
+	HASH_ITER (hh, f->adopted, a, next) {
+		HASH_DEL(f->adopted, a);
+		free(a);
+	}
+	nl_close(&f->nl);
+	free(f);
+}

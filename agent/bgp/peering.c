@@ -1,0 +1,676 @@
+/* peering.c - the BGP speaker at work
+ * SHAPE  Every input to the speaker (bytes, timers, configuration) ends in settle(): effects are
+ *        carried out, the timer is set, and if there is work to decide, a slice of it is run from a
+ *        zero timer. Between two slices the loop looks at all sockets, so a hundred thousand routes
+ *        from one peer do not delay a KEEPALIVE to another.
+ * INVARIANTS  a connection is known to the speaker by its id as long as it is in `conns`, but for
+ *        lingering ones, which only wait for their last bytes to be written. */
+#include "agent/bgp/peering.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <uthash.h>
+
+#include "agent/agent.h"
+#include "agent/bgp/bgp_config.h"
+#include "agent/bgp/bgp_listen.h"
+#include "agent/bgp/bgp_policy.h"
+#include "agent/bgp/bgp_socket.h"
+#include "agent/cache.h"
+#include "agent/config.h"
+#include "agent/bgp/fib.h"
+#include "agent/log.h"
+#include "agent/routes.h"
+#include "dataplane/link.h"
+#include "model/key.h"
+
+enum {
+	READ_MAX = 65536,	/* bytes in one read, shared by all peers */
+	WRITE_MAX = 1 << 20,	/* bytes to one peer before others get their turn */
+	RUN_BUDGET = 2048,	/* prefixes decided in one slice: 1 to 2 ms */
+	FIB_BUDGET = 2048,	/* forwarding changes taken in one slice */
+	CONFIG_DELAY_MS = 20,	/* changes of nodes and peers that come together are one */
+	HOP_CHECK_S = 10,	/* next hops behind routes of others are looked at again */
+	CONNECT_TIMEOUT_S = 30, /* a dial that the kernel does not decide */
+	LINGER_S = 10,		/* for a peer to take our last words */
+	CONNS_MAX = 16384,	/* two for each of 5 000 nodes, and some to refuse */
+};
+
+struct conn {
+	uint64_t id;
+	int fd;
+	bool connecting, lingering;
+	struct addr remote;
+	struct peering *p;
+	struct event *rd, *wr;
+	UT_hash_handle hh;
+};
+
+struct peering {
+	struct agent *agent;
+	struct bgp_speaker *speaker;
+	struct bgp_peer_configs configs; /* as given to the speaker */
+	struct conn *conns;
+	uint64_t next_id; /* of accepted connections; the speaker's have the highest bit set */
+	struct bgp_listen *listen;
+	struct event *timer, *run, *configure, *hops;
+	struct {
+		struct prefix *p;
+		size_t n;
+	} blocks, local;
+	struct str remarks; /* of the last configuration */
+	bool started, restarting, released;
+};
+
+static void settle(struct peering *p);
+
+static void arm(struct event *ev, int64_t ms)
+{
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000 };
+
+	evtimer_add(ev, &tv);
+}
+
+/* ---- connections ---- */
+
+static struct conn *conn_find(const struct peering *p, uint64_t id)
+{
+	struct conn *c;
+
+	HASH_FIND(hh, p->conns, &id, sizeof(id), c);
+	return c;
+}
+
+static void conn_free(struct conn *c)
+{
+	HASH_DEL(c->p->conns, c);
+	event_free(c->rd);
+	event_free(c->wr);
+	close(c->fd);
+	free(c);
+}
+
+static void want_write(struct conn *c)
+{
+	static const struct timeval linger = { .tv_sec = LINGER_S };
+
+	event_add(c->wr, c->lingering ? &linger : NULL);
+}
+
+/* The other end is gone, or the socket is. */
+static void conn_lost(struct conn *c, const char *why)
+{
+	struct peering *p = c->p;
+	uint64_t id = c->id;
+
+	conn_free(c);
+	bgp_speaker_closed(p->speaker, id, why, agent_now_ms());
+	settle(p);
+}
+
+static void conn_decided(struct conn *c, short what)
+{
+	struct peering *p = c->p;
+	uint64_t id = c->id;
+	int rc = what & EV_TIMEOUT ? -ETIMEDOUT : bgp_socket_result(c->fd);
+	struct addr local;
+
+	c->connecting = false;
+	if (rc < 0) {
+		conn_free(c);
+		bgp_speaker_connect_failed(p->speaker, id, strerror(-rc), agent_now_ms());
+	} else {
+		local = bgp_socket_local(c->fd);
+		event_add(c->rd, NULL);
+		bgp_speaker_connected(p->speaker, id, &local, agent_now_ms());
+	}
+	settle(p);
+}
+
+/* Write what there is, up to WRITE_MAX. False: the connection is gone. */
+static bool conn_flush(struct conn *c)
+{
+	struct peering *p = c->p;
+	size_t total = 0, len;
+	const void *bytes;
+
+	while ((bytes = bgp_speaker_output(p->speaker, c->id, &len, agent_now_ms()))) {
+		ssize_t n = send(c->fd, bytes, len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN) {
+			conn_lost(c, strerror(errno));
+			return false;
+		}
+		if (n > 0) {
+			bgp_speaker_written(p->speaker, c->id, (size_t)n, agent_now_ms());
+			total += (size_t)n;
+		}
+		if (n < 0 || total >= WRITE_MAX) {
+			want_write(c);
+			return true;
+		}
+	}
+	if (c->lingering) {
+		conn_lost(c, "closed here");
+		return false;
+	}
+	return true;
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	struct peering *p = c->p;
+
+	if (c->connecting)
+		conn_decided(c, what);
+	else if (what & EV_TIMEOUT)
+		conn_lost(c, "the peer does not read our last words");
+	else if (conn_flush(c))
+		settle(p);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	static uint8_t buf[READ_MAX];
+	struct conn *c = arg;
+	struct peering *p = c->p;
+	ssize_t n = read(c->fd, buf, sizeof(buf));
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		conn_lost(c, n == 0 ? "the peer closed the connection" : strerror(errno));
+		return;
+	}
+	if (c->lingering)
+		return;
+	bgp_speaker_received(p->speaker, c->id, buf, (size_t)n, agent_now_ms());
+	settle(p);
+}
+
+static struct conn *conn_new(struct peering *p, int fd, uint64_t id, const struct addr *remote)
+{
+	struct conn *c = xcalloc(1, sizeof(*c));
+
+	c->id = id;
+	c->fd = fd;
+	c->remote = *remote;
+	c->p = p;
+	c->rd = event_new(p->agent->base, fd, EV_READ | EV_PERSIST, on_readable, c);
+	c->wr = event_new(p->agent->base, fd, EV_WRITE, on_writable, c);
+	assert(c->rd && c->wr);
+	HASH_ADD(hh, p->conns, id, sizeof(c->id), c);
+	return c;
+}
+
+static void dial(struct peering *p, uint64_t id, const struct bgp_peer_config *peer)
+{
+	static const struct timeval limit = { .tv_sec = CONNECT_TIMEOUT_S };
+	struct err e = { 0 };
+	int fd = bgp_socket_dial(peer, &e);
+	struct conn *c;
+
+	if (fd < 0) {
+		bgp_speaker_connect_failed(p->speaker, id, e.msg, agent_now_ms());
+		return;
+	}
+	c = conn_new(p, fd, id, &peer->addr);
+	c->connecting = true;
+	event_add(c->wr, &limit);
+}
+
+static void close_conn(struct peering *p, uint64_t id, bool linger)
+{
+	struct conn *c = conn_find(p, id);
+
+	if (!c)
+		return;
+	if (!linger || c->connecting) {
+		conn_free(c);
+		return;
+	}
+	c->lingering = true;
+	want_write(c);
+}
+
+static const struct bgp_peer_config *config_of(const struct peering *p, const struct addr *a)
+{
+	for (size_t i = 0; i < p->configs.n; i++)
+		if (addr_eq(&p->configs.p[i].addr, a))
+			return &p->configs.p[i];
+	return NULL;
+}
+
+static void on_accept(void *arg, int fd, const struct addr *remote, uint16_t port)
+{
+	struct peering *p = arg;
+	const struct bgp_peer_config *cfg = config_of(p, remote);
+	struct addr local = bgp_socket_local(fd);
+	uint64_t id = p->next_id++;
+	char text[ADDR_STR_MAX];
+	struct err e = { 0 };
+
+	addr_format(remote, text);
+	if (!p->speaker || !cfg || HASH_COUNT(p->conns) >= CONNS_MAX) {
+		log_from(text, LOG_LEVEL_INFO, "bgp", "refused a connection that nobody expects",
+			 "from=%s", text);
+		close(fd);
+		return;
+	}
+	if (bgp_socket_accepted(fd, cfg, &e) < 0) {
+		log_from(text, LOG_LEVEL_WARN, "bgp", "closed a connection", "from=%s why=%s", text,
+			 e.msg);
+		close(fd);
+		return;
+	}
+	conn_new(p, fd, id, remote);
+	if (bgp_speaker_accept(p->speaker, id, remote, port, &local, agent_now_ms()))
+		event_add(conn_find(p, id)->rd, NULL);
+	else
+		conn_free(conn_find(p, id));
+	settle(p);
+}
+
+/* ---- effects ---- */
+
+static enum log_level level_of(enum bgp_level level)
+{
+	static const enum log_level map[] = {
+		[BGP_LEVEL_ERROR] = LOG_LEVEL_ERROR,
+		[BGP_LEVEL_WARN] = LOG_LEVEL_WARN,
+		[BGP_LEVEL_INFO] = LOG_LEVEL_INFO,
+		[BGP_LEVEL_DEBUG] = LOG_LEVEL_DEBUG,
+	};
+
+	return map[level];
+}
+
+static void log_effect(const struct bgp_effect *ef)
+{
+	char addr[ADDR_STR_MAX] = "";
+	enum log_level level = LOG_LEVEL_DEBUG;
+
+	if (ef->peer)
+		addr_format(&ef->peer->addr, addr);
+	if (ef->type == BGP_EFFECT_LOG) {
+		log_from(addr, level_of(ef->level), "bgp", "the speaker says", "peer=%s text=%s",
+			 addr, ef->text);
+		return;
+	}
+	/* The way up and down is for us; being up, and being up no more, is for everybody. */
+	if (ef->to == BGP_STATE_ESTABLISHED)
+		level = LOG_LEVEL_INFO;
+	else if (ef->from == BGP_STATE_ESTABLISHED)
+		level = LOG_LEVEL_WARN;
+	log_from(addr, level, "bgp", "session changed state", "peer=%s from=%s to=%s why=%s", addr,
+		 bgp_state_name(ef->from), bgp_state_name(ef->to), ef->text);
+}
+
+static void effects(struct peering *p)
+{
+	struct bgp_effect ef;
+	struct conn *c;
+
+	while (bgp_speaker_next_effect(p->speaker, &ef)) {
+		switch (ef.type) {
+		case BGP_EFFECT_CONNECT:
+			dial(p, ef.conn, ef.peer);
+			break;
+		case BGP_EFFECT_CLOSE:
+			close_conn(p, ef.conn, ef.linger);
+			break;
+		case BGP_EFFECT_WRITE:
+			c = conn_find(p, ef.conn);
+			if (c && !c->connecting)
+				want_write(c);
+			break;
+		case BGP_EFFECT_STATE:
+		case BGP_EFFECT_LOG:
+			log_effect(&ef);
+			break;
+		}
+	}
+}
+
+static void set_timer(struct peering *p)
+{
+	int64_t deadline = bgp_speaker_deadline(p->speaker), now = agent_now_ms();
+
+	if (deadline == INT64_MAX)
+		evtimer_del(p->timer);
+	else
+		arm(p->timer, deadline > now ? deadline - now : 0);
+}
+
+static void settle(struct peering *p)
+{
+	effects(p);
+	if (!event_pending(p->run, EV_TIMEOUT, NULL))
+		arm(p->run, 0);
+	set_timer(p);
+}
+
+static void release_when_converged(struct peering *p)
+{
+	if (p->released || !peering_converged(p))
+		return;
+	p->released = true;
+	fib_release_adopted(p->agent->fib);
+}
+
+static void on_run(evutil_socket_t fd, short what, void *arg)
+{
+	struct peering *p = arg;
+	bool more = bgp_speaker_run(p->speaker, RUN_BUDGET, agent_now_ms());
+	struct bgp_fib_change change;
+	unsigned n = 0;
+
+	while (n < FIB_BUDGET && bgp_speaker_next_fib_change(p->speaker, &change)) {
+		fib_change(p->agent->fib, &change);
+		n++;
+	}
+	effects(p);
+	set_timer(p);
+	if (more || n == FIB_BUDGET)
+		arm(p->run, 0);
+	else
+		release_when_converged(p);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct peering *p = arg;
+
+	bgp_speaker_tick(p->speaker, agent_now_ms());
+	settle(p);
+}
+
+/* ---- configuration ---- */
+
+static bool read_secret(void *arg, const char *name, const char *key, char out[static 81])
+{
+	struct peering *p = arg;
+	CLEANUP(freep) char *path = NULL;
+	FILE *f;
+	size_t n;
+
+	if (strchr(name, '/') || strchr(key, '/') || name[0] == '.' || key[0] == '.')
+		return false;
+	path = xasprintf("%s/secrets/%s/%s", p->agent->cfg->state_dir, name, key);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	n = fread(out, 1, 80, f);
+	fclose(f);
+	out[n] = '\0';
+	out[strcspn(out, "\r\n")] = '\0';
+	return out[0] != '\0';
+}
+
+static void start_speaker(struct peering *p, const struct bgp_global *global)
+{
+	struct bgp_global g = *global;
+
+	g.restarting = p->restarting;
+	if (p->speaker) {
+		bgp_speaker_set_global(p->speaker, &g, agent_now_ms());
+		return;
+	}
+	p->speaker = bgp_speaker_new(&g, (uint32_t)agent_now_ms() ^ g.router_id ^
+						 (uint32_t)getpid() << 16);
+	bgp_speaker_set_resolver(p->speaker, fib_resolve, p->agent->fib);
+	bgp_speaker_set_blocks(p->speaker, p->blocks.p, p->blocks.n, agent_now_ms());
+	bgp_speaker_set_local_routes(p->speaker, p->local.p, p->local.n, agent_now_ms());
+}
+
+static void set_pools(struct peering *p, const struct bgp_world *w)
+{
+	VEC(struct bgp_pool) pools = { 0 };
+
+	for (size_t i = 0; i < w->pools.n; i++) {
+		const struct bgp_world_pool *from = &w->pools.p[i];
+		struct bgp_pool pool = { .cidr = from->cidr,
+					 .disable_export = from->disable_export,
+					 .vxlan = from->vxlan };
+
+		vec_push(&pools, pool);
+	}
+	bgp_speaker_set_pools(p->speaker, pools.p, pools.n, agent_now_ms());
+	vec_done(&pools);
+}
+
+static void configure_with(struct peering *p, const struct bgp_world *w)
+{
+	const struct agent_config *cfg = p->agent->cfg;
+	const struct bgp_node *self = bgp_world_node(w, cfg->node);
+	struct bgp_global g = { .max_paths = 16 };
+	struct bgp_policy_set policy;
+
+	if (!self)
+		return; /* about to be written: see self.c */
+	g.local_as = bgp_world_as(w, self);
+	g.router_id = bgp_config_router_id(cfg->router_id, self);
+	g.local_v4 = self->v4.addr;
+	g.local_v6 = self->v6.addr;
+	g.cluster_id = self->cluster_id;
+	if (!g.router_id) {
+		str_addf(&p->remarks,
+			 "node %s has no IPv4 address and so no BGP identifier: set routerId to "
+			 "hash or to four numbers\n",
+			 cfg->node);
+		return;
+	}
+	bgp_policy_read(p->agent->cache, cfg->node, &policy, &p->remarks);
+	g.normal_priority = policy.normal_priority;
+	start_speaker(p, &g);
+	set_pools(p, w);
+	bgp_speaker_set_filters(p->speaker, policy.filters.p, policy.filters.n, agent_now_ms());
+	bgp_speaker_set_adverts(p->speaker, policy.adverts.p, policy.adverts.n, agent_now_ms());
+	bgp_policy_set_done(&policy);
+	vec_clear(&p->configs);
+	bgp_config_peers(w, cfg->node, read_secret, p, &p->configs, &p->remarks);
+	/* Keys and listener first: a peer that dials at once must find them. */
+	bgp_listen_set(p->listen, w->defaults.bind_node_ip ? &g : NULL,
+		       self->listen_port ? self->listen_port : BGP_PORT, &p->configs);
+	bgp_speaker_set_peers(p->speaker, p->configs.p, p->configs.n, agent_now_ms());
+	log_debug("bgp", "configured", "peers=%zu as=%u", p->configs.n, g.local_as);
+}
+
+/* What was not said before. */
+static void log_remarks(const struct peering *p, const char *before)
+{
+	const char *s = str_text(&p->remarks);
+
+	while (*s) {
+		size_t n = strcspn(s, "\n");
+		CLEANUP(freep) char *line = xstrndup(s, n);
+
+		if (n && !strstr(before, line))
+			log_warn("bgp", "not all of the peering in the datastore is usable",
+				 "why=%s", line);
+		s += n + (s[n] == '\n');
+	}
+}
+
+static void on_configure(evutil_socket_t fd, short what, void *arg)
+{
+	struct peering *p = arg;
+	struct bgp_world w = { 0 };
+	CLEANUP(freep) char *before = str_take(&p->remarks);
+
+	if (!p->agent->cfg->bgp) {
+		p->released = true;
+		fib_release_adopted(p->agent->fib);
+		return;
+	}
+	bgp_world_read(p->agent->cache, p->agent->cfg->node, &w, &p->remarks);
+	configure_with(p, &w);
+	bgp_world_done(&w);
+	log_remarks(p, before);
+	if (p->speaker)
+		settle(p);
+}
+
+static void changed(void *arg, const struct store_kv *kv)
+{
+	struct peering *p = arg;
+
+	if (p->started && cache_synced(p->agent->cache) &&
+	    !event_pending(p->configure, EV_TIMEOUT, NULL))
+		arm(p->configure, kv ? CONFIG_DELAY_MS : 0);
+}
+
+void peering_start(struct peering *p)
+{
+	p->started = true;
+	changed(p, NULL);
+}
+
+/* ---- links ---- */
+
+static void reconsider(struct peering *p)
+{
+	if (!p->speaker)
+		return;
+	bgp_speaker_next_hops_changed(p->speaker, agent_now_ms());
+	bgp_speaker_retell_fib(p->speaker);
+	settle(p);
+}
+
+/* Pods come and go by the hundred; only what can carry a next hop counts. */
+static void link_changed(void *arg, enum link_event ev, const struct link *l,
+			 const struct prefix *addr)
+{
+	struct peering *p = arg;
+
+	if (str_starts(l->name, p->agent->cfg->interface_prefix) || l->loopback)
+		return;
+	if (ev == LINK_NEW && l->addrs.n == 0)
+		return;
+	arm(p->hops, 0);
+}
+
+static void on_hops(evutil_socket_t fd, short what, void *arg)
+{
+	struct peering *p = arg;
+
+	if (fib_recheck(p->agent->fib))
+		reconsider(p);
+	arm(p->hops, HOP_CHECK_S * 1000);
+}
+
+/* ---- interface ---- */
+
+struct peering *peering_new(struct agent *a)
+{
+	struct peering *p = xcalloc(1, sizeof(*p));
+
+	p->agent = a;
+	p->restarting = a->restarted || fib_adopted(a->fib) > 0;
+	p->next_id = 1;
+	p->timer = evtimer_new(a->base, on_timer, p);
+	p->run = evtimer_new(a->base, on_run, p);
+	p->configure = evtimer_new(a->base, on_configure, p);
+	p->hops = evtimer_new(a->base, on_hops, p);
+	assert(p->timer && p->run && p->configure && p->hops);
+	p->listen = bgp_listen_new(a->base, on_accept, p);
+	link_table_watch(a->links, link_changed, p);
+	cache_subscribe(a->cache, KEY_RESOURCES "nodes/", changed, p);
+	cache_subscribe(a->cache, KEY_RESOURCES "bgppeers/", changed, p);
+	cache_subscribe(a->cache, KEY_RESOURCES "bgpfilters/", changed, p);
+	cache_subscribe(a->cache, KEY_RESOURCES "bgpconfigurations/", changed, p);
+	cache_subscribe(a->cache, KEY_RESOURCES "ippools/", changed, p);
+	arm(p->hops, HOP_CHECK_S * 1000);
+	return p;
+}
+
+void peering_free(struct peering *p)
+{
+	struct conn *c, *next;
+
+	if (!p)
+		return;
+	if (p->speaker) {
+		bgp_speaker_stop(p->speaker, true, "", agent_now_ms());
+		effects(p);
+	}
+	HASH_ITER (hh, p->conns, c, next)
+		conn_free(c);
+	bgp_listen_free(p->listen);
+	bgp_speaker_free(p->speaker);
+	event_free(p->timer);
+	event_free(p->run);
+	event_free(p->configure);
+	event_free(p->hops);
+	if (p->configs.p)
+		explicit_bzero(p->configs.p, p->configs.cap * sizeof(*p->configs.p));
+	vec_done(&p->configs);
+	free(p->blocks.p);
+	free(p->local.p);
+	str_done(&p->remarks);
+	free(p);
+}
+
+void peering_set_blocks(struct peering *p, const struct prefix *blocks, size_t n)
+{
+	free(p->blocks.p);
+	p->blocks.p = n ? xmemdup(blocks, n * sizeof(*blocks)) : NULL;
+	p->blocks.n = n;
+	if (!p->speaker)
+		return;
+	bgp_speaker_set_blocks(p->speaker, p->blocks.p, n, agent_now_ms());
+	settle(p);
+}
+
+void peering_set_local_routes(struct peering *p, const struct prefix *routes, size_t n)
+{
+	free(p->local.p);
+	p->local.p = n ? xmemdup(routes, n * sizeof(*routes)) : NULL;
+	p->local.n = n;
+	if (!p->speaker)
+		return;
+	bgp_speaker_set_local_routes(p->speaker, p->local.p, n, agent_now_ms());
+	settle(p);
+}
+
+void peering_retell(struct peering *p)
+{
+	if (!p->speaker)
+		return;
+	bgp_speaker_retell_fib(p->speaker);
+	settle(p);
+}
+
+struct bgp_speaker *peering_speaker(const struct peering *p)
+{
+	return p->speaker;
+}
+
+bool peering_converged(const struct peering *p)
+{
+	return p->speaker && bgp_speaker_converged(p->speaker);
+}
+
+void peering_troubles(const struct peering *p, struct str *out)
+{
+	const char *listen = bgp_listen_trouble(p->listen);
+
+	str_add(out, str_text(&p->remarks));
+	if (listen)
+		str_addf(out, "%s\n", listen);
+}
+
+bool peering_running(const struct peering *p)
+{
+	return p->speaker && !bgp_listen_trouble(p->listen);
+}

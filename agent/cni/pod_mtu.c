@@ -1,0 +1,195 @@
+/* pod_mtu.c - the MTU of pods that are there already
+ * SHAPE  The host's end of a veth says in which namespace the other end is, as a number; the files
+ *        in /run/netns say which number each of them has. A grandchild matches the two, enters
+ *        those namespaces and ends; nobody waits for it.
+ * WHY    A packet larger than the receiving end's MTU is dropped without a word. So the pod's end is
+ *        never larger than the host's: it shrinks first and grows last. A pod whose namespace is
+ *        not found keeps both ends, and learns the smaller size of the path by ICMP.
+ * TESTS  tests/netns/test_encap.py */
+#include "agent/cni/pod_mtu.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/net_namespace.h>
+#include <linux/rtnetlink.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/config.h"
+#include "agent/log.h"
+#include "dataplane/link.h"
+#include "dataplane/netlink.h"
+#include "lib/vec.h"
+
+#define NETNS_DIR "/run/netns"
+
+struct end {
+	uint32_t host, pod; /* interface indexes, each in its own namespace */
+	int nsid;	    /* of the pod's, as the host's counts; -1: not known */
+};
+
+struct ends {
+	struct end *p;
+	size_t n, cap;
+};
+
+/* ---- in the grandchild ---- */
+
+static void take_nsid(void *arg, const struct nlmsghdr *h)
+{
+	const struct rtgenmsg *g = nl_body(h, sizeof(*g));
+	const struct nlattr *tb[NETNSA_MAX + 1];
+
+	if (g && h->nlmsg_type == RTM_NEWNSID &&
+	    nl_attrs(h, NLMSG_ALIGN(sizeof(*g)), tb, NETNSA_MAX) && tb[NETNSA_NSID])
+		*(int *)arg = (int)nl_attr_u32(tb[NETNSA_NSID]);
+}
+
+static void take_link_nsid(void *arg, const struct nlmsghdr *h)
+{
+	const struct nlattr *tb[IFLA_LINK_NETNSID + 1];
+
+	if (h->nlmsg_type == RTM_NEWLINK &&
+	    nl_attrs(h, sizeof(struct ifinfomsg), tb, IFLA_LINK_NETNSID) && tb[IFLA_LINK_NETNSID])
+		*(int *)arg = (int)nl_attr_u32(tb[IFLA_LINK_NETNSID]);
+}
+
+static int nsid_of_file(struct nl_sock *s, int fd)
+{
+	struct {
+		struct rtgenmsg g;
+		uint8_t pad[3];
+	} body = { .g.rtgen_family = AF_UNSPEC };
+	struct nl_buf b = { 0 };
+	int nsid = -1;
+
+	nl_msg(&b, RTM_GETNSID, 0, &body, sizeof(body));
+	nl_add_u32(&b, NETNSA_FD, (uint32_t)fd);
+	(void)nl_ask(s, &b, take_nsid, &nsid, NULL);
+	nl_buf_done(&b);
+	return nsid;
+}
+
+static int nsid_of_link(struct nl_sock *s, uint32_t index)
+{
+	struct ifinfomsg ifi = { .ifi_index = (int)index };
+	struct nl_buf b = { 0 };
+	int nsid = -1;
+
+	nl_msg(&b, RTM_GETLINK, 0, &ifi, sizeof(ifi));
+	(void)nl_ask(s, &b, take_link_nsid, &nsid, NULL);
+	nl_buf_done(&b);
+	return nsid;
+}
+
+static int set_mtu(struct nl_sock *s, uint32_t index, unsigned mtu)
+{
+	struct ifinfomsg ifi = { .ifi_index = (int)index };
+	struct nl_buf b = { 0 };
+	int rc;
+
+	nl_msg(&b, RTM_NEWLINK, 0, &ifi, sizeof(ifi));
+	nl_add_u32(&b, IFLA_MTU, mtu);
+	rc = nl_run(s, &b, NULL);
+	nl_buf_done(&b);
+	return rc;
+}
+
+/* All ends whose pod lives in this namespace. */
+static void change_in(struct nl_sock *host, const struct ends *ends, int fd, int nsid, int home,
+		      unsigned to, bool grow)
+{
+	struct nl_sock pod = { .fd = -1 };
+
+	if (setns(fd, CLONE_NEWNET) < 0 || nl_open(&pod, NULL) < 0)
+		return;
+	for (size_t i = 0; i < ends->n; i++) {
+		const struct end *en = &ends->p[i];
+
+		if (en->nsid != nsid)
+			continue;
+		if (grow)
+			(void)set_mtu(host, en->host, to);
+		if (set_mtu(&pod, en->pod, to) == 0 && !grow)
+			(void)set_mtu(host, en->host, to);
+	}
+	nl_close(&pod);
+	if (setns(home, CLONE_NEWNET) < 0)
+		_exit(1);
+}
+
+static bool any_in(const struct ends *ends, int nsid)
+{
+	for (size_t i = 0; i < ends->n; i++)
+		if (ends->p[i].nsid == nsid)
+			return true;
+	return false;
+}
+
+static void change_all(struct ends *ends, unsigned to, bool grow)
+{
+	struct nl_sock host = { .fd = -1 };
+	int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	DIR *dir = opendir(NETNS_DIR);
+	const struct dirent *d;
+
+	if (home < 0 || !dir || nl_open(&host, NULL) < 0)
+		return;
+	for (size_t i = 0; i < ends->n; i++)
+		ends->p[i].nsid = nsid_of_link(&host, ends->p[i].host);
+	while ((d = readdir(dir))) {
+		int fd = openat(dirfd(dir), d->d_name, O_RDONLY | O_CLOEXEC), nsid;
+
+		if (fd < 0)
+			continue;
+		nsid = nsid_of_file(&host, fd);
+		if (nsid >= 0 && any_in(ends, nsid))
+			change_in(&host, ends, fd, nsid, home, to, grow);
+		close(fd);
+	}
+}
+
+/* ---- in the agent ---- */
+
+static struct ends pods_with(const struct agent *a, unsigned mtu)
+{
+	struct ends out = { 0 };
+
+	for (const struct link *l = link_next(a->links, NULL); l; l = link_next(a->links, l))
+		if (str_starts(l->name, a->cfg->interface_prefix) && l->mtu == mtu && l->peer)
+			vec_push(&out, (struct end) { l->index, l->peer, -1 });
+	return out;
+}
+
+void pod_mtu_change(struct agent *a, unsigned from, unsigned to)
+{
+	struct ends ends;
+	pid_t pid;
+
+	/* Told by the configuration: no pool and no interface changes it. */
+	if (a->cfg->mtu > 0)
+		return;
+	ends = pods_with(a, from);
+	if (ends.n) {
+		log_info("mtu", "bringing pods to another MTU", "pods=%zu from=%u to=%u", ends.n,
+			 from, to);
+		pid = fork();
+		if (pid == 0) {
+			/* The child's child is nobody's: init reaps it. */
+			if (fork() == 0)
+				change_all(&ends, to, to > from);
+			_exit(0);
+		}
+		if (pid < 0)
+			log_error("mtu", "cannot start a process; pods keep their MTU", "from=%u",
+				  from);
+		else
+			waitpid(pid, NULL, 0);
+	}
+	vec_done(&ends);
+}

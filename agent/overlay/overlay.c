@@ -1,0 +1,626 @@
+/* overlay.c - the roads to other nodes' pods: reading, devices, peers
+ * SHAPE  Whatever changes marks what it touches and arms one turn, which goes this way:
+ *
+ *	  settings, pools, own node -> the world of encap.h; does it differ?
+ *	    -> devices wanted, made; what the kernel cannot make
+ *	      -> peers of nodes that changed (all, when the world did), written
+ *	        -> blocks of these nodes: claims on the route table
+ *
+ *        So the entries of a peer are there before the first packet takes a route to it.
+ * TESTS  tests/netns/test_encap.py; under tests/uml/run.sh with IPIP */
+#include "agent/overlay/overlay.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "agent/agent.h"
+#include "agent/cache.h"
+#include "agent/config.h"
+#include "agent/log.h"
+#include "agent/overlay/overlay_int.h"
+#include "agent/bgp/peering.h"
+#include "agent/cni/pod_mtu.h"
+#include "dataplane/link.h"
+#include "model/bgpconfig.h"
+#include "model/ippool.h"
+#include "model/ipamkey.h"
+#include "model/key.h"
+
+enum {
+	PEER_BUDGET = 4096, /* entries in one turn: some 15 ms */
+	HANDOVER_MS = 100,  /* between two looks whether BGP has taken over */
+	RETRY_MS = 1000,    /* after the netlink socket failed */
+	LINKS_MAX = 4096,   /* looked at for the MTU */
+};
+
+static const enum tunnel_kind kind_of[ENCAP_HOW_MAX_][ENCAP_SIDES] = {
+	[ENCAP_IPIP] = { TUNNEL_IPIP, TUNNEL_IPIP },
+	[ENCAP_VXLAN] = { TUNNEL_VXLAN, TUNNEL_VXLAN_V6 },
+};
+
+static void arm(struct event *ev, int64_t ms)
+{
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000 };
+
+	evtimer_add(ev, &tv);
+}
+
+static void changed(struct overlay *o)
+{
+	if (cache_synced(o->agent->cache) && !event_pending(o->turn, EV_TIMEOUT, NULL))
+		arm(o->turn, 0);
+}
+
+/* ---- the world ---- */
+
+static uint32_t host_mtu(struct overlay *o)
+{
+	static struct encap_link list[LINKS_MAX];
+	const struct encap_node *self = &o->world.self;
+	uint32_t mtu = 0;
+	struct err e = { 0 };
+	size_t n = 0;
+
+	for (const struct link *l = link_next(o->agent->links, NULL); l && n < LINKS_MAX;
+	     l = link_next(o->agent->links, l)) {
+		bool has = false;
+
+		for (size_t i = 0; i < l->addrs.n; i++)
+			for (unsigned k = 0; k < ENCAP_SIDES; k++)
+				has = has || addr_eq(&l->addrs.p[i].addr, &self->side[k].node.addr);
+		list[n++] = (struct encap_link) { l->name, l->mtu, l->running, has };
+	}
+	if (encap_host_mtu(list, n, o->config.mtu_pattern, &mtu, &e) < 0) {
+		str_addf(&o->remarks, "%s; taking the interface of the node's address\n", e.msg);
+		encap_host_mtu(list, n, NULL, &mtu, NULL);
+	}
+	return mtu;
+}
+
+static void read_self(struct overlay *o)
+{
+	CLEANUP(freep) char *key = xasprintf(KEY_RESOURCES "nodes/%s", o->agent->cfg->node);
+
+	overlay_read_node(cache_get(o->agent->cache, key), &o->world.self);
+}
+
+static bool same_pools(const struct overlay_config *a, const struct overlay_config *b)
+{
+	for (size_t i = 0; i < a->pools.n && i < b->pools.n; i++) {
+		const struct encap_pool *p = &a->pools.p[i], *q = &b->pools.p[i];
+
+		if (!prefix_eq(&p->cidr, &q->cidr) || p->ipip != q->ipip || p->vxlan != q->vxlan)
+			return false;
+	}
+	return a->pools.n == b->pools.n;
+}
+
+/* Read it anew. True when anything that a block's road depends on differs. */
+static bool read_world(struct overlay *o)
+{
+	struct overlay_config old = o->config;
+	struct encap_world before = o->world;
+	bool same;
+
+	str_cut(&o->remarks, 0);
+	overlay_config_read(o->agent->cache, o->agent->cfg->node, &o->config, &o->remarks);
+	read_self(o);
+	o->world.set = o->config.set;
+	o->world.set.host_mtu = host_mtu(o);
+	o->world.pool = o->config.pools.p;
+	o->world.n_pool = o->config.pools.n;
+	same = same_pools(&old, &o->config) && old.vni == o->config.vni &&
+	       old.port == o->config.port &&
+	       memcmp(&before.set, &o->world.set, sizeof(before.set)) == 0 &&
+	       memcmp(&before.self, &o->world.self, sizeof(before.self)) == 0;
+	overlay_config_done(&old);
+	return !same;
+}
+
+/* ---- devices ---- */
+
+/* The pools that need a kind of tunnel. */
+static void tell_addresses(struct overlay *o, enum encap_how how, unsigned side, bool wanted)
+{
+	VEC(struct prefix) pools = { 0 };
+	enum ip_family family = side == ENCAP_V6 ? IP_V6 : IP_V4;
+
+	for (size_t i = 0; wanted && i < o->config.pools.n; i++) {
+		const struct encap_pool *p = &o->config.pools.p[i];
+		int mode = how == ENCAP_VXLAN ? p->vxlan : p->ipip;
+
+		if (p->cidr.addr.family == family && mode != ENCAP_NEVER)
+			vec_push(&pools, p->cidr);
+	}
+	tunnel_addrs_set(o->addrs, kind_of[how][side], pools.p, pools.n);
+	vec_done(&pools);
+}
+
+static bool fill_vxlan(const struct overlay *o, unsigned side, struct tunnel_spec *s)
+{
+	const struct encap_side *self = &o->world.self.side[side];
+	const struct link *parent = link_by_addr(o->agent->links, &self->node.addr, NULL);
+
+	if (self->node.addr.family == IP_NONE || !parent)
+		return false;
+	*s = (struct tunnel_spec) {
+		.addr = self->vtep,
+		.mtu = o->devices.vxlan_mtu[side],
+		.vni = o->config.vni,
+		.port = o->config.port,
+		.parent = parent->index,
+		.local = self->node.addr,
+	};
+	memcpy(s->mac, self->mac, sizeof(s->mac));
+	return true;
+}
+
+/* Nobody needs it: it stays a while for who has not heard of it yet. */
+static void let_go(struct overlay *o, enum tunnel_kind k)
+{
+	int64_t now = agent_now_ms();
+
+	if (tunnel_status(o->tunnels, k)->state == TUNNEL_OFF)
+		return;
+	if (!o->linger_ms[k]) {
+		o->linger_ms[k] = now + TUNNEL_LINGER_S * 1000;
+		arm(o->linger, TUNNEL_LINGER_S * 1000);
+	} else if (now >= o->linger_ms[k]) {
+		o->linger_ms[k] = 0;
+		tunnel_unwant(o->tunnels, k);
+		o->all_dirty = true; /* its peers are forgotten */
+	}
+}
+
+static void want_device(struct overlay *o, enum encap_how how, unsigned side, bool wanted)
+{
+	enum tunnel_kind k = kind_of[how][side];
+	struct tunnel_spec s = { .addr = o->world.self.ipip, .mtu = o->devices.ipip_mtu };
+
+	tell_addresses(o, how, side, wanted);
+	if (!wanted) {
+		let_go(o, k);
+		return;
+	}
+	o->linger_ms[k] = 0;
+	if (how == ENCAP_IPIP || fill_vxlan(o, side, &s))
+		tunnel_want(o->tunnels, k, &s);
+}
+
+static void set_pod_mtu(struct overlay *o)
+{
+	unsigned old = o->agent->pod_mtu;
+
+	o->agent->pod_mtu = o->world.set.host_mtu ? o->devices.pod_mtu : 0;
+	if (old && o->agent->pod_mtu && old != o->agent->pod_mtu)
+		pod_mtu_change(o->agent, old, o->agent->pod_mtu);
+}
+
+static void want_devices(struct overlay *o)
+{
+	o->devices = encap_devices(&o->world);
+	set_pod_mtu(o);
+	want_device(o, ENCAP_IPIP, ENCAP_V4, o->devices.ipip);
+	for (unsigned i = 0; i < ENCAP_SIDES; i++)
+		want_device(o, ENCAP_VXLAN, i, o->devices.vxlan[i]);
+}
+
+static bool pools_want(const struct overlay *o, enum encap_how how)
+{
+	for (size_t i = 0; i < o->config.pools.n; i++)
+		if ((how == ENCAP_VXLAN ? o->config.pools.p[i].vxlan : o->config.pools.p[i].ipip) !=
+		    ENCAP_NEVER)
+			return true;
+	return false;
+}
+
+/* Which tunnels cannot be used, and why. True when that is another answer than before. */
+static bool judge(struct overlay *o, enum encap_how how, int on, const char *setting)
+{
+	const struct tunnel_status *s = tunnel_status(o->tunnels, kind_of[how][ENCAP_V4]);
+	char why[sizeof(o->broken[0])] = "";
+
+	if (on == 0 && pools_want(o, how))
+		snprintf(why, sizeof(why),
+			 "FelixConfiguration's %s is false: set it to true, or "
+			 "leave it out",
+			 setting);
+	else if (s->state != TUNNEL_OFF && !s->usable && s->text[0])
+		str_copy(why, sizeof(why), s->text);
+	o->world.broken[how] = why[0] ? o->broken[how] : NULL;
+	if (strcmp(why, o->broken[how]) == 0)
+		return false;
+	memcpy(o->broken[how], why, sizeof(why));
+	if (why[0])
+		log_error("overlay", "a tunnel cannot be used; what belongs into it is not sent",
+			  "device=%s why=%s", tunnel_name(kind_of[how][ENCAP_V4]), why);
+	else
+		log_info("overlay", "the tunnel can be used now", "device=%s",
+			 tunnel_name(kind_of[how][ENCAP_V4]));
+	return true;
+}
+
+/* ---- peers ---- */
+
+static bool same_peer(const struct tunnel_peer *a, const struct tunnel_peer *b)
+{
+	return addr_eq(&a->vtep, &b->vtep) && addr_eq(&a->host, &b->host) &&
+	       memcmp(a->mac, b->mac, sizeof(a->mac)) == 0;
+}
+
+static void set_peer(struct overlay *o, struct overlay_node *n, unsigned side)
+{
+	enum tunnel_kind k = kind_of[ENCAP_VXLAN][side];
+	const struct encap_side *s = &n->encap.side[side];
+	struct tunnel_peer p = { 0 }, *old = &n->peer[side];
+	/* Also while the device lingers: packets of both worlds are on their way. */
+	bool off = tunnel_status(o->tunnels, k)->state == TUNNEL_OFF;
+	struct err e = { 0 };
+
+	if (n->known && !off && s->node.addr.family && s->vtep.family) {
+		p = (struct tunnel_peer) { .vtep = s->vtep, .host = s->node.addr };
+		memcpy(p.mac, s->mac, sizeof(p.mac));
+	}
+	if (same_peer(&p, old))
+		return;
+	if (old->host.family)
+		tunnel_peer_forget(o->tunnels, k, old);
+	memset(old, 0, sizeof(*old));
+	if (!p.host.family)
+		return;
+	if (tunnel_peer_want(o->tunnels, k, &p, &e) < 0)
+		log_from(n->name, LOG_LEVEL_WARN, "overlay", "a node cannot be reached by VXLAN",
+			 "node=%s why=%s", n->name, e.msg);
+	else
+		*old = p;
+}
+
+/* ---- the turn ---- */
+
+/* -1: failed and armed again; 1: peers are left for the next turn; 0. */
+static int apply_tunnels(struct overlay *o)
+{
+	struct err e = { 0 };
+	int rc = tunnels_apply(o->tunnels, (uint64_t)agent_now_ms(), PEER_BUDGET, &e);
+	uint64_t due = tunnels_due(o->tunnels);
+	int64_t now = agent_now_ms();
+
+	if (rc < 0) {
+		log_from("tunnels", LOG_LEVEL_ERROR, "overlay",
+			 "cannot write tunnels, will try again", "why=%s", e.msg);
+		arm(o->turn, RETRY_MS);
+		return -1;
+	}
+	if (due == UINT64_MAX)
+		evtimer_del(o->due);
+	else
+		arm(o->due, (int64_t)due > now ? (int64_t)due - now : 1);
+	return rc;
+}
+
+/* Every block may have another road, and every route from BGP another rule. */
+static void all_changed(struct overlay *o)
+{
+	o->all_dirty = true;
+	peering_retell(o->agent->peering);
+}
+
+static void plan_all(struct overlay *o)
+{
+	struct overlay_node *n, *next;
+
+	HASH_ITER (hh, o->nodes, n, next) {
+		if (!n->dirty && !o->all_dirty)
+			continue;
+		n->dirty = false;
+		overlay_plan_node(o, n);
+		overlay_node_drop_unused(o, n);
+	}
+	o->all_dirty = false;
+}
+
+static void first_plan(struct overlay *o)
+{
+	o->planned = true;
+	tunnels_ready(o->tunnels);
+	/* A tunnel of the last life that no pool asks for may have begun to linger just then. */
+	arm(o->leftovers, TUNNEL_LINGER_S * 1000);
+	routes_claimed(o->agent->routes, ROUTES_OVERLAY);
+	changed(o);
+}
+
+/* False: the kernel could not be asked, the turn is armed again. */
+static bool turn_devices(struct overlay *o)
+{
+	bool ipip, vxlan;
+
+	if (o->config_dirty) {
+		o->config_dirty = false;
+		if (read_world(o))
+			all_changed(o);
+		want_devices(o);
+	}
+	if (apply_tunnels(o) < 0)
+		return false;
+	ipip = judge(o, ENCAP_IPIP, o->world.set.ipip_on, "ipipEnabled");
+	vxlan = judge(o, ENCAP_VXLAN, o->world.set.vxlan_on, "vxlanEnabled");
+	if (ipip || vxlan)
+		all_changed(o);
+	return true;
+}
+
+/* False: not all are written yet, the turn is armed again. */
+static bool turn_peers(struct overlay *o)
+{
+	int rc;
+
+	for (struct overlay_node *n = o->nodes; n; n = n->hh.next)
+		for (unsigned i = 0; (n->dirty || o->all_dirty) && i < ENCAP_SIDES; i++)
+			set_peer(o, n, i);
+	rc = apply_tunnels(o);
+	if (rc == 1)
+		changed(o);
+	return rc == 0;
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+	struct overlay *o = arg;
+
+	if (!turn_devices(o) || !turn_peers(o))
+		return;
+	plan_all(o);
+	if (overlay_hand_over(o))
+		arm(o->handover, HANDOVER_MS);
+	if (!o->planned)
+		first_plan(o);
+}
+
+static void on_handover(evutil_socket_t fd, short what, void *arg)
+{
+	struct overlay *o = arg;
+
+	if (overlay_hand_over(o))
+		arm(o->handover, HANDOVER_MS);
+}
+
+static void on_due(evutil_socket_t fd, short what, void *arg)
+{
+	changed(arg);
+}
+
+static void on_leftovers(evutil_socket_t fd, short what, void *arg)
+{
+	struct overlay *o = arg;
+
+	tunnels_leftovers(o->tunnels);
+	changed(o);
+}
+
+static void on_linger(evutil_socket_t fd, short what, void *arg)
+{
+	struct overlay *o = arg;
+
+	o->config_dirty = true;
+	changed(o);
+}
+
+static void on_tunnel_events(evutil_socket_t fd, short what, void *arg)
+{
+	struct overlay *o = arg;
+	struct err e = { 0 };
+	int rc = tunnels_read(o->tunnels, &e);
+
+	if (rc < 0)
+		log_from("tunnels", LOG_LEVEL_ERROR, "overlay", "cannot read tunnel events",
+			 "why=%s", e.msg);
+	if (tunnels_dirty(o->tunnels))
+		changed(o);
+}
+
+/* ---- what is told ---- */
+
+static void on_config(void *arg, const struct store_kv *kv)
+{
+	struct overlay *o = arg;
+
+	o->config_dirty = true;
+	changed(o);
+}
+
+static void on_node(void *arg, const struct store_kv *kv)
+{
+	struct overlay *o = arg;
+	struct overlay_node *n;
+	const char *name;
+
+	if (!kv) {
+		changed(o);
+		return;
+	}
+	name = strrchr(kv->key, '/') + 1;
+	if (strcmp(name, o->agent->cfg->node) == 0) {
+		on_config(o, kv);
+		return;
+	}
+	n = overlay_node_get(o, name);
+	n->known = overlay_read_node(kv, &n->encap);
+	n->dirty = true;
+	changed(o);
+}
+
+static void on_affinity(void *arg, const struct store_kv *kv)
+{
+	struct overlay *o = arg;
+
+	if (kv)
+		overlay_on_affinity(o, kv);
+	changed(o);
+}
+
+static void on_block(void *arg, const struct store_kv *kv)
+{
+	struct overlay *o = arg;
+
+	if (kv)
+		overlay_on_block(o, kv);
+	changed(o);
+}
+
+/* Pods come and go by the hundred; only what carries a node's address, or its MTU, counts. */
+static void on_link(void *arg, enum link_event ev, const struct link *l, const struct prefix *addr)
+{
+	struct overlay *o = arg;
+
+	if (l && (str_starts(l->name, o->agent->cfg->interface_prefix) || l->loopback))
+		return;
+	o->config_dirty = true;
+	changed(o);
+}
+
+/* ---- interface ---- */
+
+enum encap_bgp overlay_bgp(const struct overlay *o, const struct prefix *dst,
+			   const struct addr *next_hop)
+{
+	return encap_bgp(&o->world, dst, next_hop);
+}
+
+uint32_t overlay_ipip_mtu(const struct overlay *o)
+{
+	return o->devices.ipip_mtu;
+}
+
+/* "IPPool NAME (CIDR) asks for IPIP: ..." for each pool of a kind. */
+static void pool_troubles(const struct overlay *o, enum encap_how how, struct str *out)
+{
+	char cidr[PREFIX_STR_MAX];
+
+	for (size_t i = 0; i < o->config.pools.n && o->broken[how][0]; i++) {
+		const struct encap_pool *p = &o->config.pools.p[i];
+
+		if ((how == ENCAP_VXLAN ? p->vxlan : p->ipip) != ENCAP_NEVER)
+			str_addf(out, "IPPool %s (%s) asks for %s: %s\n", o->config.names.p[i],
+				 prefix_format(&p->cidr, cidr),
+				 how == ENCAP_VXLAN ? "VXLAN" : "IPIP", o->broken[how]);
+	}
+}
+
+void overlay_troubles(const struct overlay *o, struct str *out)
+{
+	str_add(out, str_text(&o->remarks));
+	for (unsigned how = ENCAP_IPIP; how < ENCAP_HOW_MAX_; how++)
+		pool_troubles(o, (enum encap_how)how, out);
+	for (unsigned k = 0; k < TUNNEL_MAX_; k++) {
+		const struct tunnel_status *s = tunnel_status(o->tunnels, (enum tunnel_kind)k);
+
+		if (s->usable && s->text[0])
+			str_addf(out, "%s\n", s->text);
+	}
+	tunnel_addrs_troubles(o->addrs, out);
+}
+
+json_t *overlay_status(const struct overlay *o)
+{
+	static const char *const states[] = { "off", "pending", "up", "no module", "failed" };
+	struct tunnel_counts c = tunnel_counts(o->tunnels);
+	json_t *out = json_object(), *devices = json_array();
+
+	for (unsigned k = 0; k < TUNNEL_MAX_; k++) {
+		const struct tunnel_status *s = tunnel_status(o->tunnels, (enum tunnel_kind)k);
+		json_t *d;
+
+		if (s->state == TUNNEL_OFF)
+			continue;
+		d = json_object();
+		js_set_str(d, "device", tunnel_name((enum tunnel_kind)k));
+		js_set_str(d, "state", states[s->state]);
+		if (s->text[0])
+			js_set_str(d, "why", s->text);
+		json_array_append_new(devices, d);
+	}
+	js_set(out, "devices", devices);
+	js_set_int(out, "peers", c.peers);
+	js_set_int(out, "blocks", HASH_COUNT(o->blocks));
+	js_set_int(out, "waiting", o->waiting);
+	js_set_int(out, "podMTU", o->devices.pod_mtu);
+	return out;
+}
+
+void overlay_start(struct overlay *o)
+{
+	tunnel_addrs_start(o->addrs);
+}
+
+static struct event *timer(struct overlay *o, event_callback_fn fn)
+{
+	struct event *ev = evtimer_new(o->agent->base, fn, o);
+
+	assert(ev);
+	return ev;
+}
+
+static void subscribe(struct overlay *o)
+{
+	struct cache *c = o->agent->cache;
+
+	cache_subscribe(c, KEY_RESOURCES "nodes/", on_node, o);
+	cache_subscribe(c, KEY_RESOURCES "ippools/", on_config, o);
+	cache_subscribe(c, KEY_RESOURCES "felixconfigurations/", on_config, o);
+	cache_subscribe(c, KEY_RESOURCES "bgpconfigurations/", on_config, o);
+	cache_subscribe(c, IPAMKEY_HOSTS, on_affinity, o);
+	cache_subscribe(c, IPAMKEY_BLOCKS, on_block, o);
+	link_table_watch(o->agent->links, on_link, o);
+}
+
+struct overlay *overlay_new(struct agent *a, struct err *e)
+{
+	struct overlay *o = xcalloc(1, sizeof(*o));
+
+	o->agent = a;
+	o->tunnels = tunnels_new(e);
+	if (!o->tunnels) {
+		free(o);
+		return NULL;
+	}
+	o->addrs = tunnel_addrs_new(a);
+	o->config_dirty = o->all_dirty = true;
+	/* Until the pools are known nothing is rejected and nothing tunnelled. */
+	o->world.set.felix_programs = PROGRAM_ROUTES_IPIP_ONLY;
+	o->world.set.bgp_programs = PROGRAM_ROUTES_NO_ENCAP_ONLY;
+	o->turn = timer(o, on_turn);
+	o->due = timer(o, on_due);
+	o->handover = timer(o, on_handover);
+	o->linger = timer(o, on_linger);
+	o->leftovers = timer(o, on_leftovers);
+	o->tunnel_ev = event_new(a->base, tunnels_fd(o->tunnels), EV_READ | EV_PERSIST,
+				 on_tunnel_events, o);
+	assert(o->tunnel_ev);
+	event_add(o->tunnel_ev, NULL);
+	subscribe(o);
+	return o;
+}
+
+void overlay_free(struct overlay *o)
+{
+	if (!o)
+		return;
+	link_table_unwatch(o->agent->links, on_link, o);
+	event_free(o->turn);
+	event_free(o->due);
+	event_free(o->handover);
+	event_free(o->linger);
+	event_free(o->leftovers);
+	event_free(o->tunnel_ev);
+	tunnel_addrs_free(o->addrs);
+	tunnels_free(o->tunnels);
+	overlay_borrow_done(o);
+	overlay_blocks_done(o);
+	overlay_config_done(&o->config);
+	str_done(&o->remarks);
+	free(o);
+}
