@@ -6,6 +6,7 @@
 
 #include "policy/calc.h"
 #include "policy/chain.h"
+#include "policy/render_nat.h"
 
 enum table_id {
 	TABLE_RAW,
@@ -38,8 +39,11 @@ struct render_config {
 	const char *to_host;			 /* endpoint to its own host: "DROP", ... */
 	const char *const *prefix;		 /* of pod interfaces: "cali" */
 	size_t n_prefix;
-	bool vxlan, ipip;
+	bool vxlan, ipip; /* the device is wanted, or there */
 	uint16_t vxlan_port;
+	const char *tunnel[2]; /* devices that have an address; NULL: no more */
+	struct render_nat nat;
+	bool bare; /* policy is off: only NAT and what tunnels need */
 	bool vxlan_from_pods, ipip_from_pods; /* let them send such packets */
 	bool accept_invalid;		      /* do not look at state INVALID */
 	const struct failsafe *failsafe_in, *failsafe_out;

@@ -109,57 +109,10 @@ static void mangle(struct frame *f)
 	chain_add(f->c, HEP_ACCEPTED, f->accept_set, "--jump RETURN");
 }
 
-/* The places where addresses are translated; their rules come with that. */
-static void nat(struct frame *f)
-{
-	begin(f, "cali-PREROUTING");
-	add(f, NULL, "--jump cali-fip-dnat");
-	begin(f, "cali-OUTPUT");
-	add(f, NULL, "--jump cali-fip-dnat");
-	begin(f, "cali-POSTROUTING");
-	add(f, NULL, "--jump cali-fip-snat");
-	add(f, NULL, "--jump cali-nat-outgoing");
-	begin(f, "cali-fip-dnat");
-	begin(f, "cali-fip-snat");
-	begin(f, "cali-nat-outgoing");
-}
-
-static const char *family_text(const struct frame *f)
-{
-	return f->cfg->family == IP_V6 ? "IPv6" : "IPv4";
-}
-
-static void input_tunnels(struct frame *f)
-{
-	const char *fam = family_text(f);
-	struct set_name vxlan = set_name(f->cfg->family, "all-vxlan-net");
-	struct set_name hosts = set_name(f->cfg->family, "all-hosts-net");
-	CLEANUP(freep)
-	char *port = xasprintf("-p 17 -m multiport --destination-ports %u", f->cfg->vxlan_port);
-	CLEANUP(freep)
-	char *known = xasprintf("%s -m set --match-set %s src -m addrtype --dst-type LOCAL", port,
-				vxlan.text);
-	CLEANUP(freep) char *any = xasprintf("%s -m addrtype --dst-type LOCAL", port);
-	CLEANUP(freep)
-	char *ipip = xasprintf("-p 4 -m set --match-set %s src -m addrtype --dst-type LOCAL",
-			       hosts.text);
-	CLEANUP(freep) char *allow = xasprintf("Allow %s VXLAN packets from allowed hosts", fam);
-	CLEANUP(freep) char *drop = xasprintf("Drop %s VXLAN packets from non-allowed hosts", fam);
-
-	if (f->cfg->ipip && f->cfg->family == IP_V4) {
-		chain_add(f->c, "Allow IPIP packets from Calico hosts", ipip, f->filter_allow);
-		chain_add(f->c, "Drop IPIP packets from non-Calico hosts", "-p 4", f->deny);
-	}
-	if (f->cfg->vxlan) {
-		chain_add(f->c, allow, known, f->filter_allow);
-		chain_add(f->c, drop, any, f->cfg->family == IP_V6 ? f->deny : "--jump DROP");
-	}
-}
-
 static void input(struct frame *f)
 {
 	begin(f, "cali-INPUT");
-	input_tunnels(f);
+	render_tunnels_in(f->cfg, f->c);
 	add_pods(f, "in", "--goto cali-wl-to-host");
 	add(f, f->accept_set, f->filter_allow);
 	add(f, NULL, f->clear_all);
@@ -205,33 +158,12 @@ static void forward(struct frame *f)
 	add(f, NULL, "--jump cali-cidr-block");
 }
 
-static void output_tunnels(struct frame *f)
-{
-	struct set_name vxlan = set_name(f->cfg->family, "all-vxlan-net");
-	struct set_name hosts = set_name(f->cfg->family, "all-hosts-net");
-	CLEANUP(freep)
-	char *ipip = xasprintf("-p 4 -m set --match-set %s dst -m addrtype --src-type LOCAL",
-			       hosts.text);
-	CLEANUP(freep)
-	char *to =
-		xasprintf("-p 17 -m multiport --destination-ports %u -m addrtype --src-type LOCAL "
-			  "-m set --match-set %s dst",
-			  f->cfg->vxlan_port, vxlan.text);
-	CLEANUP(freep)
-	char *comment = xasprintf("Allow %s VXLAN packets to other allowed hosts", family_text(f));
-
-	if (f->cfg->ipip && f->cfg->family == IP_V4)
-		chain_add(f->c, "Allow IPIP packets to other Calico hosts", ipip, f->filter_allow);
-	if (f->cfg->vxlan)
-		chain_add(f->c, comment, to, f->filter_allow);
-}
-
 static void output(struct frame *f)
 {
 	begin(f, "cali-OUTPUT");
 	add(f, f->accept_set, f->filter_allow);
 	add_pods(f, "out", "--jump RETURN");
-	output_tunnels(f);
+	render_tunnels_out(f->cfg, f->c);
 	add(f, NULL, f->clear_all);
 	add(f, "-m conntrack ! --ctstate DNAT", "--jump cali-to-host-endpoint");
 	chain_add(f->c, HEP_ACCEPTED, f->accept_set, f->filter_allow);
@@ -287,10 +219,29 @@ static void failsafe_chains(struct frame *f, bool replies)
 		failsafes(f, c->failsafe_in, c->n_failsafe_in, false, true);
 }
 
+static bool has_tunnel(const struct render_config *cfg)
+{
+	return cfg->vxlan || (cfg->ipip && cfg->family == IP_V4);
+}
+
+static void render_bare(const struct render_config *cfg, enum table_id table, struct chains *out)
+{
+	if (table == TABLE_RAW)
+		render_guard_raw(cfg, out);
+	if (table == TABLE_FILTER)
+		render_guard_filter(cfg, out);
+	if (table == TABLE_NAT && (cfg->nat.masquerade || has_tunnel(cfg)))
+		render_nat(cfg, out);
+}
+
 void render_static(const struct render_config *cfg, enum table_id table, struct chains *out)
 {
 	struct frame f = frame_new(cfg, out);
 
+	if (cfg->bare) {
+		render_bare(cfg, table, out);
+		return;
+	}
 	switch (table) {
 	case TABLE_RAW:
 		raw(&f);
@@ -301,7 +252,7 @@ void render_static(const struct render_config *cfg, enum table_id table, struct 
 		failsafe_chains(&f, false);
 		break;
 	case TABLE_NAT:
-		nat(&f);
+		render_nat(cfg, out);
 		break;
 	case TABLE_FILTER:
 		input(&f);
@@ -314,6 +265,38 @@ void render_static(const struct render_config *cfg, enum table_id table, struct 
 	case TABLE_COUNT:
 		break;
 	}
+}
+
+/* Is there anything to jump to? Without policy most chains are not. */
+static bool has_chain(const struct render_config *cfg, enum table_id table, const char *name)
+{
+	struct chains chains = { 0 };
+	bool found = false;
+
+	if (!cfg->bare)
+		return true;
+	render_bare(cfg, table, &chains);
+	vec_foreach (&chains, c)
+		found |= strcmp(c->name.text, name) == 0;
+	chains_done(&chains);
+	return found;
+}
+
+/* At the end of FORWARD: what policy has accepted. */
+static void render_end(const struct render_config *cfg, struct hooks *out)
+{
+	CLEANUP(freep)
+	char *match = xasprintf("-m mark --mark 0x%x/0x%x", cfg->mark.accept, cfg->mark.accept);
+	CLEANUP(freep)
+	char *set =
+		xasprintf("--jump MARK --set-mark 0x%x/0x%x", cfg->mark.accept, cfg->mark.accept);
+	CLEANUP(freep) char *allow = xasprintf("--jump %s", cfg->filter_allow);
+	struct hook end = { .table = TABLE_FILTER, .append = true };
+
+	end.rules.name = chain_name("", "FORWARD");
+	chain_add(&end.rules, "Policy explicitly accepted packet.", match, allow);
+	chain_add(&end.rules, NULL, NULL, set);
+	vec_push(out, end);
 }
 
 void render_hooks(const struct render_config *cfg, struct hooks *out)
@@ -335,26 +318,20 @@ void render_hooks(const struct render_config *cfg, struct hooks *out)
 		{ TABLE_FILTER, "FORWARD", false },
 		{ TABLE_FILTER, "OUTPUT", false },
 	};
-	CLEANUP(freep)
-	char *match = xasprintf("-m mark --mark 0x%x/0x%x", cfg->mark.accept, cfg->mark.accept);
-	CLEANUP(freep)
-	char *set =
-		xasprintf("--jump MARK --set-mark 0x%x/0x%x", cfg->mark.accept, cfg->mark.accept);
-	CLEANUP(freep) char *allow = xasprintf("--jump %s", cfg->filter_allow);
-	struct hook end = { .table = TABLE_FILTER, .append = true };
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct hook h = { .table = rows[i].table, .append = rows[i].append };
-		CLEANUP(freep) char *jump = xasprintf("--jump cali-%s", rows[i].chain);
+		CLEANUP(freep) char *name = xasprintf("cali-%s", rows[i].chain);
+		CLEANUP(freep) char *jump = xasprintf("--jump %s", name);
 
+		if (!has_chain(cfg, rows[i].table, name))
+			continue;
 		h.rules.name = chain_name("", rows[i].chain);
 		chain_add(&h.rules, NULL, NULL, jump);
 		vec_push(out, h);
 	}
-	end.rules.name = chain_name("", "FORWARD");
-	chain_add(&end.rules, "Policy explicitly accepted packet.", match, allow);
-	chain_add(&end.rules, NULL, NULL, set);
-	vec_push(out, end);
+	if (!cfg->bare)
+		render_end(cfg, out);
 }
 
 void hooks_done(struct hooks *v)
