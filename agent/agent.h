@@ -11,6 +11,7 @@ struct event_base;
 struct agent {
 	struct event_base *base;
 	const struct agent_config *cfg; /* config.h */
+	struct metrics *metrics;	/* metrics.h: where parts say their numbers; never NULL */
 	struct ds *ds;			/* datastore/ds.h */
 	struct cache *cache;		/* cache.h: the datastore's picture */
 	struct link_table *links;	/* dataplane/link.h: interfaces and addresses */
@@ -28,6 +29,7 @@ struct agent {
 	struct cni_server *cni; /* cni_server.h */
 	struct ctl_server *ctl; /* ctl_server.h */
 	struct health *health;	/* health.h */
+	struct metrics_server *metrics_server; /* metrics_server.h */
 	unsigned pod_mtu;	/* of pods, from pools and interfaces; 0: not known (yet) */
 	int64_t started_ms;	/* agent_now_ms at the start */
 	bool restarted;		/* an agent ran here since the machine (or namespace) came up */

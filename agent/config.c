@@ -272,6 +272,12 @@ static const struct field rows[] = {
 		     .check = check_host, .doc = "Address for that."),
 	FIELD_INT(struct agent_config, health_port, "healthPort", .min = 1, .max = 65535,
 		  .def = "9099", .doc = "TCP port for that."),
+	FIELD_BOOL(struct agent_config, metrics, "metricsEnabled", .def = "true",
+		   .doc = "Serve /metrics for Prometheus over HTTP."),
+	FIELD_STRING(struct agent_config, metrics_host, "metricsHost", .def = "127.0.0.1",
+		     .check = check_host, .doc = "Address for that."),
+	FIELD_INT(struct agent_config, metrics_port, "metricsPort", .min = 1, .max = 65535,
+		  .def = "9091", .doc = "TCP port for that."),
 };
 static const struct fields table = FIELDS("margayd.yaml", struct agent_config, rows);
 
@@ -330,6 +336,9 @@ static const struct calico_var {
 	{ "FELIX_HEALTHENABLED", "healthEnabled", FORM_LOWER },
 	{ "FELIX_HEALTHHOST", "healthHost", FORM_PLAIN },
 	{ "FELIX_HEALTHPORT", "healthPort", FORM_PLAIN },
+	{ "FELIX_PROMETHEUSMETRICSENABLED", "metricsEnabled", FORM_LOWER },
+	{ "FELIX_PROMETHEUSMETRICSHOST", "metricsHost", FORM_PLAIN },
+	{ "FELIX_PROMETHEUSMETRICSPORT", "metricsPort", FORM_PLAIN },
 };
 
 /* The value in our words; caller frees. */
@@ -725,7 +734,8 @@ static void no_nulls(struct agent_config *c)
 			  &c->interface_prefix,
 			  &c->mark_mask,
 			  &c->nodename_file,
-			  &c->health_host };
+			  &c->health_host,
+			  &c->metrics_host };
 
 	for (size_t i = 0; i < ARRAY_SIZE(text); i++)
 		if (!*text[i])

@@ -64,6 +64,9 @@ struct agent_config {
 	bool health;
 	char *health_host;
 	int health_port;
+	bool metrics;
+	char *metrics_host;
+	int metrics_port;
 };
 
 enum config_backend {

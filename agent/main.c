@@ -28,6 +28,9 @@
 #include "agent/cni/ipam_runner.h"
 #include "agent/lock.h"
 #include "agent/log.h"
+#include "agent/metrics.h"
+#include "agent/metrics_agent.h"
+#include "agent/metrics_server.h"
 #include "agent/overlay/overlay.h"
 #include "agent/owner.h"
 #include "agent/bgp/peering.h"
@@ -198,7 +201,10 @@ static void on_ours(void *arg)
 static int start(struct program *p, struct err *e)
 {
 	struct agent *a = &p->agent;
-	int rc = ds_open(&a->ds, a->base, p->cfg.datastore, DS_CREATE | DS_CHECK, e);
+	int rc;
+
+	a->metrics = metrics_new();
+	rc = ds_open(&a->ds, a->base, p->cfg.datastore, DS_CREATE | DS_CHECK, e);
 
 	if (rc < 0)
 		return err_wrap(e, "datastore %s", p->cfg.datastore);
@@ -232,6 +238,8 @@ static int start(struct program *p, struct err *e)
 	if (!a->ctl)
 		return e->code;
 	a->health = health_new(a);
+	metrics_agent_sources(a);
+	a->metrics_server = metrics_server_new(a);
 	return 0;
 }
 
@@ -239,6 +247,7 @@ static void end(struct program *p)
 {
 	struct agent *a = &p->agent;
 
+	metrics_server_free(a->metrics_server);
 	health_free(a->health);
 	ctl_server_free(a->ctl);
 	cni_server_free(a->cni);
@@ -254,6 +263,7 @@ static void end(struct program *p)
 	cache_free(a->cache);
 	owner_free(a->owner, p->status == 0);
 	ds_close(a->ds);
+	metrics_free(a->metrics);
 	scopes_done(&p->scopes);
 	for (size_t i = 0; i < ARRAY_SIZE(p->signals); i++)
 		if (p->signals[i])

@@ -518,6 +518,20 @@ json_t *policing_status(const struct policing *p)
 	return o;
 }
 
+bool policing_parts(const struct policing *p, struct policing_parts *out)
+{
+	if (!p)
+		return false;
+	*out = (struct policing_parts) {
+		.calc = p->calc,
+		.filter = p->filter,
+		.backend = p->choice.backend,
+		.v6 = p->v6,
+		.in_force = p->enforced_once && p->stated == p->fed && filter_enforced(p->filter),
+	};
+	return true;
+}
+
 /* ---- life ---- */
 
 int policing_new(struct policing **out, struct agent *a, struct err *e)

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "agent/agent.h"
+#include "dataplane/iptables.h"
 #include "lib/json.h"
 #include "lib/str.h"
 
@@ -47,3 +48,13 @@ size_t policing_troubles(const struct policing *p, struct str *out);
 json_t *policing_of(const struct policing *p, const char *who);
 /* For status. */
 json_t *policing_status(const struct policing *p);
+
+/* What it works with, for who shows it; borrowed until the loop turns. */
+struct policing_parts {
+	const struct calc *calc;
+	struct filter *filter; /* NULL before the first picture */
+	enum ipt_backend backend;
+	bool v6, in_force;
+};
+/* False when policy is off. */
+bool policing_parts(const struct policing *p, struct policing_parts *out);
