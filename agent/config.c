@@ -228,7 +228,7 @@ static const struct field rows[] = {
 	FIELD_STRING(struct agent_config, nodename_file, "nodenameFile", .def = "",
 		     .doc = "File to write the node's name to, for Calico's own CNI plugin "
 			    "(/var/lib/calico/nodename); unset: none."),
-	FIELD_BOOL(struct agent_config, policy, "policy", .def = "false",
+	FIELD_BOOL(struct agent_config, policy, "policy", .def = "true",
 		   .doc = "Enforce network policy; false: policies are stored, and pods are as open "
 			  "as the host lets them be."),
 	FIELD_ENUM(struct agent_config, iptables_backend, "iptablesBackend",

@@ -540,7 +540,7 @@ int policing_new(struct policing **out, struct agent *a, struct err *e)
 
 	*out = NULL;
 	if (!a->cfg->policy) {
-		log_info("policy", "network policy is not enforced (--policy turns it on); rules "
+		log_info("policy", "network policy is not enforced (policy: false); rules "
 				   "that are in the kernel stay");
 		return 0;
 	}
