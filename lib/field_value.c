@@ -185,7 +185,8 @@ static int get_word(const struct field_place *p, enum field_type type, const jso
 	size_t n = 0;
 
 	for (; p->f->words[n]; n++) {
-		if (text && !strcmp(text, p->f->words[n])) {
+		if (text && !(p->f->flags & FIELD_ANY_CASE ? strcasecmp(text, p->f->words[n])
+							   : strcmp(text, p->f->words[n]))) {
 			*out = (int)n;
 			return 0;
 		}

@@ -88,6 +88,7 @@ enum field_flags {
 	FIELD_SECRET = 8,     /* never show the value in a message */
 	FIELD_NOT_EMPTY = 16, /* string, list: must hold something when given */
 	FIELD_FILL = 32,      /* fields_fill writes the default out: other readers want to see it */
+	FIELD_ANY_CASE = 64,  /* enum: capital and small letters are the same */
 };
 
 struct field {

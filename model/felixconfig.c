@@ -1,6 +1,12 @@
 /* felixconfig.c - FelixConfiguration: the rows that this agent obeys */
 #include "model/felixconfig.h"
 
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
 #include "model/bgpconfig.h"
 #include "model/object.h"
 #include "model/validate.h"
@@ -8,6 +14,77 @@
 static const char *const on_off[] = { "Enabled", "Disabled", NULL };
 static const char *const off_on[] = { "Disabled", "Enabled", NULL };
 static const char *const host_words[] = { "Drop", "Return", "Accept", NULL };
+static const char *const allow_words[] = { "Accept", "Return", NULL };
+static const char *const deny_words[] = { "Drop", "Reject", NULL };
+static const char *const insert_words[] = { "Insert", "Append", NULL };
+static const char *const backend_words[] = { "Auto", "NFT", "Legacy", NULL };
+static const char *const loop_words[] = { "Drop", "Reject", "Disabled", NULL };
+static const char *const spoof_words[] = { "Disabled", "Any", NULL };
+
+enum {
+	MARK_BITS = 5, /* accept, pass, drop and two for passing */
+	REFRESH_MAX_MS = 24 * 3600 * 1000,
+};
+
+static int mark_mask_check(const void *value, struct err *e)
+{
+	const int64_t *mask = value;
+
+	if (__builtin_popcountll((uint64_t)*mask) >= MARK_BITS)
+		return 0;
+	return err_set(e, -EINVAL, "must have at least %d bits set, 0x%llx has %d", MARK_BITS,
+		       (unsigned long long)*mask, __builtin_popcountll((uint64_t)*mask));
+}
+
+/* It goes into a rule of iptables, in quotes. */
+static int log_prefix_check(const void *value, struct err *e)
+{
+	for (const char *p = value; *p; p++)
+		if (*p < ' ' || *p > '~' || strchr("\"\\`$", *p))
+			return err_set(e, -EINVAL,
+				       "must be printable, without quotes, is \"%.60s\"",
+				       (const char *)value);
+	return 0;
+}
+
+/* "10/minute": as iptables' limit has it. */
+static int rate_check(const void *value, struct err *e)
+{
+	static const char *const units[] = { "second", "minute", "hour", "day" };
+	const char *text = value, *slash = strchr(text, '/');
+	size_t digits = strspn(text, "0123456789");
+	long n = strtol(text, NULL, 10);
+
+	if (!*text)
+		return 0;
+	for (size_t i = 0; slash && i < ARRAY_SIZE(units); i++)
+		if (digits && text + digits == slash && digits < 6 && n >= 1 && n <= 10000 &&
+		    !strcmp(slash + 1, units[i]))
+			return 0;
+	return err_set(e, -EINVAL,
+		       "must be N/second, N/minute, N/hour or N/day with N from 1 to 10000, is "
+		       "\"%.60s\"",
+		       text);
+}
+
+static int protocol_check(const void *value, struct err *e)
+{
+	const char *text = value;
+
+	if (!strcasecmp(text, "tcp") || !strcasecmp(text, "udp"))
+		return 0;
+	return err_set(e, -EINVAL, "must be tcp or udp, is \"%.60s\"", text);
+}
+
+static const struct field port_rows[] = {
+	FIELD_STRING(struct felix_port, protocol, "protocol", .def = "tcp", .check = protocol_check,
+		     .doc = "tcp or udp."),
+	FIELD_INT(struct felix_port, port, "port", .min = 0, .max = 65535, .flags = FIELD_REQUIRED,
+		  .doc = "Its number."),
+	FIELD_CIDR(struct felix_port, net, "net", .flags = FIELD_HOST_BITS | FIELD_ADDR_TOO,
+		   .doc = "Only for peers in this range."),
+};
+static const struct fields port_fields = FIELDS("port", struct felix_port, port_rows);
 
 #define PORT	 .min = 1, .max = 65535
 #define PRIORITY .min = 1, .max = 2147483646
@@ -54,8 +131,62 @@ static const struct field rows[] = {
 	FIELD_ENUM(struct felixconfig, floating_ips, "floatingIPs", .words = off_on,
 		   .def = "Disabled", .doc = "Whether pods may have floating addresses."),
 	FIELD_ENUM(struct felixconfig, endpoint_to_host, "defaultEndpointToHostAction",
-		   .words = host_words, .def = "Drop",
+		   FIELD_HAS(struct felixconfig, has_endpoint_to_host), .words = host_words,
+		   .def = "Drop", .flags = FIELD_ANY_CASE,
 		   .doc = "What happens to packets from pods to their own node."),
+	FIELD_ENUM(struct felixconfig, filter_allow, "iptablesFilterAllowAction",
+		   .words = allow_words, .def = "Accept", .flags = FIELD_ANY_CASE,
+		   .doc = "What becomes of allowed packets in table filter."),
+	FIELD_ENUM(struct felixconfig, mangle_allow, "iptablesMangleAllowAction",
+		   .words = allow_words, .def = "Accept", .flags = FIELD_ANY_CASE,
+		   .doc = "The same in table mangle."),
+	FIELD_ENUM(struct felixconfig, filter_deny, "iptablesFilterDenyAction", .words = deny_words,
+		   .def = "Drop", .flags = FIELD_ANY_CASE,
+		   .doc = "What becomes of denied packets."),
+	FIELD_ENUM(struct felixconfig, chain_insert, "chainInsertMode", .words = insert_words,
+		   .def = "Insert", .flags = FIELD_ANY_CASE,
+		   .doc = "Before or behind the rules of others."),
+	FIELD_ENUM(struct felixconfig, iptables_backend, "iptablesBackend", .words = backend_words,
+		   .def = "Auto", .flags = FIELD_ANY_CASE,
+		   .doc = "Which iptables holds the rules."),
+	FIELD_INT64(struct felixconfig, mark_mask, "iptablesMarkMask", .min = 1, .max = UINT32_MAX,
+		    .def = "4294901760", .check = mark_mask_check,
+		    .doc = "Bits of a packet's mark that the rules may use."),
+	FIELD_DURATION(struct felixconfig, rules_refresh_ms, "iptablesRefreshInterval",
+		       .max = REFRESH_MAX_MS, .def = "180s",
+		       .doc = "Time between two full looks at the kernel's rules; 0: never."),
+	FIELD_DURATION(struct felixconfig, sets_refresh_ms, "ipsetsRefreshInterval",
+		       .max = REFRESH_MAX_MS, .def = "90s", .doc = "The same for sets."),
+	FIELD_INT(struct felixconfig, max_set_size, "maxIpsetSize", .min = 1, .max = 1 << 24,
+		  .def = "1048576", .unit = "members", .doc = "Most members of a set."),
+	FIELD_OBJECTS(struct felixconfig, failsafe_in, port_fields, "failsafeInboundHostPorts",
+		      FIELD_HAS(struct felixconfig, has_failsafe_in),
+		      .doc = "Ports of the node that no policy shuts; [] for none."),
+	FIELD_OBJECTS(struct felixconfig, failsafe_out, port_fields, "failsafeOutboundHostPorts",
+		      FIELD_HAS(struct felixconfig, has_failsafe_out),
+		      .doc = "Ports of others that the node always reaches; [] for none."),
+	FIELD_STRING(struct felixconfig, log_prefix, "logPrefix", .def = "calico-packet",
+		     .check = log_prefix_check,
+		     .doc = "How log lines of rules begin; %t tier, %k kind, %n name, %p both."),
+	FIELD_STRING(struct felixconfig, log_rate, "logActionRateLimit", .def = "",
+		     .check = rate_check,
+		     .doc = "Most log lines of a rule in a time, as in 10/minute."),
+	FIELD_INT(struct felixconfig, log_burst, "logActionRateLimitBurst", .min = 1, .max = 9999,
+		  .def = "5", .doc = "So many lines may come before the limit holds."),
+	FIELD_BOOL(struct felixconfig, accept_invalid, "disableConntrackInvalidCheck",
+		   .def = "false", .doc = "Let packets pass that belong to no flow."),
+	FIELD_ENUM(struct felixconfig, service_loops, "serviceLoopPrevention", .words = loop_words,
+		   .def = "Drop", .flags = FIELD_ANY_CASE,
+		   .doc = "What becomes of packets to service addresses that nobody takes."),
+	FIELD_BOOL(struct felixconfig, vxlan_from_pods, "allowVXLANPacketsFromWorkloads",
+		   .def = "false", .doc = "Let pods send VXLAN packets."),
+	FIELD_BOOL(struct felixconfig, ipip_from_pods, "allowIPIPPacketsFromWorkloads",
+		   .def = "false", .doc = "Let pods send IP-in-IP packets."),
+	FIELD_ENUM(struct felixconfig, source_spoofing, "workloadSourceSpoofing",
+		   .words = spoof_words, .def = "Disabled", .flags = FIELD_ANY_CASE,
+		   .doc = "Any: pods may use the source addresses that their annotation lists."),
+	FIELD_BOOL(struct felixconfig, ipv6, "ipv6Support", .def = "true",
+		   .doc = "Write rules for IPv6."),
 	FIELD_INT(struct felixconfig, health_port, "healthPort", PORT, .def = "9099",
 		  .doc = "TCP port of liveness and readiness."),
 	FIELD_INT(struct felixconfig, metrics_port, "prometheusMetricsPort", PORT, .def = "9091",
@@ -79,8 +210,7 @@ static const struct field rows[] = {
 /* What else Calico knows and this agent has no use for. */
 /* clang-format off */
 static const char *const others[] = {
-	"allowIPIPPacketsFromWorkloads", "allowVXLANPacketsFromWorkloads", "awsSrcDstCheck",
-	"bpfAttachType", "bpfCTLBLogFilter", "bpfConnectTimeLoadBalancing",
+	"awsSrcDstCheck", "bpfAttachType", "bpfCTLBLogFilter", "bpfConnectTimeLoadBalancing",
 	"bpfConnectTimeLoadBalancingEnabled", "bpfConntrackCleanupMode", "bpfConntrackLogLevel",
 	"bpfConntrackMode", "bpfConntrackTimeouts", "bpfDSROptoutCIDRs", "bpfDataIfacePattern",
 	"bpfDisableGROForIfaces", "bpfDisableUnprivileged", "bpfEnabled", "bpfEnforceRPF",
@@ -93,26 +223,21 @@ static const char *const others[] = {
 	"bpfMapSizeIPSets", "bpfMapSizeIfState", "bpfMapSizeNATAffinity", "bpfMapSizeNATBackend",
 	"bpfMapSizeNATFrontend", "bpfMapSizePerCpuConntrack", "bpfMapSizeRoute", "bpfPSNATPorts",
 	"bpfPolicyDebugEnabled", "bpfProfiling", "bpfRedirectToPeer", "cgroupV2Path",
-	"chainInsertMode", "dataplaneDriver", "dataplaneWatchdogTimeout",
-	"debugDisableLogDropping", "debugHost", "debugMemoryProfilePath", "debugPort",
-	"debugSimulateCalcGraphHangAfter", "debugSimulateDataplaneApplyDelay",
-	"debugSimulateDataplaneHangAfter", "disableConntrackInvalidCheck",
+	"dataplaneDriver", "dataplaneWatchdogTimeout", "debugDisableLogDropping", "debugHost",
+	"debugMemoryProfilePath", "debugPort", "debugSimulateCalcGraphHangAfter",
+	"debugSimulateDataplaneApplyDelay", "debugSimulateDataplaneHangAfter",
 	"endpointReportingDelay", "endpointReportingEnabled", "externalNodesList",
-	"failsafeInboundHostPorts", "failsafeOutboundHostPorts", "featureDetectOverride",
-	"featureGates", "flowLogsCollectorDebugTrace", "flowLogsFlushInterval",
-	"flowLogsGoldmaneServer", "flowLogsLocalReporter", "flowLogsPolicyEvaluationMode",
-	"genericXDPEnabled", "goGCThreshold", "goMaxProcs", "goMemoryLimitMB", "healthEnabled",
-	"healthHost", "healthTimeoutOverrides", "interfaceExclude", "interfaceRefreshInterval",
-	"ipsetsRefreshInterval", "iptablesBackend", "iptablesFilterAllowAction",
-	"iptablesFilterDenyAction", "iptablesLockFilePath", "iptablesLockProbeInterval",
-	"iptablesLockTimeout", "iptablesMangleAllowAction", "iptablesMarkMask",
-	"iptablesNATOutgoingInterfaceFilter", "iptablesPostWriteCheckInterval",
-	"iptablesRefreshInterval", "ipv6Support", "istioAmbientMode", "istioDSCPMark",
+	"featureDetectOverride", "featureGates", "flowLogsCollectorDebugTrace",
+	"flowLogsFlushInterval", "flowLogsGoldmaneServer", "flowLogsLocalReporter",
+	"flowLogsPolicyEvaluationMode", "genericXDPEnabled", "goGCThreshold", "goMaxProcs",
+	"goMemoryLimitMB", "healthEnabled", "healthHost", "healthTimeoutOverrides",
+	"interfaceExclude", "interfaceRefreshInterval", "iptablesLockFilePath",
+	"iptablesLockProbeInterval", "iptablesLockTimeout", "iptablesNATOutgoingInterfaceFilter",
+	"iptablesPostWriteCheckInterval", "istioAmbientMode", "istioDSCPMark",
 	"kubeNodePortRanges", "liveMigrationRouteConvergenceTime", "localSubnetL2Reachability",
-	"logActionRateLimit", "logActionRateLimitBurst", "logDebugFilenameRegex", "logFilePath",
-	"logPrefix", "logSeverityFile", "logSeveritySys", "maxIpsetSize", "metadataAddr",
-	"metadataPort", "natOutgoingAddress", "natOutgoingExclusions", "natPortRange",
-	"netlinkTimeout", "nftablesFilterAllowAction", "nftablesFilterDenyAction",
+	"logDebugFilenameRegex", "logFilePath", "logSeverityFile", "logSeveritySys",
+	"metadataAddr", "metadataPort", "natOutgoingAddress", "natOutgoingExclusions",
+	"natPortRange", "netlinkTimeout", "nftablesFilterAllowAction", "nftablesFilterDenyAction",
 	"nftablesFlowTableOffload", "nftablesMangleAllowAction", "nftablesMarkMask",
 	"nftablesMode", "nftablesRefreshInterval", "openstackRegion", "policySyncPathPrefix",
 	"prometheusGoMetricsEnabled", "prometheusMetricsCAFile", "prometheusMetricsCertFile",
@@ -120,24 +245,26 @@ static const char *const others[] = {
 	"prometheusMetricsKeyFile", "prometheusProcessMetricsEnabled",
 	"prometheusWireGuardMetricsEnabled", "reportingInterval", "reportingTTL",
 	"requireMTUFile", "routeSource", "routeSyncDisabled", "routeTableRange",
-	"serviceLoopPrevention", "sidecarAccelerationEnabled", "usageReportingEnabled",
-	"usageReportingInitialDelay", "usageReportingInterval", "useInternalDataplaneDriver",
-	"vxlanMTUV6", "windowsManageFirewallRules", "windowsNetworkName",
-	"wireguardEnabled", "wireguardEnabledV6", "wireguardHostEncryptionEnabled",
-	"wireguardInterfaceName", "wireguardInterfaceNameV6", "wireguardKeepAlive",
-	"wireguardListeningPort", "wireguardListeningPortV6", "wireguardMTU", "wireguardMTUV6",
-	"wireguardRoutingRulePriority", "wireguardThreadingEnabled", "workloadSourceSpoofing",
-	"xdpEnabled", "xdpRefreshInterval", NULL
+	"sidecarAccelerationEnabled", "usageReportingEnabled", "usageReportingInitialDelay",
+	"usageReportingInterval", "useInternalDataplaneDriver", "vxlanMTUV6",
+	"windowsManageFirewallRules", "windowsNetworkName", "wireguardEnabled",
+	"wireguardEnabledV6", "wireguardHostEncryptionEnabled", "wireguardInterfaceName",
+	"wireguardInterfaceNameV6", "wireguardKeepAlive", "wireguardListeningPort",
+	"wireguardListeningPortV6", "wireguardMTU", "wireguardMTUV6",
+	"wireguardRoutingRulePriority", "wireguardThreadingEnabled", "xdpEnabled",
+	"xdpRefreshInterval", NULL
 };
 /* clang-format on */
 
 const struct fields felixconfig_fields =
 	FIELDS("spec", struct felixconfig, rows, .kept = others, .open = true);
 
+/* ---- layers ---- */
+
 int felixconfig_decode(const struct object *const *layers, size_t n, struct felixconfig *out,
 		       struct err *e)
 {
-	fields_init(&felixconfig_fields, out);
+	felixconfig_init(out);
 	for (size_t i = 0; i < n; i++) {
 		json_t *spec = object_spec_json(layers[i]);
 
@@ -149,6 +276,114 @@ int felixconfig_decode(const struct object *const *layers, size_t n, struct feli
 		}
 	}
 	return 0;
+}
+
+void felixconfig_init(struct felixconfig *out)
+{
+	fields_init(&felixconfig_fields, out);
+}
+
+static int add_one(struct felixconfig *c, const char *name, json_t *value, struct err *e)
+{
+	CLEANUP(js_freep) json_t *one = json_object();
+
+	if (json_is_array(value) && json_array_size(value) > FELIX_FAILSAFES_MAX)
+		return err_set(e, -E2BIG, "%s: has %zu elements, at most %d are read", name,
+			       json_array_size(value), FELIX_FAILSAFES_MAX);
+	json_object_set(one, name, value);
+	return fields_apply(&felixconfig_fields, one, FIELDS_LENIENT, c, e);
+}
+
+void felixconfig_add(struct felixconfig *c, const json_t *spec, const char *what, struct str *wrong)
+{
+	const char *name;
+	json_t *v;
+
+	/* jansson's iterators want a plain pointer, and change nothing. */
+	json_object_foreach ((json_t *)(uintptr_t)spec, name, v) {
+		struct err e = { 0 };
+
+		if (fields_find(&felixconfig_fields, name) && add_one(c, name, v, &e) < 0)
+			str_addf(wrong, "%s: spec.%s\n", what, e.msg);
+	}
+}
+
+/* ---- FELIX_* ---- */
+
+const struct felix_variable felix_variables[] = { { "IPINIPENABLED", "ipipEnabled" },
+						  { "IPINIPMTU", "ipipMTU" },
+						  { NULL, NULL } };
+
+static const char *field_of(const char *name)
+{
+	for (const struct felix_variable *v = felix_variables; v->variable; v++)
+		if (!strcasecmp(v->variable, name))
+			return v->field;
+	for (size_t i = 0; i < felixconfig_fields.n; i++)
+		if (!strcasecmp(felixconfig_fields.row[i].name, name))
+			return felixconfig_fields.row[i].name;
+	return NULL;
+}
+
+/* "tcp:22", "tcp:10.0.0.0/8:22", "udp:[fd00::/8]:53", "22". */
+static json_t *port_of(const char *text)
+{
+	const char *first = strchr(text, ':'), *last = strrchr(text, ':');
+	json_t *o = json_object();
+	char *end;
+
+	if (first) {
+		CLEANUP(freep) char *protocol = xstrndup(text, (size_t)(first - text));
+
+		js_set_str(o, "protocol", protocol);
+	}
+	if (first != last) {
+		bool boxed = first[1] == '[' && last[-1] == ']';
+		const char *from = first + 1 + boxed, *to = last - boxed;
+		CLEANUP(freep) char *net = xstrndup(from, to > from ? (size_t)(to - from) : 0);
+
+		js_set_str(o, "net", net);
+	}
+	text = last ? last + 1 : text;
+	js_set_int(o, "port", strtol(text, &end, 10));
+	if (!isdigit((unsigned char)*text) || *end)
+		js_set_str(o, "port", text);
+	return o;
+}
+
+static json_t *ports_of(const char *text)
+{
+	json_t *list = json_array();
+
+	while (*text && strcasecmp(text, "none") != 0) {
+		size_t n = strcspn(text, ",");
+		CLEANUP(freep) char *one = xstrndup(text, n);
+
+		json_array_append_new(list, port_of(one + strspn(one, " ")));
+		text += n + (text[n] == ',');
+	}
+	return list;
+}
+
+int felixconfig_set(struct felixconfig *c, const char *name, const char *value, struct err *e)
+{
+	const char *field = field_of(name);
+	const struct field *row = field ? fields_find(&felixconfig_fields, field) : NULL;
+	char number[24];
+
+	if (!row)
+		return -ENOENT;
+	if (row->type == FIELD_TYPE_OBJECTS) {
+		CLEANUP(js_freep) json_t *list = ports_of(value);
+
+		return add_one(c, field, list, e);
+	}
+	if (row->type == FIELD_TYPE_INT64 && str_starts(value, "0x"))
+		value = (snprintf(number, sizeof(number), "%llu", strtoull(value, NULL, 16)),
+			 number);
+	else if (row->type == FIELD_TYPE_STRING && !strcasecmp(value, "none"))
+		value = "";
+	return fields_set(&felixconfig_fields, field, value, c, e);
 }
 
 void felixconfig_done(struct felixconfig *c)

@@ -6,6 +6,27 @@
 
 struct object;
 
+/* A port of the host that no policy shuts. */
+struct felix_port {
+	char *protocol; /* "tcp", "udp" in any case */
+	int port;
+	struct prefix net; /* IP_NONE: of any peer */
+};
+
+enum felix_to_host {
+	FELIX_TO_HOST_DROP,
+	FELIX_TO_HOST_RETURN,
+	FELIX_TO_HOST_ACCEPT,
+};
+
+enum felix_loops {
+	FELIX_LOOPS_DROP,
+	FELIX_LOOPS_REJECT,
+	FELIX_LOOPS_DISABLED,
+};
+
+enum { FELIX_FAILSAFES_MAX = 256 }; /* each is a rule of its own, in three tables */
+
 struct felixconfig {
 	char *interface_prefix; /* comma list */
 	char *status_path_prefix;
@@ -21,19 +42,54 @@ struct felixconfig {
 	bool vxlan_enabled, has_vxlan_enabled;
 	int vxlan_vni, vxlan_port;
 	int64_t route_refresh_ms;
-	int floating_ips;     /* 0: Disabled, 1: Enabled */
-	int endpoint_to_host; /* 0: Drop, 1: Return, 2: Accept */
+	int floating_ips; /* 0: Disabled, 1: Enabled */
 	int health_port, metrics_port;
 	int priority_v4, priority_v6, elevated_v4, elevated_v6;
 	json_t *route_table_ranges;
+
+	/* the packet filter */
+	int endpoint_to_host; /* enum felix_to_host */
+	bool has_endpoint_to_host;
+	int filter_allow, mangle_allow; /* 0: Accept, 1: Return */
+	int filter_deny;		/* 0: Drop, 1: Reject */
+	int chain_insert;		/* 0: Insert, 1: Append */
+	int iptables_backend;		/* 0: Auto, 1: NFT, 2: Legacy */
+	int64_t mark_mask;
+	int64_t rules_refresh_ms, sets_refresh_ms; /* 0: never */
+	int max_set_size;
+	VEC(struct felix_port) failsafe_in, failsafe_out;
+	bool has_failsafe_in, has_failsafe_out; /* given, also as an empty list */
+	char *log_prefix;
+	char *log_rate; /* "10/minute"; empty: no limit */
+	int log_burst;
+	bool accept_invalid;
+	int service_loops; /* enum felix_loops */
+	bool vxlan_from_pods, ipip_from_pods;
+	int source_spoofing; /* 0: Disabled, 1: Any */
+	bool ipv6;
 	char *node_selector;
 	char *log_severity;
 };
 
 extern const struct fields felixconfig_fields;
+/* Names that FELIX_* variables have and fields have not: { "IPINIPMTU", "ipipMTU" }, ... up to a row of
+ * NULL. In capital letters. */
+struct felix_variable {
+	const char *variable, *field;
+};
+extern const struct felix_variable felix_variables[];
 
 /* Defaults, then the object "default", then others that apply, then "node.NAME": the caller gives
  * them in this order; n may be 0. felixconfig_done frees. */
 int felixconfig_decode(const struct object *const *layers, size_t n, struct felixconfig *out,
 		       struct err *e);
+/* Defaults. */
+void felixconfig_init(struct felixconfig *out);
+/* One layer more, field by field: what is wrong with one is appended to wrong, a line each behind
+ * what ("FelixConfiguration default"), and the others count. spec NULL is an empty layer. */
+void felixconfig_add(struct felixconfig *c, const json_t *spec, const char *what,
+		     struct str *wrong);
+/* The same with one variable FELIX_NAME: name in any case, value as Calico's agent reads it ("none"
+ * is nothing). -ENOENT: no field of this agent has this name; -EINVAL with words. */
+int felixconfig_set(struct felixconfig *c, const char *name, const char *value, struct err *e);
 void felixconfig_done(struct felixconfig *c);
