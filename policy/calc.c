@@ -615,6 +615,33 @@ const struct calc_effects *calc_flush(struct calc *c)
 	return &c->fx;
 }
 
+void calc_restate(struct calc *c)
+{
+	struct pol *pol;
+	struct prof *prof;
+	struct ep *ep;
+
+	effects_clear(&c->fx);
+	for (pol = c->pols; pol; pol = pol->hh.next) {
+		pol->told = false;
+		mark_pol(c, pol);
+	}
+	for (prof = c->profs; prof; prof = prof->hh.next) {
+		prof->told = false;
+		mark_prof(c, prof);
+	}
+	vec_foreach (&c->gone_eps, gone)
+		free(gone->id);
+	vec_clear(&c->gone_eps);
+	for (ep = c->eps; ep; ep = ep->hh.next) {
+		if (!ep->here)
+			continue;
+		free(TAKE(ep->here->sent));
+		calc_mark_ep(c, ep);
+	}
+	calc_restate_sets(c);
+}
+
 struct calc_stats calc_stats(const struct calc *c)
 {
 	struct calc_stats s = {

@@ -158,6 +158,9 @@ struct calc *calc_new(const char *node, uint32_t seed);
 void calc_free(struct calc *c);
 void calc_step(struct calc *c, const struct calc_event *ev);
 const struct calc_effects *calc_flush(struct calc *c);
+/* The next flush tells all that there is as new, and nothing as gone: for somebody who knows nothing
+ * yet. */
+void calc_restate(struct calc *c);
 struct calc_stats calc_stats(const struct calc *c);
 
 /* The whole state as text, for tests and for people: sets with members, endpoints with policies. */

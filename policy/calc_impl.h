@@ -139,6 +139,7 @@ void calc_slice(struct calc *c, const struct service_slice *s);
 void calc_slice_gone(struct calc *c, const char *id);
 /* Effects of sets; those that nobody uses go. */
 void calc_flush_sets(struct calc *c);
+void calc_restate_sets(struct calc *c);
 void calc_free_sets(struct calc *c);
 
 /* calc_here.c */

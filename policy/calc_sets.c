@@ -345,6 +345,15 @@ void calc_flush_sets(struct calc *c)
 	vec_clear(&c->dirty_sets);
 }
 
+void calc_restate_sets(struct calc *c)
+{
+	for (struct set *s = c->sets; s; s = s->hh.next) {
+		s->told = false;
+		members_forget(&s->members);
+		mark_set(c, s);
+	}
+}
+
 void calc_free_sets(struct calc *c)
 {
 	struct set *s, *next_set;

@@ -178,6 +178,19 @@ void members_take(struct members *m, struct member_vec *added, struct member_vec
 	vec_done(&m->dirty);
 }
 
+bool members_forget(struct members *m)
+{
+	bool clean = !m->dirty.n;
+
+	for (uint32_t i = 0; i < m->n_slot; i++) {
+		if (!m->slot[i].m.net.addr.family)
+			continue;
+		m->slot[i].known = false;
+		mark_dirty(m, &m->slot[i]);
+	}
+	return clean;
+}
+
 static int by_member(const void *a, const void *b)
 {
 	return member_cmp(a, b);

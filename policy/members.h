@@ -35,6 +35,9 @@ bool members_add(struct members *m, const struct member *one);
 bool members_del(struct members *m, const struct member *one);
 /* Append what came and what went since the last look. */
 void members_take(struct members *m, struct member_vec *added, struct member_vec *gone);
+/* Nothing is known any more: the next look tells all that are in as added, and nothing as gone.
+ * Returns true when this is the first change since the last look. */
+bool members_forget(struct members *m);
 /* Append all that are in, sorted. */
 void members_all(const struct members *m, struct member_vec *out);
 int member_cmp(const struct member *a, const struct member *b);
