@@ -328,6 +328,11 @@ struct ipt *filter_rules(struct filter *f, enum ip_family family)
 	return lane_of(f, family)->rules;
 }
 
+enum ipt_backend filter_backend(const struct filter *f)
+{
+	return f->cfg.backend;
+}
+
 void filter_ready(struct filter *f)
 {
 	for (int i = 0; i < LANES; i++) {

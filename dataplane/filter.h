@@ -40,6 +40,7 @@ void filter_free(struct filter *f);
 /* NULL when the family is off. */
 struct ipsets *filter_sets(struct filter *f, enum ip_family family);
 struct ipt *filter_rules(struct filter *f, enum ip_family family);
+enum ipt_backend filter_backend(const struct filter *f);
 void filter_ready(struct filter *f);
 void filter_run(struct filter *f);
 bool filter_enforced(const struct filter *f);

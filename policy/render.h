@@ -54,6 +54,9 @@ struct render_config {
 	const struct prefix *service_net; /* packets to these that nobody takes are dropped */
 	size_t n_service_net;
 	const char *service_deny; /* "DROP", "REJECT" */
+	/* Chains of pods are named by what they say, not by the interface: all pods to which the
+	 * same applies share one. */
+	bool share_endpoints;
 };
 
 /* What an agent without configuration uses. */
@@ -78,24 +81,28 @@ enum render_endpoint_kind {
 	RENDER_HOST_PREDNAT,
 };
 
-/* Append the chain of an endpoint's interface in one direction, and the chains of groups of policies
- * that it needs. ingress: to a pod, from a network into the host. */
+/* Append the chains of groups of policies that an endpoint needs in one direction, and behind them
+ * the one of its interface (cfg->share_endpoints: of a pod's content). ingress: to a pod, from a
+ * network into the host. */
 void render_endpoint(const struct render_config *cfg, const struct calc_endpoint *ep,
 		     const char *interface, enum render_endpoint_kind kind, bool ingress,
 		     enum table_id table, struct chains *out);
 struct chain_name render_endpoint_chain(const char *interface, enum render_endpoint_kind kind,
 					bool ingress);
 
-/* From interfaces to chains: names sorted, each once. Appends the root and its leaves. `end` is
- * appended to root and leaves. */
+struct dispatch_row {
+	const char *interface;
+	struct chain_name chain; /* that its packets go to, */
+	struct chain_name by;	 /* set by render_dispatch: and the one that says so */
+};
+
+/* From interfaces to chains: rows sorted by interface, each once. Appends the root and its leaves.
+ * `end` is appended to root and leaves. */
 struct dispatch {
 	const char *root; /* "cali-from-wl-dispatch" */
 	bool in;	  /* by the interface that packets come in by */
-	const char *const *name;
+	struct dispatch_row *row;
 	size_t n;
-	struct chain_name (*chain)(const char *name, enum render_endpoint_kind kind, bool ingress);
-	enum render_endpoint_kind kind;
-	bool ingress;
 	const struct chain *end; /* rules for the others; NULL: none */
 };
 void render_dispatch(const struct dispatch *d, struct chains *out);

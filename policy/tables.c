@@ -27,6 +27,17 @@ void tables_body_unref(struct body *b)
 	free(b);
 }
 
+struct body *tables_body_share(struct tables *t, enum table_id table, struct chain *c)
+{
+	struct slot *s;
+
+	HASH_FIND_STR(t->table[table].slot, c->name.text, s);
+	if (!s || !s->body || !chain_eq(&s->body->c, c))
+		return tables_body_new(c);
+	s->body->refs++;
+	return s->body;
+}
+
 /* ---- one table ---- */
 
 static void mark(struct slots *table, struct slot *s)

@@ -41,6 +41,13 @@ void tables_flush(struct tables *t, struct table_changes *out);
 
 /* The chain of this name that is in a table now; NULL. */
 const struct chain *tables_find(const struct tables *t, enum table_id table, const char *name);
+/* The chains by which packets of a pod's interface go: the one that tells interfaces apart, and the
+ * pod's own. False: nobody sits there. */
+struct pod_way {
+	struct chain_name dispatch, own;
+};
+bool tables_pod_way(const struct tables *t, const char *interface, bool ingress,
+		    struct pod_way *out);
 /* Call fn for every chain that is in a table, in no order. */
 typedef void tables_fn(void *arg, enum table_id table, const struct chain *c);
 void tables_each(const struct tables *t, tables_fn *fn, void *arg);

@@ -31,7 +31,9 @@ struct slots {
 struct made {
 	enum table_id table;
 	enum render_endpoint_kind kind;
-	bool ingress, shared; /* shared: a group's, which has its own name */
+	bool ingress;
+	bool named; /* has its name already; else it gets one by the interface */
+	bool group; /* of policies */
 	struct body *body;
 };
 
@@ -57,6 +59,7 @@ struct seat {
 	char *name;
 	const struct owner *owner; /* NULL: to be taken away */
 	struct made_vec made;
+	struct pod_way way[2]; /* of a pod: from it, to it */
 };
 
 struct iface {
@@ -84,6 +87,8 @@ struct tables {
 
 /* tables.c */
 struct body *tables_body_new(struct chain *c); /* consumes the chain's rules */
+/* The same, or another reference to the chain if this very one is there. */
+struct body *tables_body_share(struct tables *t, enum table_id table, struct chain *c);
 void tables_body_unref(struct body *b);
 /* Put the chains in the place of what *now holds; both are consumed. */
 void tables_install(struct tables *t, struct made_vec *now, struct made_vec *made);

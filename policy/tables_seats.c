@@ -24,20 +24,25 @@ static void made_drop(struct made_vec *v)
 }
 
 /* The chain of the endpoint is the last that was rendered, groups are before it. */
-static void make(const struct tables *t, const struct calc_endpoint *ep,
+static void make(struct tables *t, const struct calc_endpoint *ep,
 		 enum render_endpoint_kind kind, bool ingress, enum table_id table,
 		 struct made_vec *out)
 {
 	struct chains chains = { 0 };
 
 	render_endpoint(&t->cfg, ep, "", kind, ingress, table, &chains);
-	for (size_t i = 0; i < chains.n; i++)
-		vec_push(out, (struct made) { table, kind, ingress, i + 1 < chains.n,
-					      tables_body_new(&chains.p[i]) });
+	for (size_t i = 0; i < chains.n; i++) {
+		bool group = i + 1 < chains.n;
+		bool named = group || (kind == RENDER_WORKLOAD && t->cfg.share_endpoints);
+		struct body *b = named ? tables_body_share(t, table, &chains.p[i])
+				       : tables_body_new(&chains.p[i]);
+
+		vec_push(out, (struct made) { table, kind, ingress, named, group, b });
+	}
 	chains_done(&chains);
 }
 
-static void make_host(const struct tables *t, const struct calc_endpoint *ep, struct made_vec *out)
+static void make_host(struct tables *t, const struct calc_endpoint *ep, struct made_vec *out)
 {
 	for (int in = 0; in < 2; in++) {
 		make(t, ep, RENDER_HOST, in, TABLE_FILTER, out);
@@ -191,7 +196,7 @@ static void sit(struct tables *t, struct seat *s, const struct owner *o)
 		struct made m = o->made.p[i];
 		struct chain copy = { .name = m.body->c.name };
 
-		if (m.shared) {
+		if (m.named) {
 			m.body->refs++;
 			vec_push(&made, m);
 			continue;
@@ -214,6 +219,7 @@ static void sit(struct tables *t, struct seat *s, const struct owner *o)
 struct claim {
 	const char *seat;
 	const struct owner *owner;
+	struct seat *at; /* once they sit */
 };
 
 struct claims {
@@ -230,7 +236,7 @@ static void claim(struct claims *v, const char *seat, const struct owner *o)
 			v->p[i].owner = o;
 		return;
 	}
-	vec_push(v, (struct claim) { seat, o });
+	vec_push(v, (struct claim) { seat, o, NULL });
 }
 
 static int by_seat(const void *a, const void *b)
@@ -248,7 +254,7 @@ static void settle_pods(const struct tables *t, struct claims *v)
 
 	for (const struct owner *o = t->owners; o; o = o->hh.next)
 		if (o->kind == ENDPOINT_WORKLOAD && o->interface && *o->interface)
-			vec_push(v, (struct claim) { o->interface, o });
+			vec_push(v, (struct claim) { o->interface, o, NULL });
 	if (v->n)
 		qsort(v->p, v->n, sizeof(*v->p), by_seat);
 	for (size_t i = 0; i < v->n; i++)
@@ -276,12 +282,11 @@ static void settle_host(const struct tables *t, struct claims *v)
 
 static bool is_claimed(const struct claims *v, const char *seat)
 {
-	struct claim key = { seat, NULL };
 	size_t low = 0, high = v->n;
 
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
-		int rc = strcmp(v->p[mid].seat, key.seat);
+		int rc = strcmp(v->p[mid].seat, seat);
 
 		if (!rc)
 			return true;
@@ -329,13 +334,16 @@ static const struct tree host_trees[] = {
 	{ "cali-to-host-endpoint", TABLE_RAW, RENDER_HOST_RAW, false, false },
 };
 
-static bool has_chain(const struct owner *o, const struct tree *tree)
+/* The chain that somebody on this interface has for this tree; NULL. */
+static const struct body *chain_for(const struct claim *c, const struct tree *tree)
 {
-	for (size_t i = 0; i < o->made.n; i++)
-		if (!o->made.p[i].shared && o->made.p[i].table == tree->table &&
-		    o->made.p[i].kind == tree->kind && o->made.p[i].ingress == tree->ingress)
-			return true;
-	return false;
+	const struct made_vec *v = &c->at->made;
+
+	for (size_t i = 0; i < v->n; i++)
+		if (!v->p[i].group && v->p[i].table == tree->table && v->p[i].kind == tree->kind &&
+		    v->p[i].ingress == tree->ingress)
+			return v->p[i].body;
+	return NULL;
 }
 
 /* Packets of interfaces without an endpoint go to the one for any; not those of an interface whose
@@ -356,45 +364,67 @@ static void any_end(const struct tables *t, const struct tree *tree, const struc
 		CLEANUP(freep)
 		char *match = xasprintf("--%s-interface %s", tree->in ? "in" : "out", v->p[i].seat);
 
-		if (!has_chain(v->p[i].owner, tree))
+		if (!chain_for(&v->p[i], tree))
 			chain_add(end, NULL, match, "--jump RETURN");
 	}
 	chain_add(end, NULL, NULL, action);
 }
 
+/* Where a pod's packets go, for who asks (tables_pod_way). */
+static void note_ways(struct tables *t, const struct tree *tree, const struct dispatch *d)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		struct seat *s = seat_get(t, PODS, d->row[i].interface);
+
+		s->way[tree->ingress] = (struct pod_way) { d->row[i].by, d->row[i].chain };
+	}
+}
+
 static void plant(struct tables *t, const struct tree *tree, const struct claims *v)
 {
 	CLEANUP(freep) char *key = xasprintf("d%d %s", (int)tree->table, tree->root);
-	VEC(const char *) names = { 0 };
+	VEC(struct dispatch_row) rows = { 0 };
 	struct chain end = { 0 };
-	struct dispatch d = { .root = tree->root,
-			      .in = tree->in,
-			      .chain = render_endpoint_chain,
-			      .kind = tree->kind,
-			      .ingress = tree->ingress,
-			      .end = &end };
+	struct dispatch d = { .root = tree->root, .in = tree->in, .end = &end };
 	struct made_vec made = { 0 };
 	struct chains chains = { 0 };
 
 	for (size_t i = 0; i < v->n; i++) {
-		if (!has_chain(v->p[i].owner, tree))
+		const struct body *b = chain_for(&v->p[i], tree);
+
+		if (!b)
 			continue;
 		if (tree->kind != RENDER_WORKLOAD && !strcmp(v->p[i].seat, ANY_SEAT))
 			any_end(t, tree, v, &end);
 		else
-			vec_push(&names, v->p[i].seat);
+			vec_push(&rows, (struct dispatch_row) { .interface = v->p[i].seat,
+								.chain = b->c.name });
 	}
 	if (tree->kind == RENDER_WORKLOAD)
 		render_unknown_interface(&t->cfg, &end);
-	d.name = names.p;
-	d.n = names.n;
+	d.row = rows.p;
+	d.n = rows.n;
 	render_dispatch(&d, &chains);
+	if (tree->kind == RENDER_WORKLOAD)
+		note_ways(t, tree, &d);
 	vec_foreach (&chains, c)
 		vec_push(&made, (struct made) { .table = tree->table, .body = tables_body_new(c) });
 	tables_set_row(t, key, &made);
 	chains_done(&chains);
 	chain_done(&end);
-	vec_done(&names);
+	vec_done(&rows);
+}
+
+bool tables_pod_way(const struct tables *t, const char *interface, bool ingress,
+		    struct pod_way *out)
+{
+	struct seat *s;
+
+	HASH_FIND_STR(t->seats[PODS], interface, s);
+	if (!s)
+		return false;
+	*out = s->way[ingress];
+	return true;
 }
 
 static void seat_side(struct tables *t, int side)
@@ -412,6 +442,7 @@ static void seat_side(struct tables *t, int side)
 		s = seat_get(t, side, v.p[i].seat);
 		if (s->owner != v.p[i].owner)
 			sit(t, s, v.p[i].owner);
+		v.p[i].at = s;
 	}
 	for (size_t i = 0; i < n; i++)
 		plant(t, &tree[i], &v);

@@ -231,6 +231,7 @@ static int side_init(struct policy_kernel *k, const struct agent_config *cfg, st
 
 	s->family = family;
 	s->cfg = render_config_of(k, cfg, family);
+	s->cfg.share_endpoints = filter_backend(f) == IPT_LEGACY;
 	s->tables = tables_new(&s->cfg);
 	s->sets = filter_sets(f, family);
 	s->rules = filter_rules(f, family);
@@ -264,21 +265,21 @@ void policy_kernel_free(struct policy_kernel *k)
 
 /* ---- looking ---- */
 
-struct chain_name policy_kernel_pod_chain(const char *interface, bool ingress)
+static bool has_way(const struct side *s, const char *interface, bool ingress)
 {
-	return render_endpoint_chain(interface, RENDER_WORKLOAD, ingress);
+	struct pod_way way;
+
+	return tables_pod_way(s->tables, interface, ingress, &way) &&
+	       ipt_chain_right(s->rules, IPT_FILTER, way.dispatch.text) &&
+	       ipt_chain_right(s->rules, IPT_FILTER, way.own.text);
 }
 
 bool policy_kernel_has_pod(const struct policy_kernel *k, const char *interface)
 {
-	for (unsigned i = 0; i < k->n; i++) {
-		for (int in = 0; in < 2; in++) {
-			struct chain_name name = policy_kernel_pod_chain(interface, in);
-
-			if (!ipt_chain_right(k->side[i].rules, IPT_FILTER, name.text))
+	for (unsigned i = 0; i < k->n; i++)
+		for (int in = 0; in < 2; in++)
+			if (!has_way(&k->side[i], interface, in))
 				return false;
-		}
-	}
 	return true;
 }
 

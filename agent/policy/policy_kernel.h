@@ -18,10 +18,7 @@ void policy_kernel_take(struct policy_kernel *k, const struct calc_effects *fx);
 /* The host's interfaces changed: host endpoints are found by their names and addresses. */
 void policy_kernel_links(struct policy_kernel *k, const struct link_table *links);
 
-/* Are the chains of this pod's interface in the kernel as they were stated? */
+/* Are the chains by which packets of this pod's interface go in the kernel as they were stated? */
 bool policy_kernel_has_pod(const struct policy_kernel *k, const char *interface);
 /* What could not even be stated, last; NULL when nothing. */
 const char *policy_kernel_trouble(const struct policy_kernel *k);
-
-/* Names in the kernel, for who wants to look there. */
-struct chain_name policy_kernel_pod_chain(const char *interface, bool ingress);

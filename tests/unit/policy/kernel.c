@@ -157,12 +157,13 @@ static void flush_tables(struct kernel *k, int fam)
 	vec_done(&changes);
 }
 
-void kernel_init(struct kernel *k, const struct host_interface *ifs, size_t n)
+void kernel_init(struct kernel *k, const struct host_interface *ifs, size_t n, bool share)
 {
 	memset(k, 0, sizeof(*k));
 	for (int fam = 0; fam < 2; fam++) {
 		struct render_config cfg = render_config_default(fam ? IP_V6 : IP_V4);
 
+		cfg.share_endpoints = share;
 		cfg.to_host = "ACCEPT";
 		cfg.n_failsafe_in = cfg.n_failsafe_out = 0;
 		k->tables[fam] = tables_new(&cfg);

@@ -18,7 +18,8 @@ struct kernel {
 	struct chains chains[2][TABLE_COUNT];
 };
 
-void kernel_init(struct kernel *k, const struct host_interface *ifs, size_t n);
+/* share: chains of pods as with iptables-legacy. */
+void kernel_init(struct kernel *k, const struct host_interface *ifs, size_t n, bool share);
 void kernel_done(struct kernel *k);
 /* Carry out effects in the order that calc.h asks for, and see that nothing ever refers to what is
  * not there. */

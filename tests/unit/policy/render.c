@@ -324,6 +324,61 @@ static void only_the_leaf_is_written(void **state)
 	tables_free(t);
 }
 
+static void sharing_tables(struct tables **t, struct render_config *cfg)
+{
+	struct table_changes first = { 0 };
+
+	*cfg = render_config_default(IP_V4);
+	cfg->share_endpoints = true;
+	*t = tables_new(cfg);
+	tables_flush(*t, &first);
+	vec_done(&first);
+}
+
+static void pods_of_one_kind_share_chains(void **state)
+{
+	struct render_config cfg;
+	struct pod_way a, b;
+	struct tables *t;
+	char *id, *words;
+
+	sharing_tables(&t, &cfg);
+	add_pod("a", "calia1");
+	words = apply(t);
+	assert_non_null(strstr(words, "+cali-tw-"));
+	assert_null(strstr(words, "cali-tw-calia1"));
+	free(words);
+	assert_true(tables_pod_way(t, "calia1", true, &a));
+	assert_false(tables_pod_way(t, "calia2", true, &b));
+	/* One more of them is two rules. */
+	add_pod("b", "calia2");
+	expect_written(t, "+cali-from-wl-dispatch +cali-to-wl-dispatch ");
+	assert_true(tables_pod_way(t, "calia2", true, &b));
+	assert_string_equal(a.own.text, b.own.text);
+	assert_string_equal(b.dispatch.text, OUT);
+	assert_true(tables_pod_way(t, "calia2", false, &b));
+	assert_string_equal(b.dispatch.text, IN);
+	assert_non_null(tables_find(t, TABLE_FILTER, b.own.text));
+	/* One to which something else applies has its own, and the others keep theirs. */
+	add_pod("b", "calia2");
+	fx.endpoints.p[0].admin_down = true;
+	free(apply(t));
+	assert_true(tables_pod_way(t, "calia2", true, &b));
+	assert_string_not_equal(a.own.text, b.own.text);
+	assert_int_equal(tables_find(t, TABLE_FILTER, b.own.text)->n, 1);
+	assert_true(tables_find(t, TABLE_FILTER, a.own.text)->n > 1);
+	/* The last one takes them along. */
+	gone("b");
+	id = fx.endpoints_gone.p[0].id;
+	free(apply(t));
+	free(id);
+	assert_null(tables_find(t, TABLE_FILTER, b.own.text));
+	assert_non_null(tables_find(t, TABLE_FILTER, a.own.text));
+	tables_free(t);
+	vec_done(&fx.endpoints);
+	vec_done(&fx.endpoints_gone);
+}
+
 static void two_claim_one_interface(void **state)
 {
 	struct render_config cfg = render_config_default(IP_V4);
@@ -359,6 +414,7 @@ int main(void)
 		cmocka_unit_test(few_marks),
 		cmocka_unit_test(only_the_leaf_is_written),
 		cmocka_unit_test(two_claim_one_interface),
+		cmocka_unit_test(pods_of_one_kind_share_chains),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

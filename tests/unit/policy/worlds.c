@@ -1,5 +1,5 @@
 /* worlds.c - random worlds: what is calculated and rendered against the judge, packet by packet, and
- * one state for any order of events
+ * one state for any order of events; every other world with chains that pods share
  *
  * WORLDS=100000 SEED=7 test-policy-worlds	for longer runs; a failure prints its seed */
 #include <setjmp.h>
@@ -371,13 +371,13 @@ static void try_packets(struct rng *r, const struct jworld *w, const struct kern
 
 /* ---- worlds ---- */
 
-static void start(struct kernel *k)
+static void start(struct kernel *k, bool share)
 {
 	struct host_interface ifs[2];
 
 	for (int i = 0; i < 2; i++)
 		ifs[i] = (struct host_interface) { host_if[i], &host_addr[i], 1 };
-	kernel_init(k, ifs, 2);
+	kernel_init(k, ifs, 2, share);
 }
 
 static void shuffle(struct rng *r, struct wobj *p, size_t n)
@@ -449,8 +449,8 @@ static void one_world(uint64_t seed)
 	struct kernel k, k2;
 	const struct calc_effects *fx;
 
-	start(&k);
-	start(&k2);
+	start(&k, seed % 2);
+	start(&k2, seed % 2);
 	world_random(&r, w);
 	world_random(&r, other);
 	world_objects(w, &objects);
