@@ -19,6 +19,7 @@ static const char *const deny_words[] = { "Drop", "Reject", NULL };
 static const char *const insert_words[] = { "Insert", "Append", NULL };
 static const char *const backend_words[] = { "Auto", "NFT", "Legacy", NULL };
 static const char *const loop_words[] = { "Drop", "Reject", "Disabled", NULL };
+static const char *const exclusion_words[] = { "IPPoolsOnly", "IPPoolsAndHostIPs", NULL };
 static const char *const spoof_words[] = { "Disabled", "Any", NULL };
 
 enum {
@@ -63,6 +64,56 @@ static int rate_check(const void *value, struct err *e)
 			return 0;
 	return err_set(e, -EINVAL,
 		       "must be N/second, N/minute, N/hour or N/day with N from 1 to 10000, is "
+		       "\"%.60s\"",
+		       text);
+}
+
+bool felixconfig_ports(const json_t *v, uint16_t *first, uint16_t *last)
+{
+	CLEANUP(freep)
+	char *number =
+		json_is_integer(v) ? xasprintf("%lld", (long long)json_integer_value(v)) : NULL;
+	const char *text = number ? number : json_string_value(v), *colon;
+	uint64_t a = 0, b = 0;
+
+	*first = *last = 0;
+	if (!v || json_is_null(v))
+		return true;
+	if (!text)
+		return false;
+	colon = strchr(text, ':');
+	CLEANUP(freep) char *low = xstrndup(text, colon ? (size_t)(colon - text) : strlen(text));
+
+	if (!parse_u64(low, UINT16_MAX, &a) ||
+	    !parse_u64(colon ? colon + 1 : low, UINT16_MAX, &b) || !a || a > b)
+		return false;
+	*first = (uint16_t)a;
+	*last = (uint16_t)b;
+	return true;
+}
+
+static int ports_check(const void *value, struct err *e)
+{
+	json_t *const *v = value;
+	uint16_t first, last;
+
+	if (felixconfig_ports(*v, &first, &last))
+		return 0;
+	return err_set(e, -EINVAL, "must be a port, or \"LEAST:MOST\" with ports from 1 to 65535");
+}
+
+/* It goes into a rule of iptables, bare. "eth+" is all whose names begin with eth. */
+static int interface_check(const void *value, struct err *e)
+{
+	const char *text = value;
+	size_t n = strcspn(text, "+");
+
+	if (strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
+		    n &&
+	    n < FELIX_NAT_INTERFACE_MAX && (!text[n] || !text[n + 1]) && text[0] != '-')
+		return 0;
+	return err_set(e, -EINVAL,
+		       "must be the name of an interface, or how names begin and \"+\", is "
 		       "\"%.60s\"",
 		       text);
 }
@@ -122,6 +173,8 @@ static const struct field rows[] = {
 		  .doc = "MTU of the IP-in-IP device; 0: automatic."),
 	FIELD_INT(struct felixconfig, vxlan_mtu, "vxlanMTU", .min = 0, .max = 65535,
 		  .unit = "bytes", .doc = "MTU of the VXLAN device; 0: automatic."),
+	FIELD_INT(struct felixconfig, vxlan_mtu_v6, "vxlanMTUV6", .min = 0, .max = 65535,
+		  .unit = "bytes", .doc = "The same over IPv6."),
 	FIELD_INT(struct felixconfig, vxlan_vni, "vxlanVNI", .min = 0, .max = 16777215,
 		  .def = "4096", .doc = "VXLAN network identifier."),
 	FIELD_INT(struct felixconfig, vxlan_port, "vxlanPort", PORT, .def = "4789",
@@ -187,10 +240,30 @@ static const struct field rows[] = {
 		   .doc = "Any: pods may use the source addresses that their annotation lists."),
 	FIELD_BOOL(struct felixconfig, ipv6, "ipv6Support", .def = "true",
 		   .doc = "Write rules for IPv6."),
+	FIELD_ADDR(struct felixconfig, nat_address, "natOutgoingAddress",
+		   .doc = "What pods are seen as outside; not given: the node's address there."),
+	FIELD_JSON(struct felixconfig, nat_ports, "natPortRange", .check = ports_check,
+		   .doc = "Ports that pods are seen with outside, as in \"32768:65535\"."),
+	FIELD_STRING(struct felixconfig, nat_interface, "iptablesNATOutgoingInterfaceFilter",
+		     .check = interface_check,
+		     .doc = "Addresses are translated only out of this interface."),
+	FIELD_ENUM(struct felixconfig, nat_exclusions, "natOutgoingExclusions",
+		   .words = exclusion_words, .def = "IPPoolsOnly", .flags = FIELD_ANY_CASE,
+		   .doc = "To whom pods' own addresses are shown."),
+	FIELD_CIDRS(struct felixconfig, external_nodes, "externalNodesList",
+		    .flags = FIELD_HOST_BITS | FIELD_ADDR_TOO,
+		    .doc = "Who may send packets in a tunnel besides the nodes."),
+	FIELD_STRING(struct felixconfig, feature_override, "featureDetectOverride",
+		     .doc = "What the node's tools can, as in MASQFullyRandom=false."),
 	FIELD_INT(struct felixconfig, health_port, "healthPort", PORT, .def = "9099",
 		  .doc = "TCP port of liveness and readiness."),
 	FIELD_INT(struct felixconfig, metrics_port, "prometheusMetricsPort", PORT, .def = "9091",
 		  .doc = "TCP port of the metrics."),
+	FIELD_BOOL(struct felixconfig, metrics_enabled, "prometheusMetricsEnabled",
+		   FIELD_HAS(struct felixconfig, has_metrics_enabled), .def = "false",
+		   .doc = "Serve metrics."),
+	FIELD_STRING(struct felixconfig, metrics_host, "prometheusMetricsHost", .def = "",
+		     .doc = "Address for that; empty: all."),
 	FIELD_INT(struct felixconfig, priority_v4, "ipv4NormalRoutePriority", PRIORITY,
 		  .def = "1024", .doc = "Metric of IPv4 routes."),
 	FIELD_INT(struct felixconfig, priority_v6, "ipv6NormalRoutePriority", PRIORITY,
@@ -226,27 +299,27 @@ static const char *const others[] = {
 	"dataplaneDriver", "dataplaneWatchdogTimeout", "debugDisableLogDropping", "debugHost",
 	"debugMemoryProfilePath", "debugPort", "debugSimulateCalcGraphHangAfter",
 	"debugSimulateDataplaneApplyDelay", "debugSimulateDataplaneHangAfter",
-	"endpointReportingDelay", "endpointReportingEnabled", "externalNodesList",
-	"featureDetectOverride", "featureGates", "flowLogsCollectorDebugTrace",
+	"endpointReportingDelay", "endpointReportingEnabled",
+	"featureGates", "flowLogsCollectorDebugTrace",
 	"flowLogsFlushInterval", "flowLogsGoldmaneServer", "flowLogsLocalReporter",
 	"flowLogsPolicyEvaluationMode", "genericXDPEnabled", "goGCThreshold", "goMaxProcs",
 	"goMemoryLimitMB", "healthEnabled", "healthHost", "healthTimeoutOverrides",
 	"interfaceExclude", "interfaceRefreshInterval", "iptablesLockFilePath",
-	"iptablesLockProbeInterval", "iptablesLockTimeout", "iptablesNATOutgoingInterfaceFilter",
+	"iptablesLockProbeInterval", "iptablesLockTimeout",
 	"iptablesPostWriteCheckInterval", "istioAmbientMode", "istioDSCPMark",
 	"kubeNodePortRanges", "liveMigrationRouteConvergenceTime", "localSubnetL2Reachability",
 	"logDebugFilenameRegex", "logFilePath", "logSeverityFile", "logSeveritySys",
-	"metadataAddr", "metadataPort", "natOutgoingAddress", "natOutgoingExclusions",
-	"natPortRange", "netlinkTimeout", "nftablesFilterAllowAction", "nftablesFilterDenyAction",
+	"metadataAddr", "metadataPort",
+	"netlinkTimeout", "nftablesFilterAllowAction", "nftablesFilterDenyAction",
 	"nftablesFlowTableOffload", "nftablesMangleAllowAction", "nftablesMarkMask",
 	"nftablesMode", "nftablesRefreshInterval", "openstackRegion", "policySyncPathPrefix",
 	"prometheusGoMetricsEnabled", "prometheusMetricsCAFile", "prometheusMetricsCertFile",
-	"prometheusMetricsClientAuth", "prometheusMetricsEnabled", "prometheusMetricsHost",
+	"prometheusMetricsClientAuth",
 	"prometheusMetricsKeyFile", "prometheusProcessMetricsEnabled",
 	"prometheusWireGuardMetricsEnabled", "reportingInterval", "reportingTTL",
 	"requireMTUFile", "routeSource", "routeSyncDisabled", "routeTableRange",
 	"sidecarAccelerationEnabled", "usageReportingEnabled", "usageReportingInitialDelay",
-	"usageReportingInterval", "useInternalDataplaneDriver", "vxlanMTUV6",
+	"usageReportingInterval", "useInternalDataplaneDriver",
 	"windowsManageFirewallRules", "windowsNetworkName", "wireguardEnabled",
 	"wireguardEnabledV6", "wireguardHostEncryptionEnabled", "wireguardInterfaceName",
 	"wireguardInterfaceNameV6", "wireguardKeepAlive", "wireguardListeningPort",
@@ -258,6 +331,18 @@ static const char *const others[] = {
 
 const struct fields felixconfig_fields =
 	FIELDS("spec", struct felixconfig, rows, .kept = others, .open = true);
+
+int felixconfig_feature(const struct felixconfig *c, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *p = c->feature_override; p && *p; p += strcspn(p, ",")) {
+		p += strspn(p, ", ");
+		if (strncmp(p, name, n) == 0 && p[n] == '=')
+			return str_starts(p + n + 1, "true");
+	}
+	return -1;
+}
 
 /* ---- layers ---- */
 

@@ -25,6 +25,18 @@ enum felix_loops {
 	FELIX_LOOPS_DISABLED,
 };
 
+enum felix_nat_exclusions {
+	FELIX_NAT_NOT_TO_POOLS,
+	FELIX_NAT_NOT_TO_HOSTS, /* and not to nodes either */
+};
+
+enum { FELIX_NAT_INTERFACE_MAX = 16 }; /* a name of 15 characters and "+" */
+enum felix_backend {
+	FELIX_BACKEND_AUTO,
+	FELIX_BACKEND_NFT,
+	FELIX_BACKEND_LEGACY,
+};
+
 enum { FELIX_FAILSAFES_MAX = 256 }; /* each is a rule of its own, in three tables */
 
 struct felixconfig {
@@ -36,14 +48,17 @@ struct felixconfig {
 	int program_routes; /* enum program_routes of bgpconfig.h */
 	int ip_forwarding;  /* 0: Enabled, 1: Disabled */
 	char *mtu_pattern;
-	bool has_mtu_pattern;		     /* given, not by default */
-	int ipip_mtu, vxlan_mtu;	     /* 0: automatic */
+	bool has_mtu_pattern;	 /* given, not by default */
+	int ipip_mtu, vxlan_mtu; /* 0: automatic */
+	int vxlan_mtu_v6;
 	bool ipip_enabled, has_ipip_enabled; /* not given: as the pools need it */
 	bool vxlan_enabled, has_vxlan_enabled;
 	int vxlan_vni, vxlan_port;
 	int64_t route_refresh_ms;
 	int floating_ips; /* 0: Disabled, 1: Enabled */
 	int health_port, metrics_port;
+	bool metrics_enabled, has_metrics_enabled;
+	char *metrics_host; /* empty: all addresses */
 	int priority_v4, priority_v6, elevated_v4, elevated_v6;
 	json_t *route_table_ranges;
 
@@ -53,7 +68,7 @@ struct felixconfig {
 	int filter_allow, mangle_allow; /* 0: Accept, 1: Return */
 	int filter_deny;		/* 0: Drop, 1: Reject */
 	int chain_insert;		/* 0: Insert, 1: Append */
-	int iptables_backend;		/* 0: Auto, 1: NFT, 2: Legacy */
+	int iptables_backend;		/* enum felix_backend */
 	int64_t mark_mask;
 	int64_t rules_refresh_ms, sets_refresh_ms; /* 0: never */
 	int max_set_size;
@@ -67,6 +82,14 @@ struct felixconfig {
 	bool vxlan_from_pods, ipip_from_pods;
 	int source_spoofing; /* 0: Disabled, 1: Any */
 	bool ipv6;
+
+	/* NAT of pods, and tunnels */
+	struct addr nat_address;
+	json_t *nat_ports; /* as felixconfig_ports reads it */
+	char *nat_interface;
+	int nat_exclusions; /* enum felix_nat_exclusions */
+	struct field_cidrs external_nodes;
+	char *feature_override;
 	char *node_selector;
 	char *log_severity;
 };
@@ -78,6 +101,11 @@ struct felix_variable {
 	const char *variable, *field;
 };
 extern const struct felix_variable felix_variables[];
+
+/* 1000, "1000" or "1000:2000"; NULL is 0 to 0. */
+bool felixconfig_ports(const json_t *v, uint16_t *first, uint16_t *last);
+/* Does featureDetectOverride ("A=true,B=false") say of a feature whether it is there? -1: it does not. */
+int felixconfig_feature(const struct felixconfig *c, const char *name);
 
 /* Defaults, then the object "default", then others that apply, then "node.NAME": the caller gives
  * them in this order; n may be 0. felixconfig_done frees. */

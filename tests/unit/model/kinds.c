@@ -402,6 +402,25 @@ static const struct {
 	  NULL },
 	{ "felix: what only a newer one knows", "FelixConfiguration", "default",
 	  "{\"quantumTunnelMode\":\"x\"}", NULL },
+	{ "felix: NAT", "FelixConfiguration", "default",
+	  "{\"natOutgoingAddress\":\"192.0.2.9\",\"natPortRange\":\"1000:2000\","
+	  "\"natOutgoingExclusions\":\"IPPoolsAndHostIPs\","
+	  "\"iptablesNATOutgoingInterfaceFilter\":\"eth+\","
+	  "\"externalNodesList\":[\"192.0.2.0/24\",\"2001:db8::1\"]}",
+	  NULL },
+	{ "felix: one port", "FelixConfiguration", "default", "{\"natPortRange\":1000}", NULL },
+	{ "felix: ports the wrong way", "FelixConfiguration", "default",
+	  "{\"natPortRange\":\"2000:1000\"}", "spec.natPortRange: must be a port" },
+	{ "felix: no port", "FelixConfiguration", "default", "{\"natPortRange\":\"0:9\"}",
+	  "spec.natPortRange: must be a port" },
+	{ "felix: ports and more", "FelixConfiguration", "default",
+	  "{\"natPortRange\":\"1:2:3\"}", "spec.natPortRange: must be a port" },
+	{ "felix: an option, not an interface", "FelixConfiguration", "default",
+	  "{\"iptablesNATOutgoingInterfaceFilter\":\"eth0 -j ACCEPT\"}",
+	  "must be the name of an interface" },
+	{ "felix: too long an interface", "FelixConfiguration", "default",
+	  "{\"iptablesNATOutgoingInterfaceFilter\":\"abcdefghijklmnop\"}",
+	  "must be the name of an interface" },
 	{ "felix: a slip", "FelixConfiguration", "default", "{\"helthPort\":1}",
 	  "spec.helthPort: unknown field; did you mean \"healthPort\"?" },
 	{ "felix: a slip of another's", "FelixConfiguration", "default", "{\"bpfenabled\":1}",
@@ -624,6 +643,51 @@ static void felix_layers(void **state)
 	object_done(&node);
 }
 
+static void felix_nat(void **state)
+{
+	static const struct {
+		const char *json;
+		bool ok;
+		uint16_t first, last;
+	} rows[] = {
+		{ "{\"p\":1024}", true, 1024, 1024 },
+		{ "{\"p\":\"1024\"}", true, 1024, 1024 },
+		{ "{\"p\":\"1:65535\"}", true, 1, 65535 },
+		{ "{}", true, 0, 0 },
+		{ "{\"p\":null}", true, 0, 0 },
+		{ "{\"p\":-1}", false, 0, 0 },
+		{ "{\"p\":65536}", false, 0, 0 },
+		{ "{\"p\":\"\"}", false, 0, 0 },
+		{ "{\"p\":\":\"}", false, 0, 0 },
+		{ "{\"p\":\"1:\"}", false, 0, 0 },
+		{ "{\"p\":[1,2]}", false, 0, 0 },
+	};
+	struct felixconfig c;
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		CLEANUP(js_freep) json_t *o = parse(rows[i].json);
+		uint16_t first, last;
+
+		assert_int_equal(felixconfig_ports(json_object_get(o, "p"), &first, &last),
+				 rows[i].ok);
+		assert_int_equal(first, rows[i].first);
+		assert_int_equal(last, rows[i].last);
+	}
+	felixconfig_init(&c);
+	assert_int_equal(felixconfig_feature(&c, "MASQFullyRandom"), -1);
+	assert_int_equal(felixconfig_set(&c, "NATPortRange", "32768:65535", &e), 0);
+	assert_string_equal(json_string_value(c.nat_ports), "32768:65535");
+	assert_int_equal(felixconfig_set(&c, "NATPortRange", "9:8", &e), -EINVAL);
+	assert_int_equal(
+		felixconfig_set(&c, "FeatureDetectOverride", "A=true, MASQFullyRandom=false", &e),
+		0);
+	assert_int_equal(felixconfig_feature(&c, "MASQFullyRandom"), 0);
+	assert_int_equal(felixconfig_feature(&c, "A"), 1);
+	assert_int_equal(felixconfig_feature(&c, "FullyRandom"), -1);
+	felixconfig_done(&c);
+}
+
 static void made_by_the_program(void **state)
 {
 	static const uint8_t random[16] = { 0xab, 1, 2 };
@@ -702,6 +766,7 @@ int main(void)
 		cmocka_unit_test(a_node_over_the_cluster),
 		cmocka_unit_test(peers_and_nodes_decode),
 		cmocka_unit_test(felix_layers),
+		cmocka_unit_test(felix_nat),
 		cmocka_unit_test(made_by_the_program),
 		cmocka_unit_test(columns),
 	};
