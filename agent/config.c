@@ -231,37 +231,40 @@ static const struct field rows[] = {
 	FIELD_BOOL(struct agent_config, policy, "policy", .def = "true",
 		   .doc = "Enforce network policy; false: policies are stored, and pods are as open "
 			  "as the host lets them be."),
-	FIELD_ENUM(struct agent_config, iptables_backend, "iptablesBackend",
+	FIELD_ENUM(struct agent_config, iptables_backend, "iptablesBackend", FIELD_HAS(struct agent_config, has_iptables_backend),
 		   .words = backend_words, .def = "auto",
 		   .doc = "Which iptables holds the rules; auto: the one that others use here."),
-	FIELD_STRING(struct agent_config, mark_mask, "iptablesMarkMask", .def = "0xffff0000",
+	FIELD_STRING(struct agent_config, mark_mask, "iptablesMarkMask", FIELD_HAS(struct agent_config, has_mark_mask), .def = "0xffff0000",
 		     .check = check_mark_mask,
 		     .doc = "Bits of a packet's mark that the rules may use."),
-	FIELD_ENUM(struct agent_config, endpoint_to_host, "defaultEndpointToHostAction",
+	FIELD_ENUM(struct agent_config, endpoint_to_host, "defaultEndpointToHostAction", FIELD_HAS(struct agent_config, has_endpoint_to_host),
 		   .words = config_to_host_words, .def = "RETURN",
 		   .doc = "What becomes of packets from a pod to its own host that its egress "
 			  "policy allows; RETURN: what the host's own rules say."),
-	FIELD_ENUM(struct agent_config, filter_allow, "iptablesFilterAllowAction",
+	FIELD_ENUM(struct agent_config, filter_allow, "iptablesFilterAllowAction", FIELD_HAS(struct agent_config, has_filter_allow),
 		   .words = config_allow_words, .def = "ACCEPT",
 		   .doc = "What becomes of allowed packets in table filter; RETURN: the host's "
 			  "rules decide."),
-	FIELD_ENUM(struct agent_config, mangle_allow, "iptablesMangleAllowAction",
+	FIELD_ENUM(struct agent_config, mangle_allow, "iptablesMangleAllowAction", FIELD_HAS(struct agent_config, has_mangle_allow),
 		   .words = config_allow_words, .def = "ACCEPT", .doc = "The same in mangle."),
-	FIELD_ENUM(struct agent_config, filter_deny, "iptablesFilterDenyAction",
+	FIELD_ENUM(struct agent_config, filter_deny, "iptablesFilterDenyAction", FIELD_HAS(struct agent_config, has_filter_deny),
 		   .words = config_deny_words, .def = "DROP",
 		   .doc = "What becomes of denied packets."),
-	FIELD_ENUM(struct agent_config, chain_insert, "chainInsertMode", .words = insert_words,
+	FIELD_ENUM(struct agent_config, chain_insert, "chainInsertMode", FIELD_HAS(struct agent_config, has_chain_insert), .words = insert_words,
 		   .def = "insert",
 		   .doc = "Before or behind the rules of others in the kernel's chains."),
-	FIELD_INT(struct agent_config, rules_refresh_s, "iptablesRefreshInterval", .min = 0,
+	FIELD_INT(struct agent_config, rules_refresh_s, "iptablesRefreshInterval", FIELD_HAS(struct agent_config, has_rules_refresh), .min = 0,
 		  .max = 86400, .def = "180", .unit = "s",
 		  .doc = "Read the kernel's rules again after this time; 0: never."),
-	FIELD_INT(struct agent_config, sets_refresh_s, "ipsetsRefreshInterval", .min = 0,
+	FIELD_INT(struct agent_config, sets_refresh_s, "ipsetsRefreshInterval", FIELD_HAS(struct agent_config, has_sets_refresh), .min = 0,
 		  .max = 86400, .def = "90", .unit = "s",
 		  .doc = "Read the kernel's sets again after this time; 0: never."),
 	FIELD_INT(struct agent_config, iptables_lock_s, "iptablesLockTimeout", .min = 1,
 		  .max = 60, .def = "5", .unit = "s",
 		  .doc = "How long to wait while somebody else holds the xtables lock."),
+	FIELD_BOOL(struct agent_config, cut_flows, "cutDeniedFlows", .def = "false",
+		   .doc = "When a policy is narrowed, end the flows that it now denies; false: they go "
+			  "on to their end, as with Calico."),
 	FIELD_ENUM(struct agent_config, log_level, "logLevel", .words = level_words, .def = "info",
 		   .doc = "Least important lines to log."),
 	FIELD_ENUM(struct agent_config, log_format, "logFormat", .words = format_words,
@@ -584,7 +587,8 @@ static void remark_unknown(const struct config_names *names, const char *var, si
 			   struct str *remarks)
 {
 	CLEANUP(freep) char *name = xstrndup(var, len);
-	const char *near = word_nearest(name, name_var, names, names->n);
+	bool service = strstr(name, "SERVICE_HOST") || strstr(name, "SERVICE_PORT");
+	const char *near = service ? NULL : word_nearest(name, name_var, names, names->n);
 
 	if (near && remarks)
 		str_addf(remarks,

@@ -207,6 +207,30 @@ void members_all(const struct members *m, struct member_vec *out)
 		qsort(out->p + before, out->n - before, sizeof(*out->p), by_member);
 }
 
+static bool has(const struct members *m, const struct member *one)
+{
+	return m->n_slot && m->slot[place_of(m, one)].count;
+}
+
+bool members_have(const struct members *m, const struct addr *a)
+{
+	/* A range of all addresses is in as two halves. */
+	for (unsigned len = addr_bits((enum ip_family)a->family); len; len--) {
+		struct member one = { .net = prefix_of(a, len) };
+
+		if (has(m, &one))
+			return true;
+	}
+	return false;
+}
+
+bool members_have_port(const struct members *m, const struct addr *a, uint8_t proto, uint16_t port)
+{
+	struct member one = { prefix_of(a, addr_bits((enum ip_family)a->family)), proto, port };
+
+	return has(m, &one);
+}
+
 static const char *proto_text(uint8_t proto)
 {
 	return proto == 6 ? "tcp" : proto == 17 ? "udp" : "sctp";

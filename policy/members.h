@@ -40,6 +40,9 @@ void members_take(struct members *m, struct member_vec *added, struct member_vec
 bool members_forget(struct members *m);
 /* Append all that are in, sorted. */
 void members_all(const struct members *m, struct member_vec *out);
+/* Is an address in one of the ranges; is it in with this protocol and port? */
+bool members_have(const struct members *m, const struct addr *a);
+bool members_have_port(const struct members *m, const struct addr *a, uint8_t proto, uint16_t port);
 int member_cmp(const struct member *a, const struct member *b);
 
 enum { MEMBER_STR_MAX = 72 };
