@@ -442,20 +442,41 @@ uint32_t bgp_adjout_net(const struct bgp_member *m, uint32_t route, uint32_t *pa
 	return bgp_group_net(m->group, route);
 }
 
-const struct bgp_attrs *bgp_adjout_told(const struct bgp_member *m, uint32_t net, bool *told)
+const struct bgp_target *bgp_adjout_target(const struct bgp_member *m)
+{
+	return &m->group->target;
+}
+
+static bool is_told(const struct bgp_member *m, uint32_t route)
 {
 	const struct bgp_group *g = m->group;
-	struct bgp_group_chunk *c;
+	struct bgp_group_chunk *c = bgp_group_chunk(g, route);
 
-	*told = false;
-	if (g && g->target.add_path) {
-		if (!bgp_group_has_net(g, net))
-			return NULL;
-		net = g->heads.p[net];
-	}
-	c = g ? bgp_group_chunk(g, net) : NULL;
-	*told = c && bgp_group_bits(g, c, net)[m->bit / 8] >> m->bit % 8 & 1;
-	return c ? c->out[net % BGP_NETS_PER_CHUNK] : NULL;
+	return c && bgp_group_bits(g, c, route)[m->bit / 8] >> m->bit % 8 & 1;
+}
+
+const struct bgp_attrs *bgp_adjout_told(const struct bgp_member *m, uint32_t net, uint16_t from,
+					uint32_t id, bool *told)
+{
+	const struct bgp_group *g = m->group;
+	uint32_t route = g->target.add_path ? bgp_group_route_find(g, net, from, id) : net;
+	const struct bgp_group_chunk *c = route == BGP_NET_NONE ? NULL : bgp_group_chunk(g, route);
+
+	*told = c && is_told(m, route);
+	return c ? c->out[route % BGP_NETS_PER_CHUNK] : NULL;
+}
+
+bool bgp_adjout_any_told(const struct bgp_member *m, uint32_t net)
+{
+	const struct bgp_group *g = m->group;
+	uint32_t at;
+
+	if (!g->target.add_path)
+		return is_told(m, net);
+	at = bgp_group_has_net(g, net) ? g->heads.p[net] : BGP_NET_NONE;
+	while (at != BGP_NET_NONE && !is_told(m, at))
+		at = bgp_group_key(g, at)->next;
+	return at != BGP_NET_NONE;
 }
 
 size_t bgp_adjout_bytes(const struct bgp_adjout *ao)

@@ -87,9 +87,14 @@ bool bgp_adjout_fill(struct bgp_adjout *ao, unsigned budget);
 bool bgp_adjout_holds(const struct bgp_adjout *ao, uint32_t net);
 /* The net of a route that a pull took, and its path id on the wire. */
 uint32_t bgp_adjout_net(const struct bgp_member *m, uint32_t route, uint32_t *path_id);
-/* What the group of m tells about a net (the first path): attributes, and whether m has been told
- * anything. */
-const struct bgp_attrs *bgp_adjout_told(const struct bgp_member *m, uint32_t net, bool *told);
+/* What the exports to m depend on. m is in a group. */
+const struct bgp_target *bgp_adjout_target(const struct bgp_member *m);
+/* What m has been told of a net, or with ADD-PATH of that peer's path with that id: attributes as the
+ * group has them now, and whether m has heard of it. A withdrawal that waits: told, and NULL. */
+const struct bgp_attrs *bgp_adjout_told(const struct bgp_member *m, uint32_t net, uint16_t from,
+					uint32_t id, bool *told);
+/* Has m been told any path of the net? */
+bool bgp_adjout_any_told(const struct bgp_member *m, uint32_t net);
 size_t bgp_adjout_bytes(const struct bgp_adjout *ao);
 
 /* What one pull took: routes to withdraw, and sets of routes with the same attributes. */

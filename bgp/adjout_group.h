@@ -81,6 +81,8 @@ bool bgp_group_has_net(const struct bgp_group *g, uint32_t net);
  * first, BGP_NET_NONE at the begin; it is moved on. */
 uint32_t bgp_group_route(struct bgp_group *g, uint32_t net, uint16_t from, uint32_t id,
 			 uint32_t *hint, bool *fresh);
+/* The same without making it; BGP_NET_NONE: there is none. */
+uint32_t bgp_group_route_find(const struct bgp_group *g, uint32_t net, uint16_t from, uint32_t id);
 /* Nobody has it or will be told of it: its index, which is the path id on the wire, may be taken
  * by another. */
 void bgp_group_route_free(struct bgp_group *g, uint32_t route);

@@ -52,6 +52,15 @@ static bool route_is(const struct bgp_group *g, uint32_t route, uint16_t from, u
 	       bgp_group_chunk(g, route)->from[route % BGP_NETS_PER_CHUNK] == from;
 }
 
+uint32_t bgp_group_route_find(const struct bgp_group *g, uint32_t net, uint16_t from, uint32_t id)
+{
+	uint32_t at = bgp_group_has_net(g, net) ? g->heads.p[net] : BGP_NET_NONE;
+
+	while (at != BGP_NET_NONE && !route_is(g, at, from, id))
+		at = bgp_group_key(g, at)->next;
+	return at;
+}
+
 uint32_t bgp_group_route(struct bgp_group *g, uint32_t net, uint16_t from, uint32_t id,
 			 uint32_t *hint, bool *fresh)
 {

@@ -47,6 +47,8 @@ struct bgp_rule_op {
 
 /* Zeroed before it is filled, so that it compares by bytes. */
 struct bgp_rule {
+	char filter[64]; /* whose rule it is, for persons; a longer name is cut */
+	uint16_t number; /* from 1 in its list */
 	bool accept;
 	enum bgp_cidr_match match;
 	struct prefix cidr;

@@ -42,8 +42,7 @@ static int cmp_local(const struct bgp_candidate *a, const struct bgp_candidate *
 /* RFC 9494 4.2: what is kept very long is the last choice. */
 static int cmp_llgr_stale(const struct bgp_candidate *a, const struct bgp_candidate *b)
 {
-	return low_wins(a->attrs->marks & BGP_MARK_LLGR_STALE,
-			b->attrs->marks & BGP_MARK_LLGR_STALE);
+	return low_wins(a->long_stale, b->long_stale);
 }
 
 /* RFC 4271 5.1.5: a route that came without has the default, 100. RFC 8326 4: one that will go soon
@@ -177,7 +176,7 @@ static void swap(struct bgp_candidate *a, struct bgp_candidate *b)
 static uint64_t rank_before_med(const struct bgp_candidate *c)
 {
 	return (uint64_t)(c->source->index != 0) << 51 |
-	       (uint64_t) !!(c->attrs->marks & BGP_MARK_LLGR_STALE) << 50 |
+	       (uint64_t)c->long_stale << 50 |
 	       (uint64_t)(UINT32_MAX - local_pref(c->attrs)) << 18 |
 	       (uint64_t)c->attrs->path_len << 2 | (c->attrs->v.origin & 3u);
 }

@@ -32,6 +32,7 @@ struct bgp_candidate {
 	uint32_t path_id;
 	uint32_t igp_cost;
 	uint32_t tag; /* the caller's, untouched */
+	bool long_stale; /* RFC 9494: kept long after its session ended */
 	/* results */
 	bool best, multipath, lost_med;
 	enum bgp_step lost_at; /* bgp_decide_explain */

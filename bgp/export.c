@@ -72,9 +72,10 @@ static void set_otc(struct bgp_attrs_draft *d, const struct bgp_target *to,
 	d->v.otc = otc;
 }
 
-/* What the operator wants on it. */
+/* What the operator wants on it, and communities that say in what state it is. long_lived: we keep
+ * it past its session (RFC 9494 4.2). */
 static bool add_extras(struct bgp_edit *e, const struct bgp_policy *pol,
-		       const struct bgp_export_plan *plan)
+		       const struct bgp_export_plan *plan, bool long_lived)
 {
 	const struct bgp_advert_set *advert = plan ? plan->advert : NULL;
 
@@ -84,6 +85,8 @@ static bool add_extras(struct bgp_edit *e, const struct bgp_policy *pol,
 				     advert->communities.n / 4, 4) ||
 		       !bgp_edit_add(e, BGP_PART_LARGE_COMMUNITIES, advert->large.p,
 				     advert->large.n / 12, 12)))
+		return false;
+	if (long_lived && !bgp_edit_add_community(e, BGP_COMMUNITY_LLGR_STALE))
 		return false;
 	return !pol->draining || bgp_edit_add_community(e, BGP_COMMUNITY_GRACEFUL_SHUTDOWN);
 }
@@ -108,7 +111,7 @@ struct bgp_attrs *bgp_export_attrs(struct bgp_attr_table *t, const struct bgp_po
 	bool reflected = !to->ebgp && src->index != 0 && !src->ebgp;
 	uint8_t path[BGP_MSG_MAX], clusters[BGP_MSG_MAX];
 	struct bgp_attrs *out = NULL;
-	bool fits = add_extras(&e, pol, plan);
+	bool fits = add_extras(&e, pol, plan, src->af[to->af].long_lived);
 
 	if (bgp_export_wants_self(to, src, attrs)) {
 		e.d.v.next_hop = to->self;

@@ -5,48 +5,64 @@
  * TESTS  tests/unit/bgp/filter.c: the matrix of sources and targets, each rule */
 #include "bgp/filter.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "bgp/aspath.h"
 
-static const char *const texts[BGP_REASON_MAX_] = {
-	[BGP_REASON_OK] = "accepted",
-	[BGP_REASON_OWN_BLOCK] = "a block of this node",
-	[BGP_REASON_IN_POOL] = "inside an enabled pool",
-	[BGP_REASON_ELEVATED] = "inside a block of this node, of elevated priority",
-	[BGP_REASON_FILTER_ACCEPTS] = "a BGPFilter accepts it",
-	[BGP_REASON_SESSION_GONE] = "its session has ended",
-	[BGP_REASON_NO_NEXT_HOP] = "it has no next hop",
-	[BGP_REASON_NEXT_HOP_OWN] = "its next hop is this node",
-	[BGP_REASON_NEXT_HOP_UNREACHABLE] = "its next hop is unreachable",
-	[BGP_REASON_PATH_TOO_LONG] = "its AS_PATH is too long",
-	[BGP_REASON_OWN_AS] = "our own AS is in its path",
-	[BGP_REASON_FIRST_AS] = "its path does not begin with the peer's AS",
-	[BGP_REASON_OWN_ORIGINATOR] = "its ORIGINATOR_ID is ours",
-	[BGP_REASON_OWN_CLUSTER] = "our own cluster is in its CLUSTER_LIST",
-	[BGP_REASON_LEAKED] = "a route leak: its OTC does not go with our role",
-	[BGP_REASON_NO_ADVERTISE] = "it carries NO_ADVERTISE",
-	[BGP_REASON_NO_EXPORT] = "it carries NO_EXPORT and the peer is eBGP",
-	[BGP_REASON_NOT_REFLECTED] = "learned by iBGP, and neither end is our reflector client",
-	[BGP_REASON_LLGR_UNAWARE] =
-		"kept long after its session ended, and the peer does not know that",
-	[BGP_REASON_ONLY_TO_CUSTOMER] = "it is for customers only (OTC)",
-	[BGP_REASON_FILTER_REJECTS] = "a BGPFilter rejects it",
-	[BGP_REASON_EXPORT_DISABLED] = "inside a pool with disableBGPExport",
-	[BGP_REASON_INSIDE_OWN_BLOCK] = "covered by a block of this node",
-	[BGP_REASON_OUTSIDE_POOLS] = "outside every enabled pool",
-	[BGP_REASON_TO_SENDER] = "the best path came from this peer",
-	[BGP_REASON_NO_OWN_NEXT_HOP] = "this node has no address of that family",
-	[BGP_REASON_NEXT_HOP_FAMILY] =
-		"its next hop is IPv6, which the peer does not take for IPv4",
-	[BGP_REASON_TOO_BIG] = "its attributes do not fit into a message",
-	[BGP_REASON_MADE_HERE] = "made here",
-	[BGP_REASON_VXLAN] = "inside a VXLAN pool, which is routed another way",
+static const struct {
+	const char *name, *text;
+} words[BGP_REASON_MAX_] = {
+	[BGP_REASON_OK] = { "ok", "accepted" },
+	[BGP_REASON_OWN_BLOCK] = { "own-block", "a block of this node" },
+	[BGP_REASON_IN_POOL] = { "in-pool", "inside an enabled pool" },
+	[BGP_REASON_ELEVATED] = { "elevated", "inside a block of this node, of elevated priority" },
+	[BGP_REASON_FILTER_ACCEPTS] = { "filter-accepts", "a BGPFilter accepts it" },
+	[BGP_REASON_SESSION_GONE] = { "session-gone", "its session has ended" },
+	[BGP_REASON_NO_NEXT_HOP] = { "no-next-hop", "it has no next hop" },
+	[BGP_REASON_NEXT_HOP_OWN] = { "next-hop-own", "its next hop is this node" },
+	[BGP_REASON_NEXT_HOP_UNREACHABLE] = { "next-hop-unreachable",
+					      "its next hop is unreachable" },
+	[BGP_REASON_PATH_TOO_LONG] = { "path-too-long", "its AS_PATH is too long" },
+	[BGP_REASON_OWN_AS] = { "own-as", "our own AS is in its path" },
+	[BGP_REASON_FIRST_AS] = { "first-as", "its path does not begin with the peer's AS" },
+	[BGP_REASON_OWN_ORIGINATOR] = { "own-originator", "its ORIGINATOR_ID is ours" },
+	[BGP_REASON_OWN_CLUSTER] = { "own-cluster", "our own cluster is in its CLUSTER_LIST" },
+	[BGP_REASON_LEAKED] = { "leaked", "a route leak: its OTC does not go with our role" },
+	[BGP_REASON_NO_LLGR] = { "no-llgr",
+				 "its session has ended, and it carries NO_LLGR: not kept longer" },
+	[BGP_REASON_NO_ADVERTISE] = { "no-advertise", "it carries NO_ADVERTISE" },
+	[BGP_REASON_NO_EXPORT] = { "no-export", "it carries NO_EXPORT and the peer is eBGP" },
+	[BGP_REASON_NOT_REFLECTED] = { "not-reflected",
+				       "learned by iBGP, and neither end is our reflector client" },
+	[BGP_REASON_LLGR_UNAWARE] = { "llgr-unaware", "kept long after its session ended, and the "
+						      "peer does not know that" },
+	[BGP_REASON_ONLY_TO_CUSTOMER] = { "only-to-customer", "it is for customers only (OTC)" },
+	[BGP_REASON_NOT_OWN] = { "not-own", "learned from another, and the peer gets only what is "
+					    "made here" },
+	[BGP_REASON_FILTER_REJECTS] = { "filter-rejects", "a BGPFilter rejects it" },
+	[BGP_REASON_EXPORT_DISABLED] = { "export-disabled", "inside a pool with disableBGPExport" },
+	[BGP_REASON_INSIDE_OWN_BLOCK] = { "inside-own-block", "covered by a block of this node" },
+	[BGP_REASON_OUTSIDE_POOLS] = { "outside-pools", "outside every enabled pool" },
+	[BGP_REASON_TO_SENDER] = { "to-sender", "the best path came from this peer" },
+	[BGP_REASON_NO_OWN_NEXT_HOP] = { "no-own-next-hop",
+					 "this node has no address of that family" },
+	[BGP_REASON_NEXT_HOP_FAMILY] = { "next-hop-family", "its next hop is IPv6, which the peer "
+							    "does not take for IPv4" },
+	[BGP_REASON_TOO_BIG] = { "too-big", "its attributes do not fit into a message" },
+	[BGP_REASON_MUTED] = { "muted", "this node is being drained and tells nothing any more" },
+	[BGP_REASON_MADE_HERE] = { "made-here", "made here" },
+	[BGP_REASON_VXLAN] = { "vxlan", "inside a VXLAN pool, which is routed another way" },
 };
 
 const char *bgp_reason_text(enum bgp_reason reason)
 {
-	return texts[reason];
+	return words[reason].text;
+}
+
+const char *bgp_reason_name(enum bgp_reason reason)
+{
+	return words[reason].name;
 }
 
 /* ---- the node's own knowledge ---- */
@@ -240,7 +256,7 @@ static bool is_no_export(const struct export *x)
 /* RFC 9494 4.3 */
 static bool is_llgr_unaware(const struct export *x)
 {
-	return (x->attrs->marks & BGP_MARK_LLGR_STALE) && !x->to->long_lived;
+	return bgp_is_long_stale(x->src, x->to->af, x->attrs) && !x->to->long_lived;
 }
 
 /* RFC 9234 5: not to providers, peers and route servers. */
@@ -304,25 +320,45 @@ static bool always(const struct export *x)
 	return true;
 }
 
+/* The second part of a drain: all is withdrawn. */
+static bool is_muted(const struct export *x)
+{
+	return x->pol->muted;
+}
+
+/* The operator wants no transit here: what others told goes no further. */
+static bool is_not_own(const struct export *x)
+{
+	return x->to->own_only && x->src->index != 0;
+}
+
 /* First come the protocol's own rules, as they do in BIRD, then Calico's filter. Never back to the
  * sender is not in here: it is about one peer, and a result is shared by many (adjout.c). */
 static const struct {
 	bool (*applies)(const struct export *x);
 	enum bgp_reason reason;
+	const char *asks; /* for persons */
 } export_rules[] = {
-	{ is_no_advertise, BGP_REASON_NO_ADVERTISE },
-	{ is_no_export, BGP_REASON_NO_EXPORT },
-	{ is_llgr_unaware, BGP_REASON_LLGR_UNAWARE },
-	{ is_only_to_customer, BGP_REASON_ONLY_TO_CUSTOMER },
-	{ is_not_reflected, BGP_REASON_NOT_REFLECTED },
-	{ filter_rejects, BGP_REASON_FILTER_REJECTS },
-	{ filter_accepts, BGP_REASON_FILTER_ACCEPTS },
-	{ is_export_disabled, BGP_REASON_EXPORT_DISABLED },
-	{ is_own_block, BGP_REASON_OWN_BLOCK },
-	{ is_elevated, BGP_REASON_ELEVATED },
-	{ is_inside_own_block, BGP_REASON_INSIDE_OWN_BLOCK },
-	{ is_in_pool, BGP_REASON_IN_POOL },
-	{ always, BGP_REASON_OUTSIDE_POOLS },
+	{ is_muted, BGP_REASON_MUTED, "is this node being drained, and has said its last word?" },
+	{ is_no_advertise, BGP_REASON_NO_ADVERTISE, "does it carry NO_ADVERTISE?" },
+	{ is_no_export, BGP_REASON_NO_EXPORT, "does it carry NO_EXPORT, and the peer is eBGP?" },
+	{ is_llgr_unaware, BGP_REASON_LLGR_UNAWARE,
+	  "is it kept long, and the peer does not know LLGR_STALE?" },
+	{ is_only_to_customer, BGP_REASON_ONLY_TO_CUSTOMER,
+	  "is it for customers only (OTC), and the peer is none?" },
+	{ is_not_reflected, BGP_REASON_NOT_REFLECTED,
+	  "is it from iBGP to iBGP, and neither end a client of this reflector?" },
+	{ is_not_own, BGP_REASON_NOT_OWN, "is it another's, and the peer gets our own only?" },
+	{ filter_rejects, BGP_REASON_FILTER_REJECTS, "does a BGPFilter reject it?" },
+	{ filter_accepts, BGP_REASON_FILTER_ACCEPTS, "does a BGPFilter accept it?" },
+	{ is_export_disabled, BGP_REASON_EXPORT_DISABLED,
+	  "is it inside a pool with disableBGPExport?" },
+	{ is_own_block, BGP_REASON_OWN_BLOCK, "is it a block of this node?" },
+	{ is_elevated, BGP_REASON_ELEVATED,
+	  "is it inside a block of this node, of elevated priority?" },
+	{ is_inside_own_block, BGP_REASON_INSIDE_OWN_BLOCK, "is it inside a block of this node?" },
+	{ is_in_pool, BGP_REASON_IN_POOL, "is it inside an enabled pool?" },
+	{ always, BGP_REASON_OUTSIDE_POOLS, "nothing else lets it out" },
 };
 
 uint32_t bgp_effective_local_pref(const struct bgp_policy *pol, const struct bgp_source *src,
@@ -373,19 +409,38 @@ static enum bgp_reason check_next_hop(const struct bgp_target *to, const struct 
 	return accepted;
 }
 
-enum bgp_reason bgp_export_check(const struct bgp_policy *pol, const struct bgp_target *to,
-				 const struct prefix *p, const struct bgp_source *src,
-				 const struct bgp_attrs *attrs, struct bgp_export_plan *plan)
+static void trace_fill(struct bgp_export_trace *t, const struct export *x, size_t last)
+{
+	*t = (struct bgp_export_trace) {
+		.n = (unsigned)last + 1,
+		.reason = export_rules[last].reason,
+		.rule = x->rule,
+		.pool = x->pool,
+		.in_block = x->in_block,
+	};
+	if (x->in_block)
+		t->block = x->block;
+	for (size_t i = 0; i <= last; i++)
+		t->asked[i] = export_rules[i].asks;
+}
+
+enum bgp_reason bgp_export_explain(const struct bgp_policy *pol, const struct bgp_target *to,
+				   const struct prefix *p, const struct bgp_source *src,
+				   const struct bgp_attrs *attrs, struct bgp_export_plan *plan,
+				   struct bgp_export_trace *trace)
 {
 	struct export x = { .pol = pol, .to = to, .p = p, .src = src, .attrs = attrs };
 	enum bgp_reason reason;
 	size_t i = 0;
 
+	static_assert(ARRAY_SIZE(export_rules) == BGP_EXPORT_RULES_, "a trace has room for each");
 	x.pool = pool_of(pol, p);
 	x.in_block = trie_top(&pol->blocks, p, &x.block) != NULL;
 	x.rule = match_filters(pol, to, p, src, attrs);
 	while (!export_rules[i].applies(&x))
 		i++;
+	if (trace)
+		trace_fill(trace, &x, i);
 	reason = export_rules[i].reason;
 	if (!bgp_reason_accepts(reason))
 		return reason;
@@ -395,6 +450,13 @@ enum bgp_reason bgp_export_check(const struct bgp_policy *pol, const struct bgp_
 		plan->advert = x.rule ? NULL : trie_lpm(&pol->adverts, p, NULL);
 	}
 	return check_next_hop(to, src, attrs, reason);
+}
+
+enum bgp_reason bgp_export_check(const struct bgp_policy *pol, const struct bgp_target *to,
+				 const struct prefix *p, const struct bgp_source *src,
+				 const struct bgp_attrs *attrs, struct bgp_export_plan *plan)
+{
+	return bgp_export_explain(pol, to, p, src, attrs, plan, NULL);
 }
 
 /* ---- forwarding ---- */

@@ -30,12 +30,14 @@ enum bgp_reason {
 	BGP_REASON_OWN_ORIGINATOR,
 	BGP_REASON_OWN_CLUSTER,
 	BGP_REASON_LEAKED,
+	BGP_REASON_NO_LLGR,
 	/* a path is not told */
 	BGP_REASON_NO_ADVERTISE,
 	BGP_REASON_NO_EXPORT,
 	BGP_REASON_NOT_REFLECTED,
 	BGP_REASON_LLGR_UNAWARE,
 	BGP_REASON_ONLY_TO_CUSTOMER,
+	BGP_REASON_NOT_OWN,
 	BGP_REASON_FILTER_REJECTS,
 	BGP_REASON_EXPORT_DISABLED,
 	BGP_REASON_INSIDE_OWN_BLOCK,
@@ -44,6 +46,7 @@ enum bgp_reason {
 	BGP_REASON_NO_OWN_NEXT_HOP,
 	BGP_REASON_NEXT_HOP_FAMILY,
 	BGP_REASON_TOO_BIG,
+	BGP_REASON_MUTED,
 	/* a path does not forward */
 	BGP_REASON_MADE_HERE,
 	BGP_REASON_VXLAN,
@@ -51,6 +54,7 @@ enum bgp_reason {
 };
 
 const char *bgp_reason_text(enum bgp_reason reason); /* "our own AS is in the path" */
+const char *bgp_reason_name(enum bgp_reason reason); /* "own-as" */
 
 /* Communities for what lies in cidr, in wire form: those of all entries around it, too. */
 struct bgp_advert_set {
@@ -64,6 +68,7 @@ struct bgp_policy {
 	uint32_t router_id, cluster_id; /* cluster_id 0: no reflector */
 	struct addr local_v4, local_v6;
 	bool draining; /* RFC 8326: what is told goes with GRACEFUL_SHUTDOWN */
+	bool muted;    /* nothing is told at all */
 	/* Calico's route priority of what is made here: LOCAL_PREF is BGP_PRIORITY_BASE less that; 0:
 	 * 100, as before there were priorities */
 	uint32_t normal_priority;
@@ -97,6 +102,7 @@ struct bgp_target {
 	enum bgp_af af;
 	asn_t local_as;
 	bool ebgp, rr_client;
+	bool own_only;	     /* nothing but what is made here */
 	bool add_path;	     /* every path that may be told, not only the best: RFC 7911 */
 	bool self_always;    /* next hop: ours on everything */
 	bool keep;	     /* next hop: as received, even to eBGP */
@@ -118,6 +124,22 @@ struct bgp_export_plan {
 enum bgp_reason bgp_export_check(const struct bgp_policy *pol, const struct bgp_target *target,
 				 const struct prefix *p, const struct bgp_source *src,
 				 const struct bgp_attrs *attrs, struct bgp_export_plan *plan);
+/* What an export looked at, for a person. */
+enum { BGP_EXPORT_RULES_ = 15 };
+struct bgp_export_trace {
+	unsigned n;		/* rules asked, in their order: the last one applied */
+	enum bgp_reason reason; /* and said this; a next hop that cannot be had comes after */
+	const char *asked[BGP_EXPORT_RULES_];
+	const struct bgp_rule *rule; /* of the peer's filters, the one that matches; NULL: none */
+	const struct bgp_pool *pool; /* that the prefix is in; NULL: none */
+	bool in_block;
+	struct prefix block; /* the own block that it is in */
+};
+/* bgp_export_check that says how it came to its answer. trace may be NULL. */
+enum bgp_reason bgp_export_explain(const struct bgp_policy *pol, const struct bgp_target *target,
+				   const struct prefix *p, const struct bgp_source *src,
+				   const struct bgp_attrs *attrs, struct bgp_export_plan *plan,
+				   struct bgp_export_trace *trace);
 /* In what form: attributes for the wire, with a reference; NULL when they cannot be made (a path
  * that would grow too long). plan NULL: the empty one. */
 struct bgp_attrs *bgp_export_attrs(struct bgp_attr_table *t, const struct bgp_policy *pol,
@@ -129,6 +151,13 @@ bool bgp_export_wants_self(const struct bgp_target *to, const struct bgp_source 
 			   const struct bgp_attrs *a);
 /* The Only To Customer AS of a path, as if it had been put on when it came; 0: none. RFC 9234 5 */
 asn_t bgp_effective_otc(const struct bgp_source *src, const struct bgp_attrs *a);
+/* RFC 9494: kept long after its session ended, by us or by somebody before us? */
+static inline bool bgp_is_long_stale(const struct bgp_source *src, enum bgp_af af,
+				     const struct bgp_attrs *a)
+{
+	return src->af[af].long_lived || (a->marks & BGP_MARK_LLGR_STALE);
+}
+
 /* LOCAL_PREF of a path as filters and iBGP peers shall see it. */
 uint32_t bgp_effective_local_pref(const struct bgp_policy *pol, const struct bgp_source *src,
 				  const struct bgp_attrs *a);

@@ -52,4 +52,6 @@ enum {
 	BGP_STALE_SOURCES_MAX = 8,
 	/* Stale routes are dropped this long after the session came back, End-of-RIB or not. */
 	BGP_STALE_MAX_MS = 360000,
+	/* RFC 9494 3: 24 bits of seconds, half a year. */
+	BGP_LONG_LIVED_MAX_S = 0xffffff,
 };

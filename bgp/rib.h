@@ -38,6 +38,7 @@ struct bgp_source {
 	void *peer;		 /* the owner's */
 	struct {
 		enum bgp_source_state state;
+		bool long_lived; /* stale, and its restart time is over: RFC 9494 */
 		uint32_t paths, usable, best; /* best: counts ECMP members too */
 	} af[BGP_AF_MAX_];
 };

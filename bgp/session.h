@@ -36,6 +36,7 @@ struct bgp_session_config {
 	bool enhanced_refresh;	   /* RFC 7313: offered */
 	bool extended_message;	   /* RFC 8654: offered */
 	bool long_lived_aware;	   /* RFC 9494: we know what LLGR_STALE means */
+	uint32_t long_lived_s;	   /* and ask for our routes to be kept that long; 0: we do not */
 	bool refuse_as_sets;	   /* RFC 9774 */
 	bool role_strict;	   /* RFC 9234: the peer must say its role */
 	enum bgp_role role;	   /* RFC 9234: ours on eBGP */

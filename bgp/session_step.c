@@ -330,6 +330,28 @@ static void protocol_error(struct bgp_session *s, struct bgp_conn *c, enum bgp_s
 
 /* ---- OPEN ---- */
 
+/* RFC 4724 3, 9494 3.2: long-lived only beside the ordinary one. */
+static void offer_graceful(const struct bgp_session *s, struct bgp_caps *caps)
+{
+	const struct bgp_session_config *cfg = &s->config;
+
+	caps->gr.present = true;
+	caps->gr.time_s = cfg->gr_restart_s < 4095 ? cfg->gr_restart_s : 4095;
+	caps->gr.restarting = cfg->restarting;
+	caps->gr.notification = true;
+	caps->gr.families = cfg->families;
+	/* A session that was up before in this life, too: nothing of ours has stopped forwarding.
+	 * Without the bit the peer would drop our routes at once, to have them told again. */
+	if (cfg->restarting || cfg->forwarding || s->info.flaps)
+		caps->gr.forwarding = cfg->families;
+	if (!caps->llgr.present || !cfg->long_lived_s)
+		return;
+	caps->llgr.families = cfg->families;
+	caps->llgr.forwarding = caps->gr.forwarding;
+	for (unsigned af = 0; af < BGP_AF_MAX_; af++)
+		caps->llgr.time_s[af] = cfg->families >> af & 1 ? cfg->long_lived_s : 0;
+}
+
 static struct bgp_open our_open(const struct bgp_session *s)
 {
 	const struct bgp_session_config *cfg = &s->config;
@@ -354,17 +376,8 @@ static struct bgp_open our_open(const struct bgp_session *s)
 	o.caps.add_path_rx = cfg->add_path_rx & cfg->families;
 	o.caps.add_path_tx = cfg->add_path_tx & cfg->families;
 	o.caps.role = cfg->local_as != cfg->remote_as ? cfg->role : BGP_ROLE_NONE;
-	if (!cfg->gr_restart_s)
-		return o;
-	o.caps.gr.present = true;
-	o.caps.gr.time_s = cfg->gr_restart_s < 4095 ? cfg->gr_restart_s : 4095;
-	o.caps.gr.restarting = cfg->restarting;
-	o.caps.gr.notification = true;
-	o.caps.gr.families = cfg->families;
-	/* A session that was up before in this life, too: nothing of ours has stopped forwarding.
-	 * Without the bit the peer would drop our routes at once, to have them told again. */
-	if (cfg->restarting || cfg->forwarding || s->info.flaps)
-		o.caps.gr.forwarding = cfg->families;
+	if (cfg->gr_restart_s)
+		offer_graceful(s, &o.caps);
 	return o;
 }
 

@@ -96,6 +96,7 @@ static void take_global(struct bgp_speaker *sp, const struct bgp_global *g)
 	sp->policy.local_v4 = g->local_v4;
 	sp->policy.local_v6 = g->local_v6;
 	sp->policy.draining = g->draining;
+	sp->policy.muted = g->muted;
 	sp->policy.normal_priority = g->normal_priority;
 }
 
@@ -201,6 +202,7 @@ void bgp_speaker_set_global(struct bgp_speaker *sp, const struct bgp_global *glo
 	bool same = identity_eq(&sp->global, global);
 	bool other = sp->global.max_paths != global->max_paths ||
 		     sp->global.draining != global->draining ||
+		     sp->global.muted != global->muted ||
 		     sp->global.normal_priority != global->normal_priority;
 
 	bgp_speaker_enter(sp, now_ms);

@@ -32,6 +32,7 @@ struct bgp_global {
 	uint32_t cluster_id; /* this node is a route reflector with it; 0: it is not */
 	uint16_t max_paths;  /* ECMP limit, 1..64; Calico's BIRD: 16 */
 	bool draining;	     /* RFC 8326: all that is told goes with GRACEFUL_SHUTDOWN */
+	bool muted;	     /* nothing is told any more, what was is withdrawn */
 	uint32_t
 		normal_priority; /* Calico's route priority of own routes: to iBGP peers they go with
 				   * LOCAL_PREF 2147483647 less that; 0: with 100 */
@@ -77,6 +78,9 @@ struct bgp_peer_config {
 	bool enhanced_refresh; /* RFC 7313: offered */
 	bool extended_message; /* RFC 8654: offered */
 	bool long_lived;       /* RFC 9494: offered, at least as knowing what it means */
+	uint32_t long_lived_s; /* and keep its routes as long as it says, when it says the same; for how
+				* long it shall keep ours; 0: neither. At most BGP_LONG_LIVED_MAX_S */
+	bool own_only;	       /* tell it what is made here, and nothing that others told */
 	bool ext_next_hop;     /* RFC 8950: offered for IPv4 */
 	bool accept_as_sets;   /* against RFC 9774 */
 	enum bgp_role role;    /* RFC 9234, eBGP: ours towards the peer */
@@ -260,6 +264,7 @@ struct bgp_path_info {
 	const struct bgp_peer_config *peer; /* NULL: made here */
 	const struct bgp_attrs *attrs;	    /* borrowed */
 	bool best, multipath, usable, stale;
+	bool long_stale; /* RFC 9494: beyond the restart time, or so marked by its sender */
 	const char *why; /* the step at which it lost, or why unusable */
 };
 /* Walk all paths, ordered by prefix, best first. fn returns false to stop. exact: only this

@@ -1,7 +1,8 @@
 /* speaker_int.h - the inside of a speaker, for speaker_*.c
  *
  * READING ORDER  speaker.c (whole, identity, run), speaker_peers.c (configuration),
- * speaker_session.c (a session comes and goes), speaker_routes.c (UPDATEs in, decisions),
+ * speaker_session.c (a session comes and goes), speaker_stale.c
+ * (what it leaves behind), speaker_routes.c (UPDATEs in, decisions),
  * speaker_output.c (UPDATEs out), speaker_conn.c (sockets), speaker_effect.c (effects, log),
  * speaker_status.c (questions). */
 #pragma once
@@ -36,12 +37,15 @@ struct bgp_peer {
 	uint32_t gr_families; /* keeps forwarding in, as it said; 0: no graceful restart */
 	uint32_t gr_forwarding; /* and did keep it this time */
 	uint16_t gr_time_s;
+	/* RFC 9494: in which families it asks to be kept longer, and we do; for how long */
+	uint32_t ll_families, ll_forwarding;
+	uint32_t ll_time_s[BGP_AF_MAX_];
 	bool gr_restarting; /* it said R: do not wait for it */
 	/* RFC 4724: paths of earlier sessions, kept: more than one when the peer was lost again
 	 * before its End-of-RIB. until: when they go if it stays away */
 	struct bgp_stale {
 		struct bgp_source *src;
-		int64_t until;
+		int64_t until[BGP_AF_MAX_];
 	} stale[BGP_STALE_SOURCES_MAX];
 	unsigned n_stale;
 	int64_t stale_up_until; /* while Established: when they go without an End-of-RIB */
@@ -135,12 +139,19 @@ void bgp_speaker_chain_unref(struct bgp_speaker *sp, struct bgp_chain *c);
 struct bgp_attrs *bgp_peer_import(struct bgp_peer *p, enum bgp_af af, const struct prefix *prefix,
 				  struct bgp_attrs *attrs);
 
-/* speaker_session.c */
-extern const struct bgp_session_ops bgp_peer_ops;
+/* speaker_stale.c: a session is over; keep: families whose paths stay as stale */
+void bgp_peer_retire(struct bgp_peer *p, uint32_t keep);
+/* The peer is back and speaks these families. */
+void bgp_peer_stale_is_back(struct bgp_peer *p, uint32_t families);
+/* One more stale source; there must be room. */
+void bgp_peer_stale_add(struct bgp_peer *p, struct bgp_source *src, int64_t until);
 void bgp_peer_drop_stale(struct bgp_peer *p, uint32_t families);
 /* Drop what has been kept for too long; and when to look again, INT64_MAX: nothing is kept. */
 void bgp_peer_expire_stale(struct bgp_peer *p, int64_t now_ms);
 int64_t bgp_peer_stale_until(const struct bgp_peer *p);
+
+/* speaker_session.c */
+extern const struct bgp_session_ops bgp_peer_ops;
 /* All that the last session left, without a word to anybody. */
 void bgp_peer_drop_routes(struct bgp_peer *p);
 struct bgp_target bgp_peer_target(const struct bgp_peer *p, enum bgp_af af,

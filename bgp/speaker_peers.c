@@ -32,6 +32,7 @@ struct bgp_session_config bgp_peer_session_config(const struct bgp_peer *p)
 		.enhanced_refresh = p->config.enhanced_refresh,
 		.extended_message = p->config.extended_message,
 		.long_lived_aware = p->config.long_lived,
+		.long_lived_s = p->config.long_lived ? p->config.long_lived_s : 0,
 		.refuse_as_sets = !p->config.accept_as_sets,
 		.role = p->config.role,
 		.role_strict = p->config.role_strict,
@@ -152,7 +153,8 @@ static bool needs_reset(const struct bgp_peer_config *a, const struct bgp_peer_c
 	       a->keep_original_next_hop != b->keep_original_next_hop ||
 	       a->ttl_security != b->ttl_security || !addr_eq(&a->source, &b->source) ||
 	       a->local_as != b->local_as || a->remote_as != b->remote_as || a->role != b->role ||
-	       strcmp(a->filters, b->filters) != 0 || a->families != b->families;
+	       a->own_only != b->own_only || strcmp(a->filters, b->filters) != 0 ||
+	       a->families != b->families;
 }
 
 static void peer_change(struct bgp_peer *p, const struct bgp_peer_config *config)
@@ -186,6 +188,7 @@ static bool config_eq(const struct bgp_peer_config *a, const struct bgp_peer_con
 	       a->enhanced_refresh == b->enhanced_refresh && a->ext_next_hop == b->ext_next_hop &&
 	       a->role_strict == b->role_strict && a->accept_as_sets == b->accept_as_sets &&
 	       a->extended_message == b->extended_message && a->long_lived == b->long_lived &&
+	       a->long_lived_s == b->long_lived_s &&
 	       strcmp(a->password, b->password) == 0;
 }
 

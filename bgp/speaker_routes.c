@@ -114,6 +114,9 @@ static enum bgp_reason check_path(struct bgp_speaker *sp, enum bgp_af af,
 		return BGP_REASON_SESSION_GONE;
 	if (src->index == 0)
 		return BGP_REASON_OK;
+	/* RFC 9494 4.2 */
+	if (src->af[af].long_lived && path->attrs->marks & BGP_MARK_NO_LLGR)
+		return BGP_REASON_NO_LLGR;
 	if (m->attrs != path->attrs || m->serial != src->serial || m->run != sp->run) {
 		m->attrs = path->attrs;
 		m->serial = src->serial;
@@ -134,6 +137,7 @@ unsigned bgp_speaker_candidates(struct bgp_speaker *sp, enum bgp_af af, const st
 	p = bgp_net_paths(net, &one, &n);
 	vec_reserve(&sp->cand, n);
 	for (unsigned i = 0; i < n; i++) {
+		const struct bgp_source *src = bgp_source_at(&sp->sources, p[i].source);
 		uint32_t cost;
 		enum bgp_reason reason = check_path(sp, af, &p[i], &cost);
 
@@ -143,10 +147,11 @@ unsigned bgp_speaker_candidates(struct bgp_speaker *sp, enum bgp_af af, const st
 			continue;
 		sp->cand.p[usable++] = (struct bgp_candidate) {
 			.attrs = p[i].attrs,
-			.source = bgp_source_at(&sp->sources, p[i].source),
+			.source = src,
 			.path_id = p[i].id,
 			.igp_cost = cost,
 			.tag = i,
+			.long_stale = bgp_is_long_stale(src, af, p[i].attrs),
 		};
 	}
 	return usable;

@@ -1,6 +1,6 @@
 /* speaker_session.c - what a session's coming, going and asking means for the tables
  *
- * SPEC   RFC 4724 4.2 (the peer restarts), 2918 (it asks again) */
+ * SPEC   RFC 4724 (the peer restarts), 2918, 7313 (it asks again, it says again) */
 #include "bgp/speaker_int.h"
 
 #include <assert.h>
@@ -8,103 +8,6 @@
 #include <string.h>
 
 /* ---- sources ---- */
-
-/* This session's, or an earlier one's, paths are to go, in the given families. */
-static void source_kill(struct bgp_speaker *sp, struct bgp_source *src, uint32_t families)
-{
-	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
-		if (families >> af & 1)
-			bgp_rib_source_state(&sp->rib[af], src, BGP_SOURCE_DEAD);
-	}
-}
-
-static bool source_is_dead(const struct bgp_source *src)
-{
-	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
-		if (src->af[af].state != BGP_SOURCE_DEAD)
-			return false;
-	}
-	return true;
-}
-
-/* Entry i of the stale ones: its paths in these families are to go. True: so does the entry. */
-static bool stale_drop(struct bgp_peer *p, unsigned i, uint32_t families)
-{
-	struct bgp_source *src = p->stale[i].src;
-
-	source_kill(p->sp, src, families);
-	if (!source_is_dead(src))
-		return false;
-	vec_push(&p->sp->dying, src);
-	p->n_stale--;
-	memmove(&p->stale[i], &p->stale[i + 1], (p->n_stale - i) * sizeof(p->stale[0]));
-	return true;
-}
-
-void bgp_peer_drop_stale(struct bgp_peer *p, uint32_t families)
-{
-	for (unsigned i = 0; i < p->n_stale;)
-		i += !stale_drop(p, i, families);
-}
-
-void bgp_peer_expire_stale(struct bgp_peer *p, int64_t now_ms)
-{
-	for (unsigned i = 0; i < p->n_stale;) {
-		int64_t until = p->source ? p->stale_up_until : p->stale[i].until;
-
-		i += now_ms < until || !stale_drop(p, i, UINT32_MAX);
-	}
-}
-
-int64_t bgp_peer_stale_until(const struct bgp_peer *p)
-{
-	int64_t at = INT64_MAX;
-
-	if (p->n_stale && p->source)
-		return p->stale_up_until;
-	for (unsigned i = 0; i < p->n_stale; i++) {
-		if (p->stale[i].until < at)
-			at = p->stale[i].until;
-	}
-	return at;
-}
-
-static void leave_groups(struct bgp_peer *p)
-{
-	for (unsigned af = 0; af < BGP_AF_MAX_; af++)
-		bgp_adjout_leave(&p->sp->adjout[af], &p->member[af]);
-}
-
-/* The session is over. keep: families whose paths stay as stale.
- * DIFFERS: RFC 4724 4.2 drops what was stale already when the session is lost again. Then a peer that
- * dies twice, the second time before it has told its routes, punches a hole into forwarding that it
- * still does. Here older ones keep the time that they got when they became stale. */
-static void source_retire(struct bgp_peer *p, uint32_t keep)
-{
-	struct bgp_source *src = TAKE(p->source);
-
-	leave_groups(p);
-	bgp_peer_drop_stale(p, ~keep);
-	if (!src)
-		return;
-	if (p->n_stale == BGP_STALE_SOURCES_MAX)
-		stale_drop(p, 0, UINT32_MAX);
-	for (unsigned af = 0; af < BGP_AF_MAX_; af++) {
-		bool stale = keep >> af & 1 && src->af[af].paths;
-
-		bgp_rib_source_state(&p->sp->rib[af], src,
-				     stale ? BGP_SOURCE_STALE : BGP_SOURCE_DEAD);
-	}
-	p->stale[p->n_stale++] =
-		(struct bgp_stale) { .src = src,
-				     .until = p->sp->now + (int64_t)p->gr_time_s * 1000 };
-	stale_drop(p, p->n_stale - 1, 0); /* when nothing is kept */
-}
-
-void bgp_peer_drop_routes(struct bgp_peer *p)
-{
-	source_retire(p, 0);
-}
 
 /* Has this peer's past paths somewhere, so that an announcement must look for them? */
 static bool has_past(const struct bgp_peer *p)
@@ -142,6 +45,18 @@ static struct bgp_source *source_make(struct bgp_peer *p, const struct bgp_negot
 
 /* ---- exports ---- */
 
+static void leave_groups(struct bgp_peer *p)
+{
+	for (unsigned af = 0; af < BGP_AF_MAX_; af++)
+		bgp_adjout_leave(&p->sp->adjout[af], &p->member[af]);
+}
+
+void bgp_peer_drop_routes(struct bgp_peer *p)
+{
+	leave_groups(p);
+	bgp_peer_retire(p, 0);
+}
+
 /* Our next hop: the session's own address, unless that is of another family or means nothing beyond
  * the link. ext: IPv6 will do for IPv4. */
 static struct addr self_addr(const struct bgp_peer *p, enum bgp_af af, const struct addr *local,
@@ -169,6 +84,7 @@ struct bgp_target bgp_peer_target(const struct bgp_peer *p, enum bgp_af af,
 	t.local_as = bgp_peer_local_as(p);
 	t.ebgp = ebgp;
 	t.rr_client = p->config.rr_client && !p->config.rr_same_cluster && !ebgp;
+	t.own_only = p->config.own_only;
 	t.add_path = wire->add_path_tx >> af & 1;
 	t.self_always = p->config.next_hop_mode == BGP_NEXT_HOP_SELF;
 	t.keep = p->config.next_hop_mode == BGP_NEXT_HOP_KEEP ||
@@ -249,6 +165,17 @@ static void on_log(void *arg, enum bgp_level level, const char *text)
 	bgp_speaker_log(p->sp, p, level, "%s", text);
 }
 
+static void take_long_lived(struct bgp_peer *p, const struct bgp_negotiated *neg,
+			    const struct bgp_caps *caps)
+{
+	/* RFC 9494 3.2: without the other capability this one is ignored */
+	bool both = neg->graceful && neg->long_lived && p->config.long_lived_s;
+
+	p->ll_families = both ? caps->llgr.families : 0;
+	p->ll_forwarding = both ? caps->llgr.forwarding : 0;
+	memcpy(p->ll_time_s, caps->llgr.time_s, sizeof(p->ll_time_s));
+}
+
 static void take_graceful(struct bgp_peer *p, const struct bgp_negotiated *neg,
 			  const struct bgp_conn *conn)
 {
@@ -258,6 +185,7 @@ static void take_graceful(struct bgp_peer *p, const struct bgp_negotiated *neg,
 	p->gr_families = neg->graceful ? caps->gr.families : 0;
 	p->gr_forwarding = neg->graceful ? caps->gr.forwarding : 0;
 	p->gr_time_s = caps->gr.time_s;
+	take_long_lived(p, neg, caps);
 }
 
 static void on_up(void *arg)
@@ -278,8 +206,7 @@ static void on_up(void *arg)
 	p->end_of_rib = p->refreshing = 0;
 	p->settle_at = neg->graceful ? INT64_MAX : sp->now + BGP_SETTLE_MS;
 	take_graceful(p, neg, conn);
-	/* RFC 4724 4.2: what it did not keep forwarding for goes at once, the rest at End-of-RIB */
-	bgp_peer_drop_stale(p, ~(p->gr_families & p->gr_forwarding & neg->wire.families));
+	bgp_peer_stale_is_back(p, neg->wire.families);
 	p->stale_up_until = sp->now + BGP_STALE_MAX_MS;
 	join_groups(p, neg, &conn->local);
 	bgp_speaker_check_converged(sp);
@@ -288,9 +215,9 @@ static void on_up(void *arg)
 static void on_down(void *arg, const struct bgp_down *why)
 {
 	struct bgp_peer *p = arg;
-	uint32_t keep = why->graceful ? p->gr_families : 0;
 
-	source_retire(p, keep);
+	leave_groups(p);
+	bgp_peer_retire(p, why->graceful ? p->gr_families | p->ll_families : 0);
 	bgp_speaker_check_converged(p->sp);
 }
 
@@ -329,7 +256,7 @@ static void refresh_begins(struct bgp_peer *p, enum bgp_af af)
 				     i == af ? BGP_SOURCE_STALE : BGP_SOURCE_DEAD);
 	}
 	p->source = new;
-	p->stale[p->n_stale++] = (struct bgp_stale) { .src = old, .until = INT64_MAX };
+	bgp_peer_stale_add(p, old, INT64_MAX);
 	p->refreshing |= 1u << af;
 	p->stale_up_until = p->sp->now + BGP_STALE_MAX_MS;
 }

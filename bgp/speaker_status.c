@@ -95,6 +95,7 @@ static bool tell_usable(struct bgp_speaker *sp, enum bgp_af af, const struct pre
 			.multipath = c->multipath,
 			.usable = true,
 			.stale = c->source->af[af].state == BGP_SOURCE_STALE,
+			.long_stale = c->long_stale,
 			.why = bgp_step_text(c->lost_at),
 		};
 

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "bgp/why.h"
 #include "bgp_net.h"
 #include "lib/str.h"
 
@@ -56,6 +57,8 @@ static struct bgp_peer_config *add_peer(struct net_node *node, const struct net_
 		.add_path = rich && node->index % 3,
 		.enhanced_refresh = rich && node->index % 2,
 		.extended_message = rich && node->index % 5,
+		.long_lived = rich && node->index % 4,
+		.long_lived_s = 3600,
 	};
 	snprintf(p->name, sizeof(p->name), "Mesh_%s", addr_format(&to->addr, text));
 	return p;
@@ -319,6 +322,39 @@ static void check_fib(struct net_node *node)
 	assert_int_equal(c.routes, node->n_fib);
 }
 
+struct prefixes {
+	VEC(struct prefix) list;
+};
+
+static bool collect_prefix(void *arg, const struct bgp_path_info *p)
+{
+	struct prefixes *all = arg;
+
+	if (!all->list.n || !prefix_eq(&all->list.p[all->list.n - 1], &p->prefix))
+		vec_push(&all->list, p->prefix);
+	return true;
+}
+
+/* What everybody has been told is what `why` says it shall have. */
+static void check_why(struct net_node *node)
+{
+	struct prefixes all = { 0 };
+
+	bgp_speaker_each_path(node->sp, NULL, collect_prefix, &all);
+	vec_foreach (&all.list, p) {
+		struct bgp_why w;
+
+		for (size_t i = 0; bgp_speaker_why(node->sp, p, i, &w); i++) {
+			if (w.verdict == BGP_WHY_WAITS || !w.rule ||
+			    (w.verdict == BGP_WHY_TOLD) != !!w.attrs)
+				fail_msg("node %u to peer %zu: %s, %s", node->index, i,
+					 bgp_why_verdict_name(w.verdict), w.text);
+			bgp_why_done(&w);
+		}
+	}
+	vec_done(&all.list);
+}
+
 /* What one end says it sent is what the other says it has. */
 static void check_sessions(struct net *net)
 {
@@ -374,6 +410,7 @@ static void same_tables(struct net *got, struct net *want)
 		free(a);
 		free(b);
 		check_fib(&got->node[i]);
+		check_why(&got->node[i]);
 	}
 }
 

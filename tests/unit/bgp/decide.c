@@ -41,6 +41,7 @@ static void world_add(struct world *w, const struct path *p)
 					      .path_id = p->path_id,
 					      .igp_cost = p->cost,
 					      .tag = w->n };
+	w->c[w->n].long_stale = w->c[w->n].attrs->marks & BGP_MARK_LLGR_STALE;
 	w->n++;
 }
 
