@@ -42,7 +42,7 @@ struct agent_config {
 	int mtu;		     /* of pods; 0: that of the node's uplinks */
 	int route_protocol;	     /* of all routes that we make */
 	bool remove_external_routes; /* on pods' interfaces also routes that others made */
-	int gc_grace_s; /* what is younger survives a CNI GC that does not list it */
+	int gc_grace_s;		     /* what is younger survives a CNI GC that does not list it */
 	bool ip_forward;
 	char *nodename_file; /* "": do not write */
 
@@ -53,10 +53,15 @@ struct agent_config {
 	int endpoint_to_host; /* index into DROP, RETURN, ACCEPT */
 	int filter_allow;     /* index into ACCEPT, RETURN */
 	int mangle_allow;
-	int filter_deny; /* index into DROP, REJECT */
-	int chain_insert; /* 0: insert, 1: append */
+	int filter_deny;		     /* index into DROP, REJECT */
+	int chain_insert;		     /* 0: insert, 1: append */
 	int rules_refresh_s, sets_refresh_s; /* 0: never */
 	int iptables_lock_s;
+	bool cut_flows; /* a policy that is narrowed ends flows that it now denies */
+	/* Told, not by default: then FelixConfiguration does not count. */
+	bool has_iptables_backend, has_mark_mask, has_endpoint_to_host, has_filter_allow,
+		has_mangle_allow, has_filter_deny, has_chain_insert, has_rules_refresh,
+		has_sets_refresh;
 
 	/* to be seen */
 	int log_level;	/* enum log_level */
@@ -77,7 +82,7 @@ enum config_backend {
 
 /* The words of the enums above, by index. */
 extern const char *const config_to_host_words[], *const config_allow_words[],
-	*const config_deny_words[];
+							 *const config_deny_words[];
 
 /* What the command line asks for besides running. */
 enum config_action {
