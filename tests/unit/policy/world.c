@@ -30,7 +30,8 @@ static const char *const keys[] = { "a", "b", "c" };
 static const char *const values[] = { "x", "y", "xy", "" };
 static const char *const port_names[] = { "http", "dns", "web" };
 static const int port_protos[] = { 6, 17, 132 };
-static const uint16_t port_numbers[] = { 53, 80, 443, 8080 };
+/* No failsafe ports: they are let through whatever policy says. */
+static const uint16_t port_numbers[] = { 54, 80, 443, 8080 };
 
 static const char *pick(struct rng *r, const char *const *list, size_t n)
 {
@@ -178,6 +179,12 @@ static void random_side(struct rng *r, struct jworld *w, struct jside *s, int fa
 		s->n_not_port = random_ports(r, s->not_port, proto != 0);
 }
 
+/* Echo request or reply. */
+static int icmp_type(struct rng *r, int family)
+{
+	return family == 4 ? 8 * rng_below(r, 2) : 128 + rng_below(r, 2);
+}
+
 static struct jrule random_rule(struct rng *r, struct jworld *w, bool ingress)
 {
 	static const int protos[] = { 0, 0, 6, 6, 17, 132, 1, 58, 47 };
@@ -198,11 +205,11 @@ static struct jrule random_rule(struct rng *r, struct jworld *w, bool ingress)
 	if (rng_one_in(r, 8))
 		rule.not_proto = PICK_NUMBER(r, port_protos);
 	if ((rule.proto == 1 || rule.proto == 58) && rng_one_in(r, 2)) {
-		rule.icmp_type = 8 * rng_below(r, 2);
+		rule.icmp_type = icmp_type(r, family);
 		rule.icmp_code = rng_one_in(r, 3) ? 0 : -1;
 	}
 	if ((rule.proto == 1 || rule.proto == 58 || !rule.proto) && rng_one_in(r, 8)) {
-		rule.not_icmp_type = 8 * rng_below(r, 2);
+		rule.not_icmp_type = icmp_type(r, family);
 		rule.not_icmp_code = rng_one_in(r, 3) ? 0 : -1;
 	}
 	random_side(r, w, &rule.src, family, rule.not_icmp_type >= 0 ? 1 : rule.proto);
@@ -442,7 +449,7 @@ struct jpacket packet_random(struct rng *r, const struct jworld *w)
 
 	if (p.proto == 1) {
 		p.proto = family == 4 ? 1 : 58;
-		p.icmp_type = 8 * rng_below(r, 2);
+		p.icmp_type = icmp_type(r, family);
 		p.icmp_code = rng_below(r, 2);
 	}
 	p.sport = PICK_NUMBER(r, port_numbers);

@@ -17,6 +17,7 @@
 #include "policy/input.h"
 #include "policy/k8s.h"
 #include "tests/unit/policy/kernel.h"
+#include "tests/unit/policy/path.h"
 #include "tests/unit/policy/world.h"
 
 enum { PACKETS = 12 };
@@ -211,136 +212,47 @@ static void explain(const struct jworld *w, const struct jpacket *p, const struc
 		 p->icmp_type, p->icmp_code, want ? "accepted" : "dropped");
 }
 
-static const struct jendpoint *host_of(const struct jworld *w, const char *interface)
-{
-	for (int i = 0; i < 2; i++)
-		if (interface && !strcmp(interface, host_if[i]))
-			return judge_host(w, interface, &host_addr[i], 1);
-	return judge_host(w, interface ? interface : "none", NULL, 0);
-}
-
-static bool drops(const struct jworld *w, const struct jendpoint *e, bool ingress,
-		  enum jclass class, const struct jpacket *p)
-{
-	return e && judge(w, e, ingress, class, p) == J_DROPPED;
-}
-
-static bool accepts(const struct jworld *w, const struct jendpoint *e, bool ingress,
-		    enum jclass class, const struct jpacket *p)
-{
-	return e && judge(w, e, ingress, class, p) == J_ACCEPTED;
-}
-
-static const struct jendpoint *pod_at(const struct jworld *w, const char *interface)
-{
-	for (int i = 0; i < J_PODS; i++)
-		if (w->pod[i].exists && w->pod[i].here && !strcmp(w->pod[i].interface, interface))
-			return &w->pod[i];
-	return NULL;
-}
-
-static bool is_pod_if(const char *name)
-{
-	return !strncmp(name, "cali", 4);
-}
-
-/* What stands before every policy of a pod that sends. */
-static bool pod_sends(const struct jworld *w, const char *interface, const struct jpacket *p)
-{
-	const struct jendpoint *e = pod_at(w, interface);
-
-	if (!e || p->proto == 4 || (p->proto == 17 && p->dport == 4789))
-		return false;
-	return judge(w, e, false, J_NORMAL, p) == J_ACCEPTED;
-}
-
-/* Untracked and preDNAT policy on the way in. Sets *accepted when one of them allowed. */
-static bool enters(const struct jworld *w, const char *in, const struct jpacket *p, bool *accepted)
-{
-	const struct jendpoint *host = host_of(w, in);
-
-	*accepted = false;
-	if (!is_pod_if(in)) {
-		if (drops(w, host, true, J_UNTRACKED, p))
-			return false;
-		*accepted = accepts(w, host, true, J_UNTRACKED, p);
-	}
-	if (*accepted)
-		return true;
-	if (drops(w, host, true, J_PREDNAT, p))
-		return false;
-	*accepted = accepts(w, host, true, J_PREDNAT, p);
-	return true;
-}
-
-static bool judge_forward(const struct jworld *w, const char *in, const char *out,
-			  const struct jpacket *p)
-{
-	bool accepted;
-
-	if (!enters(w, in, p, &accepted))
-		return false;
-	if (!accepted && drops(w, host_of(w, in), true, J_FORWARD, p))
-		return false;
-	if (is_pod_if(in) && !pod_sends(w, in, p))
-		return false;
-	if (is_pod_if(out) &&
-	    !(pod_at(w, out) && judge(w, pod_at(w, out), true, J_NORMAL, p) == J_ACCEPTED))
-		return false;
-	return !drops(w, host_of(w, out), false, J_FORWARD, p);
-}
-
 static bool kernel_enter(const struct kernel *k, struct ktransit *t)
 {
 	return kernel_hook(k, TABLE_RAW, "PREROUTING", t) &&
 	       kernel_hook(k, TABLE_MANGLE, "PREROUTING", t);
 }
 
-static void try_forward(const struct jworld *w, const struct kernel *k, const char *in,
+static void try_forward(const struct jnode *n, const struct kernel *k, const char *in,
 			const char *out, const struct jpacket *p)
 {
 	struct ktransit t = { .packet = p, .in = in };
-	bool got = kernel_enter(k, &t), want = judge_forward(w, in, out, p);
+	bool got = kernel_enter(k, &t), want = path_forward(n, in, out, p);
 	CLEANUP(freep) char *what = xasprintf("forward %s to %s", in, out);
 
 	t.out = out;
 	got = got && kernel_hook(k, TABLE_FILTER, "FORWARD", &t);
 	if (got != want)
-		explain(w, p, k, what, want);
+		explain(n->w, p, k, what, want);
 }
 
-static void try_input(const struct jworld *w, const struct kernel *k, const char *in,
+static void try_input(const struct jnode *n, const struct kernel *k, const char *in,
 		      const struct jpacket *p)
 {
 	struct ktransit t = { .packet = p, .in = in };
-	bool accepted, want = enters(w, in, p, &accepted), got = kernel_enter(k, &t);
+	bool want = path_input(n, in, p), got = kernel_enter(k, &t);
 	CLEANUP(freep) char *what = xasprintf("input from %s", in);
 
 	got = got && kernel_hook(k, TABLE_FILTER, "INPUT", &t);
-	if (want && is_pod_if(in))
-		want = (p->proto == 58 && p->icmp_type >= 130) || pod_sends(w, in, p);
-	else if (want && !accepted && host_of(w, in))
-		want = judge(w, host_of(w, in), true, J_NORMAL, p) == J_ACCEPTED;
 	if (got != want)
-		explain(w, p, k, what, want);
+		explain(n->w, p, k, what, want);
 }
 
-static void try_output(const struct jworld *w, const struct kernel *k, const char *out,
+static void try_output(const struct jnode *n, const struct kernel *k, const char *out,
 		       const struct jpacket *p)
 {
 	struct ktransit t = { .packet = p, .out = out };
-	const struct jendpoint *host = host_of(w, out);
-	bool got = kernel_hook(k, TABLE_RAW, "OUTPUT", &t), want = true;
+	bool got = kernel_hook(k, TABLE_RAW, "OUTPUT", &t), want = path_output(n, out, p);
 	CLEANUP(freep) char *what = xasprintf("output to %s", out);
 
 	got = got && kernel_hook(k, TABLE_FILTER, "OUTPUT", &t);
-	/* To its own pods a host may always send. */
-	if (!is_pod_if(out) && host)
-		want = !drops(w, host, false, J_UNTRACKED, p) &&
-		       (accepts(w, host, false, J_UNTRACKED, p) ||
-			judge(w, host, false, J_NORMAL, p) == J_ACCEPTED);
 	if (got != want)
-		explain(w, p, k, what, want);
+		explain(n->w, p, k, what, want);
 }
 
 static const char *any_interface(struct rng *r)
@@ -355,17 +267,30 @@ static const char *any_interface(struct rng *r)
 	return i < J_PODS + 3 ? host_if[i % 2] : "eth7";
 }
 
+static struct jnode this_node(const struct jworld *w)
+{
+	struct jnode n = { .w = w, .n_link = 2 };
+
+	for (int i = 0; i < 2; i++) {
+		n.link[i].name = host_if[i];
+		n.link[i].addr[0] = host_addr[i];
+		n.link[i].n_addr = 1;
+	}
+	return n;
+}
+
 static void try_packets(struct rng *r, const struct jworld *w, const struct kernel *k)
 {
+	struct jnode n = this_node(w);
+
 	for (int i = 0; i < PACKETS; i++) {
 		struct jpacket p = packet_random(r, w);
 		CLEANUP(freep)
-		char *in = xstrdup(any_interface(r)),
-		     *out = xstrdup(any_interface(r));
+		char *in = xstrdup(any_interface(r)), *out = xstrdup(any_interface(r));
 
-		try_forward(w, k, in, out, &p);
-		try_input(w, k, in, &p);
-		try_output(w, k, out, &p);
+		try_forward(&n, k, in, out, &p);
+		try_input(&n, k, in, &p);
+		try_output(&n, k, out, &p);
 	}
 }
 
