@@ -95,7 +95,6 @@ struct bgp_attrs {
 	/* of the table, not part of the value */
 	uint32_t refs;
 	uint32_t hash;
-	struct bgp_attrs *chain; /* next in the table's bucket */
 	/* the value */
 	struct bgp_attr_values v;
 	/* computed from AS_PATH by bgp_attrs_intern */
@@ -149,5 +148,7 @@ void bgp_attr_table_free(struct bgp_attr_table *t);
 struct bgp_attrs *bgp_attrs_intern(struct bgp_attr_table *t, const struct bgp_attrs_draft *draft);
 struct bgp_attrs *bgp_attrs_ref(struct bgp_attrs *a);
 void bgp_attrs_unref(struct bgp_attr_table *t, struct bgp_attrs *a);
+/* This reference will be given back soon: have what that looks at on its way into the cache. */
+void bgp_attrs_prefetch(const struct bgp_attr_table *t, const struct bgp_attrs *a);
 size_t bgp_attr_table_count(const struct bgp_attr_table *t);
 size_t bgp_attr_table_bytes(const struct bgp_attr_table *t);

@@ -2,8 +2,7 @@
  *
  * WHY    A full table has far fewer attribute sets than routes. Sharing them makes a route small,
  *        equality a pointer compare, and packing by attributes a matter of lists.
- * SHAPE  Chained hash. It grows by moving a few buckets of the old array with each insertion, so
- *        that no single UPDATE pays for a million moves.
+ * SHAPE  Values on the heap, found through attr_index.h.
  * COST   intern: one pass over the value, one comparison, no allocation when it is known.
  * TESTS  tests/unit/bgp/attr_table.c */
 #include "bgp/attr_table.h"
@@ -12,24 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	BUCKETS_MIN = 256,
-	/* Growth is done long before the next one is due: the array doubles at a load of 1. */
-	MOVES_PER_INSERT = 4,
-};
-
 struct bgp_attr_table *bgp_attr_table_new(void)
 {
 	struct bgp_attr_table *t = xcalloc(1, sizeof(*t));
 
-	t->mask = BUCKETS_MIN - 1;
-	t->bucket = xcalloc(BUCKETS_MIN, sizeof(struct bgp_attrs *));
+	bgp_attr_index_init(&t->index);
 	return t;
 }
 
 void bgp_attr_table_seed(struct bgp_attr_table *t, uint64_t seed)
 {
-	assert(!t->count);
+	assert(!t->index.count);
 	t->seed = seed;
 }
 
@@ -45,9 +37,8 @@ void bgp_attr_table_free(struct bgp_attr_table *t)
 	if (!t)
 		return;
 	cache_drop(t);
-	assert(!t->count);
-	free(t->bucket);
-	free(t->old);
+	assert(!t->index.count);
+	bgp_attr_index_done(&t->index);
 	free(t);
 }
 
@@ -129,11 +120,18 @@ static bool values_eq(const struct bgp_attr_values *a, const struct bgp_attr_val
 	       addr_eq(&a->next_hop, &b->next_hop) && addr_eq(&a->next_hop_ll, &b->next_hop_ll);
 }
 
-static bool is_draft(const struct bgp_attrs *a, uint64_t present, const struct bgp_attrs_draft *d)
+struct wanted {
+	uint64_t present;
+	const struct bgp_attrs_draft *draft;
+};
+
+static bool is_wanted(const struct bgp_attrs *a, const void *arg)
 {
+	const struct wanted *w = arg;
+	const struct bgp_attrs_draft *d = w->draft;
 	const uint8_t *p = a->bytes;
 
-	if (a->v.present != present || !values_eq(&a->v, &d->v))
+	if (a->v.present != w->present || !values_eq(&a->v, &d->v))
 		return false;
 	for (unsigned i = 0; i < BGP_PART_MAX_; i++) {
 		if (a->len[i] != d->part[i].len)
@@ -143,45 +141,6 @@ static bool is_draft(const struct bgp_attrs *a, uint64_t present, const struct b
 		p += a->len[i];
 	}
 	return true;
-}
-
-static struct bgp_attrs *find(struct bgp_attrs *a, uint32_t hash, uint64_t present,
-			      const struct bgp_attrs_draft *d)
-{
-	while (a && (a->hash != hash || !is_draft(a, present, d)))
-		a = a->chain;
-	return a;
-}
-
-static void move_some(struct bgp_attr_table *t, size_t n)
-{
-	while (t->old && n--) {
-		struct bgp_attrs *a = TAKE(t->old[t->old_at]);
-
-		while (a) {
-			struct bgp_attrs *next = a->chain;
-			struct bgp_attrs **to = &t->bucket[a->hash & t->mask];
-
-			a->chain = *to;
-			*to = a;
-			a = next;
-		}
-		if (t->old_at++ == t->old_mask) {
-			free(t->old);
-			t->old = NULL;
-		}
-	}
-}
-
-static void grow(struct bgp_attr_table *t)
-{
-	/* The last growth is over: load has doubled since, at several moves per insertion. */
-	move_some(t, SIZE_MAX);
-	t->old = t->bucket;
-	t->old_mask = t->mask;
-	t->old_at = 0;
-	t->mask = t->mask * 2 + 1;
-	t->bucket = xcalloc(t->mask + 1, sizeof(struct bgp_attrs *));
 }
 
 static size_t attrs_size(const struct bgp_attrs *a)
@@ -244,21 +203,14 @@ static struct bgp_attrs *attrs_new(const struct bgp_attrs_draft *d, uint64_t pre
 
 struct bgp_attrs *bgp_attrs_intern(struct bgp_attr_table *t, const struct bgp_attrs_draft *draft)
 {
-	uint64_t present = present_bits(draft);
-	uint32_t hash = draft_hash(t->seed, present, draft);
-	struct bgp_attrs *a = find(t->bucket[hash & t->mask], hash, present, draft);
+	struct wanted w = { .present = present_bits(draft), .draft = draft };
+	uint32_t hash = draft_hash(t->seed, w.present, draft);
+	struct bgp_attrs *a = bgp_attr_index_find(&t->index, hash, is_wanted, &w);
 
-	if (!a && t->old)
-		a = find(t->old[hash & t->old_mask], hash, present, draft);
 	if (a)
 		return bgp_attrs_ref(a);
-	if (t->count > t->mask)
-		grow(t);
-	move_some(t, MOVES_PER_INSERT);
-	a = attrs_new(draft, present, hash);
-	a->chain = t->bucket[hash & t->mask];
-	t->bucket[hash & t->mask] = a;
-	t->count++;
+	a = attrs_new(draft, w.present, hash);
+	bgp_attr_index_add(&t->index, a);
 	t->bytes += attrs_size(a);
 	return a;
 }
@@ -270,35 +222,27 @@ struct bgp_attrs *bgp_attrs_ref(struct bgp_attrs *a)
 	return a;
 }
 
-static bool unlink_from(struct bgp_attrs **at, const struct bgp_attrs *a)
-{
-	while (*at && *at != a)
-		at = &(*at)->chain;
-	if (!*at)
-		return false;
-	*at = a->chain;
-	return true;
-}
-
 void bgp_attrs_unref(struct bgp_attr_table *t, struct bgp_attrs *a)
 {
 	if (!a || --a->refs)
 		return;
-	if (!unlink_from(&t->bucket[a->hash & t->mask], a))
-		assert(t->old && unlink_from(&t->old[a->hash & t->old_mask], a));
-	t->count--;
+	bgp_attr_index_remove(&t->index, a);
 	t->bytes -= attrs_size(a);
 	free(a);
 }
 
+void bgp_attrs_prefetch(const struct bgp_attr_table *t, const struct bgp_attrs *a)
+{
+	if (a->refs == 1)
+		bgp_attr_index_prefetch(&t->index, a);
+}
+
 size_t bgp_attr_table_count(const struct bgp_attr_table *t)
 {
-	return t->count;
+	return t->index.count;
 }
 
 size_t bgp_attr_table_bytes(const struct bgp_attr_table *t)
 {
-	size_t buckets = t->mask + 1 + (t->old ? t->old_mask + 1 : 0);
-
-	return t->bytes + buckets * sizeof(struct bgp_attrs *);
+	return t->bytes + bgp_attr_index_bytes(&t->index);
 }

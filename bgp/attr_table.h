@@ -7,6 +7,7 @@
 
 #include "bgp/aspath.h"
 #include "bgp/attr.h"
+#include "bgp/attr_index.h"
 
 enum {
 	/* Longest attribute block that is remembered raw; longer ones are decoded each time. */
@@ -25,10 +26,8 @@ struct bgp_raw_cache {
 };
 
 struct bgp_attr_table {
-	struct bgp_attrs **bucket, **old; /* old: being emptied into bucket, NULL else */
-	size_t mask, old_mask;
-	size_t old_at; /* first bucket of old that still has something */
-	size_t count, bytes;
+	struct bgp_attr_index index;
+	size_t bytes; /* of the values */
 	uint64_t seed;
 	struct bgp_raw_cache last;
 	struct {

@@ -27,6 +27,7 @@ enum {
 	INDEX_BITS = 24,
 	INDEX_MASK = (1 << INDEX_BITS) - 1,
 	SLOTS_MIN = 64,
+	IDLE_MIN = 1024,
 };
 
 void bgp_rib_init(struct bgp_rib *rib, enum bgp_af af, struct bgp_attr_table *attrs,
@@ -77,33 +78,18 @@ static uint32_t tag_of(uint64_t hash)
 	return (uint32_t)(hash >> 56) << INDEX_BITS;
 }
 
-/* Has a prefix been here? An index is never as high (BGP_PREFIXES_MAX). */
-static bool slot_is_dead(uint32_t slot)
-{
-	return slot == INDEX_MASK;
-}
-
-static bool slot_is_used(uint32_t slot)
-{
-	return slot && !slot_is_dead(slot);
-}
-
 /* The slot of this prefix, or the one where it would go. */
 static uint32_t slot_find(const struct bgp_rib *rib, const uint8_t *key, unsigned len,
 			  uint64_t hash)
 {
-	uint32_t at = (uint32_t)hash & rib->slots_mask, tag = tag_of(hash), dead = UINT32_MAX;
+	uint32_t at = (uint32_t)hash & rib->slots_mask, tag = tag_of(hash);
 
 	for (;; at = (at + 1) & rib->slots_mask) {
 		uint32_t slot = rib->slots[at];
 		const struct bgp_net *net;
 
 		if (!slot)
-			return dead != UINT32_MAX ? dead : at;
-		if (slot_is_dead(slot)) {
-			dead = dead != UINT32_MAX ? dead : at;
-			continue;
-		}
+			return at;
 		if ((slot & ~(uint32_t)INDEX_MASK) != tag)
 			continue;
 		net = bgp_rib_net(rib, (slot & INDEX_MASK) - 1);
@@ -112,44 +98,34 @@ static uint32_t slot_find(const struct bgp_rib *rib, const uint8_t *key, unsigne
 	}
 }
 
-static uint64_t net_hash(const struct bgp_rib *rib, uint32_t index)
+static void index_insert(struct bgp_rib *rib, uint32_t index)
 {
 	const struct bgp_net *net = bgp_rib_net(rib, index);
+	uint64_t hash = key_hash(rib, net->key, net->len);
+	uint32_t at = (uint32_t)hash & rib->slots_mask;
 
-	return key_hash(rib, net->key, net->len);
+	while (rib->slots[at])
+		at = (at + 1) & rib->slots_mask;
+	rib->slots[at] = tag_of(hash) | (index + 1);
 }
 
-static void slots_resize(struct bgp_rib *rib, uint32_t size)
+/* A new index of this size. Nets that are free can have any prefix from now on. */
+static void index_rebuild(struct bgp_rib *rib, uint32_t size)
 {
-	uint32_t *old = rib->slots, old_size = old ? rib->slots_mask + 1 : 0;
-
+	free(rib->slots);
 	rib->slots = xcalloc(size, sizeof(*rib->slots));
 	rib->slots_mask = size - 1;
-	rib->slots_dead = 0;
-	for (uint32_t i = 0; i < old_size; i++) {
-		uint32_t at;
+	rib->idle = 0;
+	rib->free_head = BGP_NET_NONE;
+	for (uint32_t i = rib->n_nets; i-- > 0;) {
+		struct bgp_net *net = bgp_rib_net(rib, i);
 
-		if (!slot_is_used(old[i]))
-			continue;
-		at = (uint32_t)net_hash(rib, (old[i] & INDEX_MASK) - 1) & rib->slots_mask;
-		while (rib->slots[at])
-			at = (at + 1) & rib->slots_mask;
-		rib->slots[at] = old[i];
-	}
-	free(old);
-}
-
-/* Moving back what had to step over it would look at a net for each slot that follows: most of them
- * far away in memory. So it stays as dead, unless nothing follows. */
-static void slot_remove(struct bgp_rib *rib, uint32_t at)
-{
-	rib->slots[at] = INDEX_MASK;
-	rib->slots_dead++;
-	if (rib->slots[(at + 1) & rib->slots_mask])
-		return;
-	for (; slot_is_dead(rib->slots[at]); at = (at - 1) & rib->slots_mask) {
-		rib->slots[at] = 0;
-		rib->slots_dead--;
+		if (net->flags & BGP_NET_FREE) {
+			net->link = rib->free_head;
+			rib->free_head = i;
+		} else {
+			index_insert(rib, i);
+		}
 	}
 }
 
@@ -168,16 +144,24 @@ static uint32_t index_take(struct bgp_rib *rib)
 	return rib->n_nets++;
 }
 
-static struct bgp_net *net_new(struct bgp_rib *rib, const struct prefix *p, uint32_t *index)
+static void net_begin(struct bgp_rib *rib, struct bgp_net *net, const struct prefix *p)
 {
-	struct bgp_net *net;
-
-	*index = index_take(rib);
-	net = bgp_rib_net(rib, *index);
 	*net = (struct bgp_net) { .flags = BGP_NET_EMPTY, .len = p->len, .link = BGP_NET_NONE };
 	memcpy(net->key, p->addr.b, rib->key_size);
 	rib->count++;
-	return net;
+}
+
+/* Is there room for one more in the index? It is never filled beyond three quarters. */
+static void index_grow(struct bgp_rib *rib)
+{
+	uint32_t size = rib->slots_mask + 1;
+
+	if (!rib->slots)
+		index_rebuild(rib, SLOTS_MIN);
+	else if (rib->count + rib->idle >= size - size / 4)
+		index_rebuild(rib, rib->count > size / 2 ? size * 2 : size);
+	else if (rib->n_nets >= BGP_PREFIXES_MAX && rib->idle && rib->free_head == BGP_NET_NONE)
+		index_rebuild(rib, size);
 }
 
 /* The net of p, made when it is not there; NULL when there are too many. p has no host bits. */
@@ -187,25 +171,50 @@ static struct bgp_net *net_get(struct bgp_rib *rib, const struct prefix *p, uint
 	struct bgp_net *net;
 	uint32_t at;
 
-	if (!rib->slots)
-		slots_resize(rib, SLOTS_MIN);
+	index_grow(rib);
 	at = slot_find(rib, p->addr.b, p->len, hash);
-	if (slot_is_used(rib->slots[at])) {
+	if (rib->slots[at]) {
 		*index = (rib->slots[at] & INDEX_MASK) - 1;
-		return bgp_rib_net(rib, *index);
+		net = bgp_rib_net(rib, *index);
+		if (!(net->flags & BGP_NET_FREE))
+			return net;
+		if (rib->count >= BGP_PREFIXES_MAX)
+			return NULL;
+		rib->idle--;
+	} else {
+		if (rib->count >= BGP_PREFIXES_MAX)
+			return NULL;
+		*index = index_take(rib);
+		rib->slots[at] = tag_of(hash) | (*index + 1);
+		net = bgp_rib_net(rib, *index);
 	}
-	if (rib->count >= BGP_PREFIXES_MAX)
-		return NULL;
-	if (rib->count + rib->slots_dead >= rib->slots_mask - rib->slots_mask / 4) {
-		/* when half of it is used at most, the dead ones are what fills it */
-		slots_resize(rib,
-			     (rib->slots_mask + 1) * (rib->count > rib->slots_mask / 2 ? 2 : 1));
-		at = slot_find(rib, p->addr.b, p->len, hash);
-	}
-	net = net_new(rib, p, index);
-	rib->slots_dead -= slot_is_dead(rib->slots[at]);
-	rib->slots[at] = tag_of(hash) | (*index + 1);
+	net_begin(rib, net, p);
 	return net;
+}
+
+void bgp_rib_prefetch(const struct bgp_rib *rib, const struct prefix *p, enum bgp_rib_step step)
+{
+	const struct bgp_net *net;
+	const uint32_t *slot;
+
+	if (!rib->slots)
+		return;
+	slot = &rib->slots[(uint32_t)key_hash(rib, p->addr.b, p->len) & rib->slots_mask];
+	if (step == BGP_RIB_STEP_SLOT) {
+		__builtin_prefetch(slot);
+		return;
+	}
+	if (!*slot)
+		return;
+	net = bgp_rib_net(rib, (*slot & INDEX_MASK) - 1);
+	if (step == BGP_RIB_STEP_NET)
+		__builtin_prefetch(net, 1);
+	else if (net->flags & (BGP_NET_FREE | BGP_NET_EMPTY | BGP_NET_LIST))
+		return;
+	else if (step == BGP_RIB_STEP_ATTRS)
+		__builtin_prefetch(net->attrs, 1);
+	else
+		bgp_attrs_prefetch(rib->attrs, net->attrs);
 }
 
 uint32_t bgp_rib_find(const struct bgp_rib *rib, const struct prefix *p)
@@ -215,7 +224,9 @@ uint32_t bgp_rib_find(const struct bgp_rib *rib, const struct prefix *p)
 	if (!rib->slots)
 		return BGP_NET_NONE;
 	slot = rib->slots[slot_find(rib, p->addr.b, p->len, key_hash(rib, p->addr.b, p->len))];
-	return slot_is_used(slot) ? (slot & INDEX_MASK) - 1 : BGP_NET_NONE;
+	if (!slot || bgp_rib_net(rib, (slot & INDEX_MASK) - 1)->flags & BGP_NET_FREE)
+		return BGP_NET_NONE;
+	return (slot & INDEX_MASK) - 1;
 }
 
 struct prefix bgp_net_prefix(const struct bgp_rib *rib, const struct bgp_net *net)
@@ -234,7 +245,7 @@ static void rib_shrink(struct bgp_rib *rib)
 	vec_done(&rib->chunks);
 	free(rib->slots);
 	rib->slots = NULL;
-	rib->slots_mask = rib->slots_dead = 0;
+	rib->slots_mask = rib->idle = 0;
 	rib->n_nets = 0;
 	rib->free_head = BGP_NET_NONE;
 }
@@ -244,12 +255,12 @@ void bgp_rib_net_free(struct bgp_rib *rib, uint32_t index)
 	struct bgp_net *net = bgp_rib_net(rib, index);
 
 	assert((net->flags & ~BGP_PATH_FLAGS_) == BGP_NET_EMPTY);
-	slot_remove(rib, slot_find(rib, net->key, net->len, net_hash(rib, index)));
 	net->flags = BGP_NET_FREE;
-	net->link = rib->free_head;
-	rib->free_head = index;
+	rib->idle++;
 	if (--rib->count == 0)
 		rib_shrink(rib);
+	else if (rib->idle >= IDLE_MIN && rib->idle > rib->n_nets / 2)
+		index_rebuild(rib, rib->slots_mask + 1);
 }
 
 /* ---- dirty queue ---- */

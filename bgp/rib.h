@@ -117,10 +117,11 @@ struct bgp_rib {
 	uint32_t free_head;
 	uint32_t dirty_head, dirty_tail, dirty_count;
 	uint32_t dead_paths, sweep_at;
-	/* open addressing: tag in the high 8 bits, net index + 1 below; 0 is empty, all ones below
-	 * was used once */
+	/* Open addressing: tag in the high 8 bits, net index + 1 below; 0 is empty. A net that is free
+	 * stays in it with its prefix, which often comes back, until half of all nets are such. */
 	uint32_t *slots;
-	uint32_t slots_mask, slots_dead;
+	uint32_t slots_mask;
+	uint32_t idle; /* free nets that are in it */
 };
 
 void bgp_rib_init(struct bgp_rib *rib, enum bgp_af af, struct bgp_attr_table *attrs,
@@ -164,6 +165,17 @@ static inline struct bgp_net *bgp_rib_net(const struct bgp_rib *rib, uint32_t in
 	return (struct bgp_net *)(void *)(rib->chunks.p[index / BGP_NETS_PER_CHUNK] +
 					  (size_t)(index % BGP_NETS_PER_CHUNK) * rib->stride);
 }
+/* Several prefixes will be announced or withdrawn soon: call this for all of them with each step in turn,
+ * so that their ways through memory, from slot to net to path, overlap. The last two steps are for
+ * withdrawing. */
+enum bgp_rib_step {
+	BGP_RIB_STEP_SLOT,
+	BGP_RIB_STEP_NET,
+	BGP_RIB_STEP_ATTRS,
+	BGP_RIB_STEP_INTERNED,
+	BGP_RIB_STEP_MAX_,
+};
+void bgp_rib_prefetch(const struct bgp_rib *rib, const struct prefix *p, enum bgp_rib_step step);
 uint32_t bgp_rib_find(const struct bgp_rib *rib, const struct prefix *p);
 struct prefix bgp_net_prefix(const struct bgp_rib *rib, const struct bgp_net *net);
 

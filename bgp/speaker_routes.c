@@ -10,12 +10,35 @@
 
 /* ---- UPDATEs in ---- */
 
+enum { AHEAD = 32 };
+
+/* The next routes of a range, AHEAD at most, with what the RIB will look at on its way into the cache:
+ * waiting for memory one by one would be half of the work. */
+static unsigned take_some(const struct bgp_rib *rib, struct bgp_nlri_range *range,
+			  struct bgp_nlri out[static AHEAD], enum bgp_rib_step last)
+{
+	unsigned n = 0;
+
+	while (n < AHEAD && bgp_nlri_next(range, &out[n]))
+		bgp_rib_prefetch(rib, &out[n++].prefix, BGP_RIB_STEP_SLOT);
+	if (n == 1)
+		return n;
+	for (enum bgp_rib_step step = BGP_RIB_STEP_NET; step <= last; step++)
+		for (unsigned i = 0; i < n; i++)
+			bgp_rib_prefetch(rib, &out[i].prefix, step);
+	return n;
+}
+
 static void withdraw_range(struct bgp_peer *p, struct bgp_nlri_range range)
 {
-	struct bgp_nlri n;
+	struct bgp_rib *rib = &p->sp->rib[range.af];
+	struct bgp_nlri route[AHEAD];
+	unsigned n;
 
-	while (bgp_nlri_next(&range, &n))
-		bgp_rib_withdraw(&p->sp->rib[range.af], &n.prefix, p->source, n.path_id);
+	while ((n = take_some(rib, &range, route, BGP_RIB_STEP_INTERNED))) {
+		for (unsigned i = 0; i < n; i++)
+			bgp_rib_withdraw(rib, &route[i].prefix, p->source, route[i].path_id);
+	}
 }
 
 static uint32_t prefix_limit(const struct bgp_peer *p)
@@ -42,28 +65,39 @@ static void over_limit(struct bgp_peer *p, enum bgp_af af)
 }
 
 /* False: the session must end. */
+static bool announce_one(struct bgp_peer *p, enum bgp_af af, const struct bgp_nlri *n,
+			 struct bgp_attrs *attrs)
+{
+	struct bgp_rib *rib = &p->sp->rib[af];
+	struct bgp_attrs *in = bgp_peer_import(p, af, &n->prefix, attrs);
+	enum bgp_rib_change c;
+
+	if (!in) {
+		bgp_rib_withdraw(rib, &n->prefix, p->source, n->path_id);
+		return true;
+	}
+	c = bgp_rib_announce(rib, &n->prefix, p->source, n->path_id, in);
+	bgp_attrs_unref(p->sp->attrs, in);
+	if (c == BGP_RIB_FULL) {
+		bgp_speaker_log(p->sp, p, BGP_LEVEL_WARN,
+				"a route was not taken: the table is full");
+	} else if (c == BGP_RIB_NEW && p->source->af[af].paths > prefix_limit(p)) {
+		over_limit(p, af);
+		return false;
+	}
+	return true;
+}
+
 static bool announce_range(struct bgp_peer *p, struct bgp_nlri_range range, struct bgp_attrs *attrs)
 {
-	struct bgp_rib *rib = &p->sp->rib[range.af];
-	uint32_t limit = prefix_limit(p);
-	struct bgp_nlri n;
+	const struct bgp_rib *rib = &p->sp->rib[range.af];
+	struct bgp_nlri route[AHEAD];
+	unsigned n;
 
-	while (bgp_nlri_next(&range, &n)) {
-		struct bgp_attrs *in = bgp_peer_import(p, range.af, &n.prefix, attrs);
-		enum bgp_rib_change c;
-
-		if (!in) {
-			bgp_rib_withdraw(rib, &n.prefix, p->source, n.path_id);
-			continue;
-		}
-		c = bgp_rib_announce(rib, &n.prefix, p->source, n.path_id, in);
-		bgp_attrs_unref(p->sp->attrs, in);
-		if (c == BGP_RIB_FULL) {
-			bgp_speaker_log(p->sp, p, BGP_LEVEL_WARN,
-					"a route was not taken: the table is full");
-		} else if (c == BGP_RIB_NEW && p->source->af[range.af].paths > limit) {
-			over_limit(p, range.af);
-			return false;
+	while ((n = take_some(rib, &range, route, BGP_RIB_STEP_NET))) {
+		for (unsigned i = 0; i < n; i++) {
+			if (!announce_one(p, range.af, &route[i], attrs))
+				return false;
 		}
 	}
 	return true;

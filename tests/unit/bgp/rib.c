@@ -24,12 +24,12 @@ static struct prefix nth(const struct world *w, unsigned i)
 
 static void begin(struct world *w, bool v6)
 {
-	*w = (struct world){ .t = bgp_attr_table_new(), .v6 = v6 };
+	*w = (struct world) { .t = bgp_attr_table_new(), .v6 = v6 };
 	bgp_sources_init(&w->sources);
 	bgp_rib_init(&w->rib, v6 ? BGP_AF_IPV6_UNICAST : BGP_AF_IPV4_UNICAST, w->t, &w->sources,
 		     42);
 	for (unsigned i = 0; i < ATTRS; i++)
-		w->attrs[i] = make_attrs(w->t, &(struct make){ .path = { 1 + i } });
+		w->attrs[i] = make_attrs(w->t, &(struct make) { .path = { 1 + i } });
 	for (unsigned i = 0; i < SOURCES; i++) {
 		w->src[i] = bgp_source_new(&w->sources);
 		w->src[i]->peer_id = (uint16_t)(i + 1);
@@ -354,9 +354,49 @@ static void many_prefixes(void **state)
 	end(&w);
 }
 
+/* Prefixes that go are found no more, keep their place for a while and give it back: those that come
+ * again are as new, and however many others come in turn, no more than twice the memory is held. */
+static void prefixes_in_waves(void **state)
+{
+	enum { N = 4000, WAVES = 40 };
+	struct world w;
+	struct addr a = make_addr("10.0.0.0");
+	struct prefix kept = make_prefix("192.0.2.0/24");
+
+	(void)state;
+	begin(&w, false);
+	bgp_rib_announce(&w.rib, &kept, w.src[0], 0, w.attrs[0]);
+	for (unsigned wave = 0; wave < WAVES; wave++) {
+		/* every second wave has the prefixes of the one before */
+		for (unsigned i = 0; i < N; i++) {
+			struct prefix p = { .addr = addr_add(&a, (wave / 2 * N + i) * 64),
+					    .len = 26 };
+
+			assert_int_equal(bgp_rib_find(&w.rib, &p), BGP_NET_NONE);
+			assert_int_equal(
+				bgp_rib_announce(&w.rib, &p, w.src[0], 0, w.attrs[i % ATTRS]),
+				BGP_RIB_NEW);
+		}
+		drain_dirty(&w);
+		assert_int_equal(w.rib.count, N + 1);
+		for (unsigned i = 0; i < N; i++) {
+			struct prefix p = { .addr = addr_add(&a, (wave / 2 * N + i) * 64),
+					    .len = 26 };
+
+			assert_true(bgp_rib_withdraw(&w.rib, &p, w.src[0], 0));
+		}
+		drain_dirty(&w);
+		assert_int_equal(w.rib.count, 1);
+		assert_int_equal(n_paths(&w, bgp_rib_find(&w.rib, &kept)), 1);
+	}
+	assert_true(w.rib.n_nets <= 2 * (N + 1));
+	end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(prefixes_in_waves),
 		cmocka_unit_test(a_path_comes_changes_and_goes),
 		cmocka_unit_test(paths_by_id_of_one_peer),
 		cmocka_unit_test(flags_keep_the_counts),
