@@ -14,10 +14,11 @@
 #include "lib/str.h"
 #include "model/key.h"
 #include "model/object.h"
-#include "policy/explain.h"
+#include "policy/explain_path.h"
 #include "policy/feed.h"
 #include "policy/input.h"
 #include "policy/k8s.h"
+#include "tests/unit/policy/path.h"
 #include "tests/unit/policy/world.h"
 
 enum { PACKETS = 8 };
@@ -199,9 +200,106 @@ static void random_worlds(void **state)
 		one_world(seed + i);
 }
 
+/* ---- whole ways through one node ---- */
+
+static struct jnode node_of(const struct jworld *w)
+{
+	struct jnode n = { .w = w, .n_link = 1 };
+
+	n.link[0].name = "eth0";
+	n.link[0].n_addr = 1;
+	addr_parse("192.168.0.1", &n.link[0].addr[0]);
+	return n;
+}
+
+static struct explain_end node_end(const struct jnode *n, enum explain_place place)
+{
+	const struct jendpoint *up =
+		judge_host(n->w, "eth0", n->link[0].addr, n->link[0].n_addr);
+	const struct jendpoint *every = judge_host(n->w, "none", NULL, 0);
+
+	return (struct explain_end) { .place = place,
+				      .node = place == EXPLAIN_OUTSIDE ? NULL : "here",
+				      .uplink = up && strcmp(up->interface, "*") ? up->name : NULL,
+				      .every = every ? every->name : NULL };
+}
+
+static void expect_way(const struct jworld *w, struct calc *c, const struct explain_end *from,
+		       const struct explain_end *to, const struct jpacket *p, bool want,
+		       const char *what)
+{
+	struct render_config cfg = render_config_default(IP_V4);
+	struct explain_packet packet = { p->src,   p->dst,	 (uint8_t)p->proto, p->sport,
+					 p->dport, p->icmp_type, p->icmp_code };
+	struct explain_path path;
+
+	cfg.n_failsafe_in = cfg.n_failsafe_out = 0;
+	cfg.to_host = "RETURN";
+	explain_path(c, &cfg, from, to, &packet, &path);
+	if ((path.verdict != EXPLAIN_DENY) != want)
+		fail_msg("%s: %s, must be %s", what, path.verdict ? "denied" : "allowed",
+			 want ? "allowed" : "denied");
+	vec_foreach (&path.stages, stage)
+		if (stage->verdict == EXPLAIN_DENY)
+			assert_ptr_equal(stage, &path.stages.p[path.stages.n - 1]);
+	explain_path_done(&path);
+}
+
+static void try_ways(struct rng *r, const struct jworld *w, struct calc *c, uint64_t seed)
+{
+	struct jnode n = node_of(w);
+	struct jpacket p = packet_random(r, w);
+	const struct jendpoint *a = &w->pod[rng_below(r, J_PODS)], *b = &w->pod[rng_below(r, J_PODS)];
+	struct explain_end out = node_end(&n, EXPLAIN_OUTSIDE), host = node_end(&n, EXPLAIN_HOST),
+			   from = node_end(&n, EXPLAIN_POD), to = from;
+	CLEANUP(freep) char *id_a = xasprintf("n%d/here-k8s-%s-eth0", a->ns, a->name);
+	CLEANUP(freep) char *id_b = xasprintf("n%d/here-k8s-%s-eth0", b->ns, b->name);
+	CLEANUP(freep) char *what = xasprintf("seed %lu", (unsigned long)seed);
+
+	if (!a->exists || !b->exists || !a->here || !b->here || addr_eq(&p.src, &p.dst))
+		return;
+	from.pod = id_a;
+	to.pod = id_b;
+	expect_way(w, c, &from, &to, &p, path_forward(&n, a->interface, b->interface, &p), what);
+	expect_way(w, c, &from, &out, &p, path_forward(&n, a->interface, "eth0", &p), what);
+	expect_way(w, c, &out, &to, &p, path_forward(&n, "eth0", b->interface, &p), what);
+	expect_way(w, c, &from, &host, &p, path_input(&n, a->interface, &p), what);
+	expect_way(w, c, &out, &host, &p, path_input(&n, "eth0", &p), what);
+	expect_way(w, c, &host, &out, &p, path_output(&n, "eth0", &p), what);
+	expect_way(w, c, &host, &to, &p, true, what);
+}
+
+static void ways_world(uint64_t seed)
+{
+	struct rng r = { seed };
+	struct jworld *w = xmalloc(sizeof(*w));
+	struct wobjs objects = { 0 };
+	struct calc *c = calc_new("here", 1);
+
+	world_random(&r, w);
+	world_objects(w, &objects);
+	for (size_t i = 0; i < objects.n; i++)
+		feed(c, &objects.p[i], false);
+	calc_flush(c);
+	for (int i = 0; i < 4 * PACKETS; i++)
+		try_ways(&r, w, c, seed);
+	calc_free(c);
+	wobjs_done(&objects);
+	free(w);
+}
+
+static void random_ways(void **state)
+{
+	uint64_t n = env_number("WORLDS", 400), seed = env_number("SEED", 1);
+
+	for (uint64_t i = 0; i < n; i++)
+		ways_world(seed + i);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(random_worlds) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(random_worlds),
+					    cmocka_unit_test(random_ways) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
