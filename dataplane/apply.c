@@ -77,6 +77,11 @@ bool apply_enforced(const struct apply *a)
 	return ipset_settled(a->sets, IPSET_GROW) && ipt_in_sync(a->rules);
 }
 
+bool apply_settled(const struct apply *a)
+{
+	return !a->out && apply_enforced(a) && ipset_settled(a->sets, IPSET_SHRINK);
+}
+
 const char *apply_stage_name(enum apply_stage s)
 {
 	static const char *const names[APPLY_STAGES_] = { "waiting", "growing sets",

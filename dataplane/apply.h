@@ -40,4 +40,6 @@ uint64_t apply_due(const struct apply *a);
 /* Are all sets and rules that were stated in the kernel? (A chain that it refused is told apart by
  * ipt_chain_right.) What is not needed any more may still be there. */
 bool apply_enforced(const struct apply *a);
+/* And is nothing left over? A member that a set still holds is still let in by the rules. */
+bool apply_settled(const struct apply *a);
 const char *apply_stage_name(enum apply_stage s);

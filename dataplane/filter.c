@@ -357,6 +357,14 @@ bool filter_enforced(const struct filter *f)
 	return true;
 }
 
+bool filter_settled(const struct filter *f)
+{
+	for (int i = 0; i < LANES; i++)
+		if (f->lane[i].family != IP_NONE && !apply_settled(&f->lane[i].apply))
+			return false;
+	return true;
+}
+
 bool filter_idle(const struct filter *f)
 {
 	return !f->lane[0].run && !f->lane[1].run;

@@ -44,6 +44,8 @@ enum ipt_backend filter_backend(const struct filter *f);
 void filter_ready(struct filter *f);
 void filter_run(struct filter *f);
 bool filter_enforced(const struct filter *f);
+/* And is nothing left over that lets in more than was stated? */
+bool filter_settled(const struct filter *f);
 /* Is no command out, so that all that is stated now goes in one turn? */
 bool filter_idle(const struct filter *f);
 /* Has the last tool ended as well? */

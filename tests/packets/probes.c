@@ -272,6 +272,8 @@ int bench_run(struct bench *b)
 {
 	int wrong = 0;
 
+	for (int i = 0; i < b->now.n; i++)
+		b->now.p[i].got = b->now.p[i].got_answer = false;
 	wave(b, false);
 	wave(b, true);
 	for (int i = 0; i < b->now.n; i++)

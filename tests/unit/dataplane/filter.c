@@ -400,9 +400,12 @@ static void test_order(void **state)
 	assert_true(apply_next(&a, 11, &cmd));
 	assert_int_equal(a.stage, APPLY_SHRINKING);
 	assert_true(apply_enforced(&a));
+	/* Whom a set still holds, a rule still lets in. */
+	assert_false(apply_settled(&a));
 	assert_memory_equal(cmd.in, "destroy cali40s:abc\n", cmd.in_len);
 	apply_done(&a, 11, &ok);
 	assert_false(apply_next(&a, 11, &cmd));
+	assert_true(apply_settled(&a));
 	assert_int_equal(a.stage, APPLY_IDLE);
 }
 
