@@ -120,6 +120,15 @@ static void input(struct frame *f)
 	chain_add(f->c, HEP_ACCEPTED, f->accept_set, f->filter_allow);
 }
 
+static void add_icmp6(struct frame *f, const int *type, size_t n, const char *action)
+{
+	for (size_t i = 0; f->cfg->family == IP_V6 && i < n; i++) {
+		CLEANUP(freep) char *match = xasprintf("-p 58 -m icmp6 --icmpv6-type %d", type[i]);
+
+		add(f, match, action);
+	}
+}
+
 static void pods_to_host(struct frame *f)
 {
 	/* Neighbours and routers are found before any policy. */
@@ -127,11 +136,7 @@ static void pods_to_host(struct frame *f)
 	CLEANUP(freep) char *action = xasprintf("--jump %s", f->cfg->to_host);
 
 	begin(f, "cali-wl-to-host");
-	for (size_t i = 0; f->cfg->family == IP_V6 && i < ARRAY_SIZE(types); i++) {
-		CLEANUP(freep) char *match = xasprintf("-p 58 -m icmp6 --icmpv6-type %d", types[i]);
-
-		add(f, match, f->filter_allow);
-	}
+	add_icmp6(f, types, ARRAY_SIZE(types), f->filter_allow);
 	add(f, NULL, "--jump cali-from-wl-dispatch");
 	chain_add(f->c, "Configured DefaultEndpointToHostAction", NULL, action);
 }
@@ -204,6 +209,16 @@ static void failsafes(struct frame *f, const struct failsafe *list, size_t n, bo
 	}
 }
 
+/* DIFFERS: Calico's failsafe ports are of no use over IPv6 where a host endpoint denies all, because its
+ * neighbours are not found any more. Here whatever keeps an IPv6 link alive is a failsafe, too: groups
+ * (130 to 132, 143), routers (133, 134), neighbours (135, 136); none of it passes a router. */
+static void failsafe_link(struct frame *f)
+{
+	static const int types[] = { 130, 131, 132, 133, 134, 135, 136, 143 };
+
+	add_icmp6(f, types, ARRAY_SIZE(types), "--jump ACCEPT");
+}
+
 static void failsafe_chains(struct frame *f, bool replies)
 {
 	const struct render_config *c = f->cfg;
@@ -213,10 +228,12 @@ static void failsafe_chains(struct frame *f, bool replies)
 	/* Nothing is tracked in raw: answers to what we may send come by here, too. */
 	if (replies)
 		failsafes(f, c->failsafe_out, c->n_failsafe_out, true, true);
+	failsafe_link(f);
 	begin(f, "cali-failsafe-out");
 	failsafes(f, c->failsafe_out, c->n_failsafe_out, false, false);
 	if (replies)
 		failsafes(f, c->failsafe_in, c->n_failsafe_in, false, true);
+	failsafe_link(f);
 }
 
 static bool has_tunnel(const struct render_config *cfg)

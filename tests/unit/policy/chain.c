@@ -296,6 +296,41 @@ static void digests(void **state)
 	assert_string_equal(text, "");
 }
 
+static size_t count_rules(const struct chain *c, const char *part)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n; i++)
+		n += strstr(c->p[i].text, part) != NULL;
+	return n;
+}
+
+/* Failsafe ports are of no use to a host whose neighbours are not found. */
+static void failsafes_of_ipv6_find_neighbours(void **state)
+{
+	static const char *const names[] = { "cali-failsafe-in", "cali-failsafe-out" };
+	static const enum table_id tables[] = { TABLE_RAW, TABLE_MANGLE, TABLE_FILTER };
+
+	for (enum ip_family family = IP_V4; family <= IP_V6; family += IP_V6 - IP_V4) {
+		struct render_config cfg = render_config_default(family);
+
+		cfg.n_failsafe_in = cfg.n_failsafe_out = 0;
+		for (size_t t = 0; t < ARRAY_SIZE(tables); t++) {
+			struct chains out = { 0 };
+
+			render_static(&cfg, tables[t], &out);
+			for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+				const struct chain *c = find(&out, names[i]);
+
+				assert_int_equal(c->n, family == IP_V6 ? 8 : 0);
+				assert_int_equal(count_rules(c, "--icmpv6-type 13"),
+						 family == IP_V6 ? 7 : 0);
+			}
+			chains_done(&out);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -303,6 +338,7 @@ int main(void)
 		cmocka_unit_test(chain_names),
 		cmocka_unit_test(set_names),
 		cmocka_unit_test(recorded_frame),
+		cmocka_unit_test(failsafes_of_ipv6_find_neighbours),
 		cmocka_unit_test(recorded_workload),
 		cmocka_unit_test(recorded_hooks),
 		cmocka_unit_test(lines),
