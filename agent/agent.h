@@ -14,6 +14,7 @@ struct agent {
 	struct metrics *metrics;	/* metrics.h: where parts say their numbers; never NULL */
 	struct ds *ds;			/* datastore/ds.h */
 	struct cache *cache;		/* cache.h: the datastore's picture */
+	struct felix *felix;		/* felix.h: FelixConfiguration, as it holds here */
 	struct link_table *links;	/* dataplane/link.h: interfaces and addresses */
 	struct routes *routes;		/* routes.h: applies what should be in the kernel's table */
 	struct owner *owner;		/* owner.h: is this the only agent of this node? */

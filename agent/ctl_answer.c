@@ -404,7 +404,7 @@ static json_t *answer_policy(struct agent *a, const json_t *q)
 
 	if (js_need(js_str(q, "of", &of, &e), "of", &e) < 0)
 		return ctl_refusal(e.msg);
-	if (!a->policing)
+	if (!policing_on(a->policing))
 		return ctl_refusal("policy is turned off by this agent's configuration");
 	found = policing_of(a->policing, of);
 	if (!found) {

@@ -24,6 +24,7 @@
 #include "agent/ctl_server.h"
 #include "agent/cni/endpoints.h"
 #include "agent/bgp/fib.h"
+#include "agent/felix.h"
 #include "agent/health.h"
 #include "agent/cni/ipam_runner.h"
 #include "agent/lock.h"
@@ -211,6 +212,7 @@ static int start(struct program *p, struct err *e)
 	scopes_init(&p->scopes, p->cfg.node);
 	a->cache = cache_new(a->base, a->ds, p->scopes.row, &p->scopes);
 	a->routes = routes_new(a, e);
+	a->felix = felix_new(a, environ);
 	if (!a->routes)
 		return err_wrap(e, "kernel routes");
 	a->owner = owner_new(a, on_ours, a, e);
@@ -261,6 +263,7 @@ static void end(struct program *p)
 	self_free(a->self);
 	routes_free(a->routes);
 	cache_free(a->cache);
+	felix_free(a->felix);
 	owner_free(a->owner, p->status == 0);
 	ds_close(a->ds);
 	metrics_free(a->metrics);

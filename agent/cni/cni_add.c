@@ -286,7 +286,7 @@ static void store_and_police(struct add *a)
 	CLEANUP(freep) char *text = make_wep(a, NULL);
 
 	a->stage = ADD_STORE;
-	if (agent->policing) {
+	if (policing_on(agent->policing)) {
 		a->policed = true;
 		policing_expect(agent->policing, a->key, text);
 		a->wait = policing_wait(agent->policing, a->ifname, on_policed, a);

@@ -4,9 +4,11 @@
  *        filter). All that a turn of the loop changed is one batch; while a batch is being written
  *        the next one collects.
  * INVARIANTS  Nothing is written before the picture is complete. The agent's end leaves sets and
- *        rules in force; the next life reads them and writes what differs.
+ *        rules in force; the next life reads them and writes what differs. With policy off, what an
+ *        agent of this node had enforced is taken away (a file in the state directory says so);
+ *        rules of others, Calico's agent included, stay.
  *
- * All functions take NULL (policy is off): then nothing is enforced and nobody waits. */
+ * All functions take NULL: then nothing is enforced and nobody waits. */
 #pragma once
 
 #include "agent/agent.h"
@@ -19,10 +21,14 @@ struct policing_wait;
 
 enum { POLICING_WAIT_S = 10 }; /* of an ADD; a batch takes some 10 ms */
 
-/* *out NULL and 0 when the configuration turns policy off. */
+/* With policy off only what the network itself needs of the filter is written, and nobody waits. */
 int policing_new(struct policing **out, struct agent *a, struct err *e);
 /* Leaves the kernel as it is. */
 void policing_free(struct policing *p);
+/* Is policy enforced at all? */
+bool policing_on(const struct policing *p);
+/* What rules are made of has changed (marks, tunnels, NAT): make them anew and write the difference. */
+void policing_restate(struct policing *p);
 
 /* A pod's WorkloadEndpoint that is about to be stored: work on it begins at once. */
 void policing_expect(struct policing *p, const char *key, const char *text);

@@ -115,8 +115,7 @@ static bool policy_gone(const struct subject *s)
 
 	if (!r || !r->name)
 		return false;
-	return step(s->f,
-		    &(struct calc_event) { .kind = CALC_POLICY_GONE, .of.policy_id = r->id });
+	return step(s->f, &(struct calc_event) { .kind = CALC_POLICY_GONE, .of.policy_id = r->id });
 }
 
 static bool same_id(const struct policy_id *a, const struct policy_id *b)
@@ -190,8 +189,7 @@ static bool endpoint_gone(const struct subject *s, enum endpoint_kind kind)
 	char *id = s->k->ns ? xasprintf("%s/%s", s->k->ns, s->k->name) : xstrdup(s->k->name);
 	struct endpoint ep = { .kind = kind, .id = id };
 
-	return step(s->f,
-		    &(struct calc_event) { .kind = CALC_ENDPOINT_GONE, .of.endpoint = &ep });
+	return step(s->f, &(struct calc_event) { .kind = CALC_ENDPOINT_GONE, .of.endpoint = &ep });
 }
 
 static bool workload_gone(const struct subject *s)
@@ -289,8 +287,8 @@ bool policy_feed_take(struct policy_feed *f, const char *key, const char *value)
 	kind = feed_kind(k.kind);
 	if (kind) {
 		CLEANUP(freep)
-		char *what = xasprintf("%s %s%s%s", k.kind->name, k.ns ? k.ns : "",
-				       k.ns ? "/" : "", k.name);
+		char *what = xasprintf("%s %s%s%s", k.kind->name, k.ns ? k.ns : "", k.ns ? "/" : "",
+				       k.name);
 		struct subject s = { .f = f, .key = key, .what = what, .k = &k };
 
 		told = value ? put(&s, kind, value) : gone(&s, kind);

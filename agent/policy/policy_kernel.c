@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/config.h"
 #include "agent/log.h"
+#include "agent/policy/policy_settings.h"
 #include "dataplane/filter.h"
 #include "dataplane/link.h"
 #include "policy/tables.h"
@@ -24,7 +24,7 @@ struct side {
 };
 
 struct policy_kernel {
-	const char *prefix[1]; /* render_config borrows it */
+	const struct policy_settings *set;
 	struct side side[FAMILIES];
 	unsigned n;
 	char trouble[256];
@@ -66,8 +66,7 @@ static void add_members(struct policy_kernel *k, struct side *s, const char *nam
 	for (size_t i = 0; i < list->n; i++) {
 		struct ipset_member one = ipset_of(&list->p[i]);
 
-		if (one.net.addr.family == s->family &&
-		    ipset_add(s->sets, name, &one, &e) < 0)
+		if (one.net.addr.family == s->family && ipset_add(s->sets, name, &one, &e) < 0)
 			refused(k, name, &e);
 	}
 }
@@ -90,8 +89,8 @@ static void take_sets(struct policy_kernel *k, struct side *s, const struct calc
 		const struct calc_set *set = &fx->sets.p[i];
 		struct set_name name = set_name(s->family, set->def->id);
 
-		if (set->created &&
-		    ipset_want(s->sets, name.text, set_type(set->def), 0, &e) < 0) {
+		if (set->created && ipset_want(s->sets, name.text, set_type(set->def),
+					       k->set->max_set_size, &e) < 0) {
 			refused(k, name.text, &e);
 			continue;
 		}
@@ -153,11 +152,6 @@ void policy_kernel_take(struct policy_kernel *k, const struct calc_effects *fx)
 
 /* ---- interfaces ---- */
 
-static bool is_pod(const struct policy_kernel *k, const char *name)
-{
-	return str_starts(name, k->prefix[0]);
-}
-
 void policy_kernel_links(struct policy_kernel *k, const struct link_table *links)
 {
 	VEC(struct host_interface) list = { 0 };
@@ -166,7 +160,7 @@ void policy_kernel_links(struct policy_kernel *k, const struct link_table *links
 	for (const struct link *l = NULL; (l = link_next(links, l));) {
 		struct addr *addrs;
 
-		if (is_pod(k, l->name) || l->loopback)
+		if (policy_settings_is_pod(k->set, l->name) || l->loopback)
 			continue;
 		addrs = xcalloc(l->addrs.n + 1, sizeof(*addrs));
 		for (size_t i = 0; i < l->addrs.n; i++)
@@ -209,45 +203,31 @@ static int put_hooks(struct side *s, bool append, struct err *e)
 	return rc;
 }
 
-static struct render_config render_config_of(const struct policy_kernel *k,
-					     const struct agent_config *cfg, enum ip_family family)
-{
-	struct render_config r = render_config_default(family);
-
-	r.filter_allow = config_allow_words[cfg->filter_allow];
-	r.mangle_allow = config_allow_words[cfg->mangle_allow];
-	r.filter_deny = config_deny_words[cfg->filter_deny];
-	r.to_host = config_to_host_words[cfg->endpoint_to_host];
-	r.prefix = k->prefix;
-	r.n_prefix = 1;
-	render_marks((uint32_t)strtoul(cfg->mark_mask, NULL, 0), &r.mark);
-	return r;
-}
-
-static int side_init(struct policy_kernel *k, const struct agent_config *cfg, struct filter *f,
-		     enum ip_family family, struct err *e)
+static int side_init(struct policy_kernel *k, struct filter *f, enum ip_family family, bool bare,
+		     struct err *e)
 {
 	struct side *s = &k->side[k->n++];
 
 	s->family = family;
-	s->cfg = render_config_of(k, cfg, family);
+	s->cfg = policy_settings_render(k->set, family);
+	s->cfg.bare = bare;
 	s->cfg.share_endpoints = filter_backend(f) == IPT_LEGACY;
 	s->tables = tables_new(&s->cfg);
 	s->sets = filter_sets(f, family);
 	s->rules = filter_rules(f, family);
-	return put_hooks(s, cfg->chain_insert == 1, e);
+	return put_hooks(s, k->set->append, e);
 }
 
-struct policy_kernel *policy_kernel_new(const struct agent_config *cfg, struct filter *filter,
-					bool v6, struct err *e)
+struct policy_kernel *policy_kernel_new(const struct policy_settings *set, struct filter *filter,
+					bool v6, bool bare, struct err *e)
 {
 	struct policy_kernel *k = xcalloc(1, sizeof(*k));
 	int rc;
 
-	k->prefix[0] = cfg->interface_prefix;
-	rc = side_init(k, cfg, filter, IP_V4, e);
+	k->set = set;
+	rc = side_init(k, filter, IP_V4, bare, e);
 	if (rc == 0 && v6)
-		rc = side_init(k, cfg, filter, IP_V6, e);
+		rc = side_init(k, filter, IP_V6, bare, e);
 	if (rc == 0)
 		return k;
 	policy_kernel_free(k);

@@ -3,14 +3,15 @@
 
 #include "policy/calc.h"
 
-struct agent_config;
 struct filter;
 struct link_table;
 struct policy_kernel;
+struct policy_settings;
 
-/* All are borrowed. v6: state IPv6 rules as well. NULL when a rule of the frame is refused. */
-struct policy_kernel *policy_kernel_new(const struct agent_config *cfg, struct filter *filter,
-					bool v6, struct err *e);
+/* All are borrowed. v6: state IPv6 rules as well; bare: only what the network itself needs. NULL when
+ * a rule of the frame is refused. */
+struct policy_kernel *policy_kernel_new(const struct policy_settings *set, struct filter *filter,
+					bool v6, bool bare, struct err *e);
 void policy_kernel_free(struct policy_kernel *k);
 
 /* State what a flush of the calculation told. Nothing is run. */

@@ -91,7 +91,7 @@ def world(request):
     try:
         lab = make_lab(lab.name, nodes=2, tor=False, start=False)
         for node in lab.nodes:
-            node.start("--policy", "--iptables-backend", request.param, wait_ready=False)
+            node.start("--iptables-backend", request.param, wait_ready=False)
         for node in lab.nodes:
             node.wait_ready()
         made = World(lab, request.param)
@@ -247,7 +247,7 @@ def test_restart_writes_nothing(w):
     monitor = subprocess.Popen([*ns.enter(node.ns), "nft", "monitor"], stdout=subprocess.PIPE, text=True)
     try:
         assert node.stop(signal.SIGTERM) == 0
-        node.start("--policy", "--iptables-backend", w.backend)
+        node.start("--iptables-backend", w.backend)
         w.settle()
         status = node.ctl_json("node", "status")["policy"]["ipv4"]
     finally:

@@ -1,0 +1,295 @@
+/* policing_drivers.c - the packet filter's drivers: made, told all that is calculated, made anew
+ * WHY    A setting that rules depend on changes (marks, prefixes, the backend, IPv6): then drivers
+ *        are made anew in the running agent. They read the kernel, as at a start, and write what
+ *        differs; until then the old rules are in force.
+ * SHAPE  First the tools and the kernel are asked whether they are there, because a driver could only
+ *        try again for ever. What is missing is said with its remedy, and looked for again.
+ * TESTS  tests/unit/agent/policing.c, tests/netns/test_policy_settings.py */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/cache.h"
+#include "agent/config.h"
+#include "agent/felix.h"
+#include "agent/log.h"
+#include "agent/policy/policing_impl.h"
+#include "model/ippool.h"
+#include "model/key.h"
+#include "model/object.h"
+
+#define OR_OFF "; or turn policy off (policy: false)"
+
+/* ---- what goes wrong ---- */
+
+static void grief_end(struct policing *p, struct grief *g)
+{
+	HASH_DEL(p->griefs, g);
+	free(g->name);
+	free(g->text);
+	free(g);
+}
+
+void policing_griefs_done(struct policing *p)
+{
+	struct grief *g, *tmp;
+
+	HASH_ITER (hh, p->griefs, g, tmp)
+		grief_end(p, g);
+}
+
+static void on_report(void *arg, enum ip_family family, const char *kind, const char *where,
+		      const char *name, int code, const char *text)
+{
+	struct policing *p = arg;
+	CLEANUP(freep)
+	char *full = xasprintf("IPv%d %s%s%s%s%s", family, kind, *where ? " " : "", where,
+			       *name ? " " : "s", name);
+	struct grief *g;
+
+	HASH_FIND_STR(p->griefs, full, g);
+	if (g)
+		grief_end(p, g);
+	if (!code) {
+		log_from(full, LOG_LEVEL_INFO, "policy", "the kernel has it right again", "what=%s",
+			 full);
+		return;
+	}
+	log_from(full, LOG_LEVEL_WARN, "policy", "the kernel does not have it as it should be",
+		 "what=%s why=%s", full, text);
+	g = xcalloc(1, sizeof(*g));
+	g->name = xstrdup(full);
+	g->text = xstrdup(text);
+	HASH_ADD_KEYPTR(hh, p->griefs, g->name, strlen(g->name), g);
+}
+
+/* A family has come to rest; possibly from within our own filter_run. */
+static void on_rest(void *arg, enum ip_family family, enum apply_stage stage)
+{
+	struct policing *p = arg;
+
+	if (p->stated != p->fed || p->links_dirty || p->restate || policing_has_waits(p) ||
+	    !p->enforced_once)
+		policing_turn_soon(p);
+}
+
+/* ---- is all there that is needed? ---- */
+
+struct tried {
+	int code;
+	char words[200];
+	const struct exec_cmd *cmd;
+};
+
+static void on_tried(void *arg, const struct exec_result *r)
+{
+	struct tried *t = arg;
+
+	t->code = r->code;
+	exec_words(t->cmd, r, t->words, sizeof(t->words));
+}
+
+/* 0; -ENOENT: no such tool; -EIO with what it said. */
+static int try_tool(const struct exec_cmd *cmd, struct err *e)
+{
+	struct tried t = { .cmd = cmd };
+	int rc = exec_run(cmd, on_tried, &t, e);
+
+	if (rc < 0)
+		return rc == -ENOENT ? rc : -EIO;
+	return t.code == 0 ? 0 : err_set(e, -EIO, "%s", t.words);
+}
+
+static int check_sets(struct err *e)
+{
+	const struct exec_cmd cmd = { .argv = { "ipset", "list", "-name" } };
+	int rc = try_tool(&cmd, e);
+
+	if (rc == -ENOENT)
+		return err_set(e, rc, "ipset is not installed; install the package ipset" OR_OFF);
+	if (rc < 0)
+		return err_set(e, rc,
+			       "the kernel has no IP sets (%.120s); load the module ip_set" OR_OFF,
+			       e->msg);
+	return 0;
+}
+
+/* Can rules of a family be read here? Then they can be written. */
+static int check_rules(const struct ipt_choice *c, enum ip_family family, struct err *e)
+{
+	const char *kind = c->backend == IPT_NFT ? "nft" : "legacy";
+	CLEANUP(freep)
+	char *tool = xasprintf("ip%stables%s%s-save", family == IP_V6 ? "6" : "",
+			       c->plain_names ? "" : "-", c->plain_names ? "" : kind);
+	const struct exec_cmd cmd = { .argv = { tool, "-t", "filter" } };
+	int rc = try_tool(&cmd, e);
+
+	if (rc == -ENOENT)
+		return err_set(e, rc, "%s is not installed; install the package iptables" OR_OFF,
+			       tool);
+	if (rc < 0)
+		return err_set(e, rc,
+			       "the kernel does not take rules of iptables-%s (%.120s); load its "
+			       "modules or choose another iptablesBackend" OR_OFF,
+			       kind, e->msg);
+	return 0;
+}
+
+static bool look_for_v6(void *arg, const struct store_kv *kv)
+{
+	bool *found = arg;
+	struct object o;
+	struct ippool pool;
+
+	if (object_decode(kv->key, kv->value, kv->rev, &o, NULL) < 0)
+		return true;
+	if (ippool_decode(&o, &pool, NULL) == 0) {
+		*found |= pool.cidr.addr.family == IP_V6;
+		ippool_done(&pool);
+	}
+	object_done(&o);
+	return !*found;
+}
+
+bool policing_wants_v6(const struct policing *p)
+{
+	bool found = strcmp(p->agent->cfg->ip6, "none") != 0;
+
+	if (!found)
+		cache_each(p->agent->cache, KEY_RESOURCES "ippools/", look_for_v6, &found);
+	return found;
+}
+
+static void choose_v6(struct policing *p)
+{
+	struct err e = { 0 };
+
+	*p->no_v6 = '\0';
+	p->v6 = false;
+	if (!policing_wants_v6(p))
+		str_copy(p->no_v6, sizeof(p->no_v6), "there is no IPv6 pool");
+	else if (!p->set.v6)
+		str_copy(p->no_v6, sizeof(p->no_v6), "FelixConfiguration says ipv6Support: false");
+	else if (check_rules(&p->choice, IP_V6, &e) < 0)
+		str_copy(p->no_v6, sizeof(p->no_v6), e.msg);
+	else
+		p->v6 = true;
+}
+
+/* ---- life of the drivers ---- */
+
+bool policing_marked(const struct policing *p)
+{
+	return access(p->mark, F_OK) == 0;
+}
+
+void policing_set_mark(const struct policing *p, bool there)
+{
+	int fd;
+
+	if (there == policing_marked(p))
+		return;
+	if (!there) {
+		unlink(p->mark);
+		return;
+	}
+	fd = open(p->mark, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	if (fd < 0)
+		log_warn("policy",
+			 "cannot note that rules are ours; turning policy off will leave them",
+			 "file=%s why=%s", p->mark, strerror(errno));
+	else
+		close(fd);
+}
+
+static void read_settings(const struct agent *a, struct policy_settings *out, struct str *wrong)
+{
+	policy_settings_read(felix_config(a->felix), felix_services(a->felix),
+			     a->cfg->interface_prefix, out, wrong);
+}
+
+bool policing_settings_differ(const struct policing *p)
+{
+	struct policy_settings now;
+	struct str wrong = { 0 };
+	bool differ;
+
+	read_settings(p->agent, &now, &wrong);
+	differ = !str_eq(now.text, p->set.text);
+	policy_settings_done(&now);
+	str_done(&wrong);
+	return differ;
+}
+
+static int make(struct policing *p, struct err *e)
+{
+	int rc = ipt_backend_find(p->set.backend, &p->choice, e);
+
+	if (rc == 0)
+		rc = check_rules(&p->choice, IP_V4, e);
+	if (rc == 0)
+		rc = check_sets(e);
+	if (rc < 0)
+		return rc;
+	choose_v6(p);
+	p->filter = filter_new(
+		p->agent->base,
+		&(struct filter_config) { .v4 = true,
+					  .v6 = p->v6,
+					  .backend = p->choice.backend,
+					  .plain_names = p->choice.plain_names,
+					  .append = p->set.append,
+					  .lock_s = (unsigned)p->agent->cfg->iptables_lock_s,
+					  .rules_refresh_ms = p->set.rules_refresh_ms,
+					  .sets_refresh_ms = p->set.sets_refresh_ms,
+					  .turn = on_rest,
+					  .report = on_report,
+					  .arg = p },
+		e);
+	if (!p->filter)
+		return e->code ? e->code : -EIO;
+	p->kernel = policy_kernel_new(&p->set, p->filter, p->v6, !p->on, e);
+	return p->kernel ? 0 : e->code;
+}
+
+void policing_close(struct policing *p)
+{
+	ipt_sweep_free(TAKE(p->sweep));
+	filter_free(TAKE(p->filter));
+	policy_kernel_free(TAKE(p->kernel));
+	policing_griefs_done(p);
+}
+
+static void broke(struct policing *p, const struct err *e)
+{
+	policing_close(p);
+	if (strcmp(p->broken, e->msg) != 0)
+		log_error("policy",
+			  p->on ? "policy cannot be enforced; no pod will be attached"
+				: "the packet filter cannot be written",
+			  "why=%s", e->msg);
+	str_copy(p->broken, sizeof(p->broken), e->msg);
+}
+
+void policing_open(struct policing *p)
+{
+	struct err e = { 0 };
+
+	policing_close(p);
+	p->restate = p->enforced_once = false;
+	policy_settings_done(&p->set);
+	str_cut(&p->set_wrong, 0);
+	read_settings(p->agent, &p->set, &p->set_wrong);
+	if (make(p, &e) < 0) {
+		broke(p, &e);
+		return;
+	}
+	if (*p->broken)
+		log_info("policy", "what was missing is there");
+	*p->broken = '\0';
+	policy_kernel_links(p->kernel, p->agent->links);
+	calc_restate(p->calc);
+	p->links_dirty = false;
+}
