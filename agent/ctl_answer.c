@@ -18,6 +18,7 @@
 #include "agent/health.h"
 #include "agent/log.h"
 #include "agent/overlay/overlay.h"
+#include "agent/bgp/bgp_show.h"
 #include "agent/bgp/peering.h"
 #include "agent/policy/policing.h"
 #include "agent/routes.h"
@@ -166,6 +167,8 @@ static json_t *session_full(const struct bgp_peer_status *st)
 		js_set_str(o, "lastError", st->last_error);
 	set_time(o, "lastErrorAt", st->last_error_ms);
 	set_time(o, "nextRetryAt", st->next_retry_ms);
+	set_time(o, "lastNotificationAt", st->last_notification_ms);
+	bgp_show_details(o, st, agent_now_ms());
 	return o;
 }
 
@@ -358,6 +361,26 @@ static json_t *answer_routes(struct agent *a, const json_t *q)
 static json_t *answer_status(struct agent *a, const json_t *q)
 {
 	return ctl_status(a);
+static json_t *answer_why(struct agent *a, const json_t *q)
+{
+	struct bgp_speaker *sp = peering_speaker(a->peering);
+	const char *prefix = "", *to = NULL;
+	struct err e = { 0 };
+	json_t *list, *o;
+
+	if (js_need(js_str(q, "prefix", &prefix, &e), "prefix", &e) < 0 ||
+	    js_str(q, "to", &to, &e) < 0)
+		return ctl_refusal(e.msg);
+	if (!sp)
+		return ctl_refusal("this node does not speak BGP (yet): see node status");
+	list = bgp_show_why(sp, prefix, to, &e);
+	if (!list)
+		return ctl_refusal(e.msg);
+	o = ok();
+	js_set(o, "why", list);
+	return o;
+}
+
 }
 
 static json_t *answer_neighbors(struct agent *a, const json_t *q)
@@ -423,8 +446,9 @@ static const struct command {
 	json_t *(*answer)(struct agent *a, const json_t *q);
 } commands[] = {
 	{ "status", answer_status }, { "neighbors", answer_neighbors },
-	{ "routes", answer_routes }, { "version", answer_version },
-	{ "log", answer_log },	   { "policy", answer_policy },
+	{ "routes", answer_routes }, { "why", answer_why },
+	{ "version", answer_version }, { "log", answer_log },
+	{ "policy", answer_policy },
 };
 
 json_t *ctl_answer(struct agent *a, const char *line, size_t len)
@@ -442,5 +466,6 @@ json_t *ctl_answer(struct agent *a, const char *line, size_t len)
 			out = commands[i].answer(a, q);
 	json_decref(q);
 	return out ? out
-		   : ctl_refusal("cmd: must be one of status, neighbors, routes, version, log, policy");
+		   : ctl_refusal("cmd: must be one of status, neighbors, routes, why, version, "
+				 "log, policy");
 }

@@ -6,6 +6,8 @@
  *	{"cmd":"neighbors"}	every BGP session in detail
  *	{"cmd":"routes","prefix":"10.0.0.0/26"}	paths of one prefix; without it, of all
  *				(at most CTL_ROUTES_MAX)
+ *	{"cmd":"why","prefix":"10.0.0.0/26","to":"192.168.1.1"}	why that peer is told the prefix, or
+ *				is not; without "to": every peer
  *	{"cmd":"version"}
  *	{"cmd":"log","level":"debug"}
  *

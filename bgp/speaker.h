@@ -254,6 +254,8 @@ struct bgp_peer_status {
 	char last_error[256]; /* in words, with direction; empty: none so far */
 	int64_t last_error_ms;
 	int64_t next_retry_ms; /* 0: none pending */
+	/* of the connection: when we give up hearing from it, when it hears from us; 0: not running */
+	int64_t hold_at_ms, keepalive_at_ms;
 };
 
 /* Sessions in order of their address. False behind the last one. */

@@ -4,6 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int64_t running(int64_t deadline)
+{
+	return deadline == INT64_MAX ? 0 : deadline;
+}
+
 static void take_session(struct bgp_peer_status *out, const struct bgp_session *s)
 {
 	const struct bgp_session_info *info = bgp_session_info(s);
@@ -24,6 +29,10 @@ static void take_session(struct bgp_peer_status *out, const struct bgp_session *
 	out->last_notification_ms = info->last_notification_ms;
 	out->local_caps = bgp_session_caps(s);
 	out->next_retry_ms = info->next_retry_ms;
+	if (info->conn) {
+		out->hold_at_ms = running(info->conn->hold_at);
+		out->keepalive_at_ms = running(info->conn->keepalive_at);
+	}
 	if (info->conn && info->conn->state >= BGP_STATE_OPENCONFIRM) {
 		out->remote_id = info->conn->remote.id;
 		out->remote_caps = info->conn->remote.caps;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ctl/ask.h"
+#include "ctl/bgp_neighbor.h"
 #include "ctl/cmd.h"
 #include "ctl/ctl.h"
 
@@ -79,6 +80,19 @@ int cmd_bgp_neighbors(struct ctl *c, const struct args *a)
 	json_t *o, *list;
 	int rc = CTL_OK;
 
+/* An address may have several sessions, on different ports. */
+static void print_pages(const json_t *list)
+{
+	size_t i;
+	json_t *n;
+
+	json_array_foreach (list, i, n) {
+		if (i)
+			puts("");
+		bgp_neighbor_print(n);
+	}
+}
+
 	if (a->n_words > 1)
 		return ctl_error("bgp neighbors: one address at most, \"%s\" is one too many",
 				 a->word[1]);
@@ -98,3 +112,5 @@ int cmd_bgp_neighbors(struct ctl *c, const struct args *a)
 	json_decref(o);
 	return rc;
 }
+	else if (rc == CTL_OK && a->n_words == 1)
+		print_pages(list);

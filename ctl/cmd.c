@@ -97,6 +97,9 @@ const struct cmd commands[] = {
 static int opt_find(const struct opt *opts, const char *arg, const char **value)
 {
 	*value = NULL;
+	{ "bgp why", "PREFIX", "Why a prefix is told to a peer, or is not.", WORDS_NONE,
+	  OPTS({ "to", 0, "PEER", "This peer, by its address or the name of its session; else all." }),
+	  cmd_bgp_why },
 	for (int i = 0; opts && opts[i].name; i++) {
 		size_t n = strlen(opts[i].name);
 

@@ -72,3 +72,4 @@ int cmd_ipam_configure(struct ctl *c, const struct args *a);
 int cmd_node_status(struct ctl *c, const struct args *a);
 int cmd_bgp_neighbors(struct ctl *c, const struct args *a);
 int cmd_bgp_routes(struct ctl *c, const struct args *a);
+int cmd_bgp_why(struct ctl *c, const struct args *a);

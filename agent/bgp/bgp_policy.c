@@ -121,16 +121,30 @@ static struct bgp_rule rule_of(const struct bgpfilter_rule *from)
 	return to;
 }
 
-static void add_filter(struct rules *r, const struct bgpfilter *f)
+/* n: where it stands in its list. */
+static struct bgp_rule named(const struct bgpfilter_rule *from, const char *filter, size_t n)
+{
+	struct bgp_rule r = rule_of(from);
+
+	str_copy(r.filter, sizeof(r.filter), filter);
+	r.number = (uint16_t)(n < UINT16_MAX ? n + 1 : UINT16_MAX);
+	return r;
+}
+
+static void add_filter(struct rules *r, const struct bgpfilter *f, const char *name)
 {
 	for (size_t i = 0; i < f->export_v4.n; i++)
-		vec_push(&r->list[BGP_EXPORT][BGP_AF_IPV4_UNICAST], rule_of(&f->export_v4.p[i]));
+		vec_push(&r->list[BGP_EXPORT][BGP_AF_IPV4_UNICAST],
+			 named(&f->export_v4.p[i], name, i));
 	for (size_t i = 0; i < f->import_v4.n; i++)
-		vec_push(&r->list[BGP_IMPORT][BGP_AF_IPV4_UNICAST], rule_of(&f->import_v4.p[i]));
+		vec_push(&r->list[BGP_IMPORT][BGP_AF_IPV4_UNICAST],
+			 named(&f->import_v4.p[i], name, i));
 	for (size_t i = 0; i < f->export_v6.n; i++)
-		vec_push(&r->list[BGP_EXPORT][BGP_AF_IPV6_UNICAST], rule_of(&f->export_v6.p[i]));
+		vec_push(&r->list[BGP_EXPORT][BGP_AF_IPV6_UNICAST],
+			 named(&f->export_v6.p[i], name, i));
 	for (size_t i = 0; i < f->import_v6.n; i++)
-		vec_push(&r->list[BGP_IMPORT][BGP_AF_IPV6_UNICAST], rule_of(&f->import_v6.p[i]));
+		vec_push(&r->list[BGP_IMPORT][BGP_AF_IPV6_UNICAST],
+			 named(&f->import_v6.p[i], name, i));
 }
 
 static void read_filter(struct reader *r, const char *name, struct rules *to)
@@ -150,7 +164,7 @@ static void read_filter(struct reader *r, const char *name, struct rules *to)
 	if (bgpfilter_decode(&o, &f, &e) < 0) {
 		remark(r, key, &e);
 	} else {
-		add_filter(to, &f);
+		add_filter(to, &f, name);
 		bgpfilter_done(&f);
 	}
 	object_done(&o);
