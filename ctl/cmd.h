@@ -61,6 +61,7 @@ int cmd_replace(struct ctl *c, const struct args *a);
 int cmd_delete(struct ctl *c, const struct args *a);
 int cmd_validate(struct ctl *c, const struct args *a);
 int cmd_policy_show(struct ctl *c, const struct args *a);
+int cmd_policy_explain(struct ctl *c, const struct args *a);
 int cmd_label(struct ctl *c, const struct args *a);
 int cmd_explain(struct ctl *c, const struct args *a);
 int cmd_completion(struct ctl *c, const struct args *a);

@@ -1,6 +1,7 @@
 /* explain_path.c - every point at which policy looks at a packet on its way
- * SHAPE  A traveller goes from point to point until one denies. An allow of untracked or preDNAT
- *        policy makes later points of the same host endpoint superfluous.
+ * SHAPE  A traveller goes from point to point, also behind a denial: people want to know about both
+ *        ends. An allow of untracked or preDNAT policy makes later points of the same host endpoint
+ *        superfluous.
  * TESTS  tests/unit/policy/explain.c */
 #include "policy/explain_path.h"
 
@@ -14,16 +15,18 @@ struct traveller {
 	bool accepted; /* by untracked or preDNAT policy on the way into this node */
 };
 
-static bool stopped(const struct traveller *t)
-{
-	return t->out->verdict == EXPLAIN_DENY;
-}
-
 static void add(struct traveller *t, struct explain_stage stage)
 {
+	/* Untracked and preDNAT policy that does not decide leaves it to what comes. */
+	bool counts = stage.class != CLASS_UNTRACKED && stage.class != CLASS_PRE_DNAT;
+
 	vec_push(&t->out->stages, stage);
-	if (stage.verdict != EXPLAIN_ALLOW)
-		t->out->verdict = stage.verdict;
+	if (stage.verdict == EXPLAIN_DENY && t->out->verdict != EXPLAIN_DENY) {
+		t->out->verdict = EXPLAIN_DENY;
+		t->out->denied = t->out->stages.n - 1;
+	}
+	if (stage.verdict == EXPLAIN_OPEN && t->out->verdict == EXPLAIN_ALLOW && counts)
+		t->out->verdict = EXPLAIN_OPEN;
 }
 
 /* ---- points ---- */
@@ -33,12 +36,25 @@ static bool in_net(const struct prefix *net, const struct addr *a)
 	return !net->addr.family || prefix_contains(net, a);
 }
 
+/* What keeps an IPv6 link alive: groups, routers, neighbours. to_router: sent by a pod to its node,
+ * which needs no advertisement from there. */
+static bool is_neighbors(const struct explain_packet *p, bool to_router)
+{
+	if (p->proto != PROTO_ICMPV6 || p->src.family != IP_V6)
+		return false;
+	if (p->icmp_type == 134 || p->icmp_type == 143)
+		return !to_router;
+	return p->icmp_type >= 130 && p->icmp_type <= 136;
+}
+
 static bool is_failsafe(const struct traveller *t, bool ingress)
 {
 	const struct failsafe *list = ingress ? t->cfg->failsafe_in : t->cfg->failsafe_out;
 	size_t n = ingress ? t->cfg->n_failsafe_in : t->cfg->n_failsafe_out;
 	const struct addr *peer = ingress ? &t->p->src : &t->p->dst;
 
+	if (is_neighbors(t->p, false))
+		return true;
 	for (size_t i = 0; i < n; i++)
 		if (list[i].proto == t->p->proto && list[i].port == t->p->dst_port &&
 		    in_net(&list[i].net, peer))
@@ -56,7 +72,7 @@ static bool is_silent(const struct explain *x, enum calc_class class)
 
 static enum explain_verdict ask(struct traveller *t, struct explain_stage stage)
 {
-	if (stopped(t) || !stage.endpoint ||
+	if (!stage.endpoint ||
 	    !explain_endpoint(t->calc, stage.kind, stage.endpoint, stage.ingress, stage.class, t->p,
 			      &stage.why))
 		return EXPLAIN_OPEN;
@@ -65,11 +81,7 @@ static enum explain_verdict ask(struct traveller *t, struct explain_stage stage)
 		return EXPLAIN_OPEN;
 	}
 	stage.verdict = stage.why.verdict;
-	/* Untracked and preDNAT policy that does not decide leaves it to what comes. */
-	vec_push(&t->out->stages, stage);
-	if (stage.verdict == EXPLAIN_DENY ||
-	    (stage.verdict == EXPLAIN_OPEN && stage.class == CLASS_FORWARD))
-		t->out->verdict = stage.verdict;
+	add(t, stage);
 	return stage.verdict;
 }
 
@@ -93,7 +105,7 @@ static enum explain_verdict ask_host(struct traveller *t, const char *node, cons
 
 	if (!id || class == CLASS_FORWARD || !is_failsafe(t, ingress))
 		return ask(t, stage);
-	if (!stopped(t) && class == CLASS_NORMAL) {
+	if (class == CLASS_NORMAL) {
 		stage.point = EXPLAIN_AT_FAILSAFE;
 		stage.verdict = EXPLAIN_ALLOW;
 		add(t, stage);
@@ -119,7 +131,7 @@ static bool is_tunnels(const struct traveller *t)
 /* From a pod's interface to behind its egress policy. */
 static void leave_pod(struct traveller *t, const struct explain_end *from)
 {
-	if (is_tunnels(t) && !stopped(t))
+	if (is_tunnels(t))
 		add(t, (struct explain_stage) { .point = EXPLAIN_AT_TUNNEL,
 						.node = from->node,
 						.endpoint = from->pod,
@@ -169,26 +181,19 @@ static enum explain_verdict to_host(const struct render_config *cfg)
 	return strcmp(cfg->to_host, "RETURN") ? EXPLAIN_DENY : EXPLAIN_OPEN;
 }
 
-static bool is_neighbors(const struct explain_packet *p)
-{
-	return p->proto == PROTO_ICMPV6 && p->src.family == IP_V6 && p->icmp_type >= 130 &&
-	       p->icmp_type <= 136;
-}
-
 static void pod_to_own_host(struct traveller *t, const struct explain_end *from)
 {
 	struct explain_stage stage = { .node = from->node, .verdict = EXPLAIN_ALLOW };
 
 	pre_dnat(t, from);
-	if (is_neighbors(t->p)) {
+	if (is_neighbors(t->p, true)) {
 		stage.point = EXPLAIN_AT_NEIGHBOR;
 	} else {
 		leave_pod(t, from);
 		stage.point = EXPLAIN_AT_OWN_HOST;
 		stage.verdict = to_host(t->cfg);
 	}
-	if (!stopped(t))
-		add(t, stage);
+	add(t, stage);
 }
 
 /* Both ends on one node. */
@@ -244,6 +249,8 @@ void explain_path(struct calc *c, const struct render_config *cfg, const struct 
 		stay(&t, from, to);
 	else
 		cross(&t, from, to);
+	if (out->verdict != EXPLAIN_DENY)
+		out->denied = out->stages.n;
 }
 
 void explain_path_done(struct explain_path *path)

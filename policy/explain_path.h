@@ -47,7 +47,9 @@ struct explain_stage {
 
 struct explain_path {
 	enum explain_verdict verdict;
-	VEC(struct explain_stage) stages; /* in order; after a denial there is none */
+	/* In order. The first that denies decides; what stands behind it says how it would go on. */
+	VEC(struct explain_stage) stages;
+	size_t denied; /* which one that is; stages.n when none */
 };
 
 /* cfg: what of the agents' configuration matters: failsafe ports, tunnels' packets from pods, and
