@@ -37,6 +37,12 @@ static const struct kube_row rows[] = {
 	  "Profile",
 	  K8S_ACCOUNT_PREFIX,
 	  true },
+	{ "discovery.k8s.io/v1",
+	  "EndpointSlice",
+	  { "endpointslices.discovery.k8s.io", NULL },
+	  "EndpointSlice",
+	  "",
+	  false },
 };
 
 static const struct kube_row *row_of(const json_t *doc)
@@ -50,6 +56,62 @@ static const struct kube_row *row_of(const json_t *doc)
 	return NULL;
 }
 
+/* What a manifest's member stands for, below spec. */
+static void move_member(const json_t *json, const char *name, struct object *o)
+{
+	json_t *v = json_object_get(json, name);
+
+	if (v && !json_is_null(v))
+		json_object_set(object_spec_json(o), name, v);
+}
+
+static int check_members(const json_t *json, struct err *e)
+{
+	static const char *const known[] = { "apiVersion", "kind",  "metadata",
+					     "endpoints",  "ports", "addressType" };
+	const char *key;
+	json_t *v;
+
+	/* jansson's iterators want a plain pointer, and change nothing. */
+	json_object_foreach ((json_t *)(uintptr_t)json, key, v) {
+		bool ok = false;
+
+		for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+			ok |= !strcmp(known[i], key);
+		if (!ok)
+			return err_set(
+				e, -EINVAL,
+				"%.60s: unknown field; there are endpoints, ports, addressType",
+				key);
+	}
+	return 0;
+}
+
+static int slice(const json_t *json, struct object *o, struct err *e)
+{
+	const char *name = NULL, *ns = "default";
+	int rc = js_need(js_str(json, "metadata.name", &name, e), "metadata.name", e);
+
+	if (rc < 0 || (rc = js_str(json, "metadata.namespace", &ns, e)) < 0 ||
+	    (rc = check_members(json, e)) < 0)
+		return rc;
+	*o = object_new(kind_find("EndpointSlice"), ns, name);
+	if (json_is_object(js_at(json, "metadata.labels")))
+		json_object_set(json_object_get(o->json, "metadata"), "labels",
+				js_at(json, "metadata.labels"));
+	move_member(json, "addressType", o);
+	move_member(json, "endpoints", o);
+	move_member(json, "ports", o);
+	rc = object_check(o, e);
+	if (rc < 0) {
+		/* In the manifest the fields are not below a spec. */
+		if (str_starts(e->msg, "spec."))
+			memmove(e->msg, e->msg + 5, strlen(e->msg + 5) + 1);
+		object_done(o);
+	}
+	return rc;
+}
+
 static bool is_list(const json_t *doc)
 {
 	const char *kind = json_string_value(json_object_get(doc, "kind"));
@@ -59,8 +121,8 @@ static bool is_list(const json_t *doc)
 
 bool kube_is(const json_t *doc)
 {
-	return row_of(doc) || (is_list(doc) &&
-			       row_of(json_array_get(json_object_get(doc, "items"), 0)));
+	return row_of(doc) ||
+	       (is_list(doc) && row_of(json_array_get(json_object_get(doc, "items"), 0)));
 }
 
 static int convert(const struct kube_row *row, const json_t *json, struct object *o, struct err *e)
@@ -72,6 +134,8 @@ static int convert(const struct kube_row *row, const json_t *json, struct object
 		return k8s_namespace(json, o, e);
 	if (!strcmp(row->kind, "ServiceAccount"))
 		return k8s_account(json, o, e);
+	if (!strcmp(row->kind, "EndpointSlice"))
+		return slice(json, o, e);
 	rc = k8s_policy(json, o, &left_out, e);
 	if (rc == 0 && left_out.len) {
 		rc = err_set(e, -EINVAL, "%.*s", (int)strcspn(str_text(&left_out), "\n"),
@@ -89,8 +153,9 @@ static int add_one(const struct yml_doc *doc, const json_t *json, struct object_
 	struct object o;
 
 	if (!row)
-		return err_set(e, -EINVAL, "%s:%u: a list holds kinds of Kubernetes or of "
-					   "projectcalico.org/v3, not both",
+		return err_set(e, -EINVAL,
+			       "%s:%u: a list holds kinds of Kubernetes or of "
+			       "projectcalico.org/v3, not both",
 			       doc->file, doc->mark.line);
 	if (convert(row, json, &o, e) < 0)
 		return yml_err_at(doc, e);

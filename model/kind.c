@@ -10,6 +10,7 @@
 #include "model/bgpfilter.h"
 #include "model/bgppeer.h"
 #include "model/clusterinfo.h"
+#include "model/endpointslice.h"
 #include "model/felixconfig.h"
 #include "model/hostendpoint.h"
 #include "model/ipamkinds.h"
@@ -49,6 +50,13 @@ static char *peer_node(const struct object *o, const struct column_ctx *ctx)
 	    js_str(o->json, "spec.nodeSelector", &text, NULL) > 0)
 		return xstrdup(text);
 	return xstrdup("(global)");
+}
+
+static char *slice_service(const struct object *o, const struct column_ctx *ctx)
+{
+	const char *name = object_label(o, SLICE_SERVICE_LABEL);
+
+	return xstrdup(name ? name : "");
 }
 
 /* The node's own AS number, or the inherited one in brackets. */
@@ -168,6 +176,12 @@ static const struct column tier_columns[] = {
 	{ 0 },
 };
 
+static const struct column slice_columns[] = {
+	NAME_COLUMN,
+	{ "SERVICE", NULL, NULL, slice_service, 0 },
+	{ 0 },
+};
+
 static const struct kind kinds[] = {
 	{
 		.name = "BGPConfiguration",
@@ -219,6 +233,16 @@ static const struct kind kinds[] = {
 		.only_name = CLUSTERINFO_NAME,
 		.ps = clusterinfo_columns,
 		.wide = clusterinfo_columns,
+	},
+	{
+		.name = "EndpointSlice",
+		.singular = "endpointslice",
+		.plural = "endpointslices",
+		.flags = KIND_NAMESPACED,
+		.spec = &endpointslice_fields,
+		.check = endpointslice_check,
+		.ps = slice_columns,
+		.wide = slice_columns,
 	},
 	{
 		.name = "FelixConfiguration",

@@ -40,6 +40,17 @@ static bool tier(struct calc *c, const struct object *o, struct err *e)
 	return true;
 }
 
+static bool slice(struct calc *c, const struct object *o, struct err *e)
+{
+	struct slice_input in;
+
+	if (slice_from_object(o, &in, e) < 0)
+		return false;
+	calc_step(c, &(struct calc_event) { .kind = CALC_SLICE, .of.slice = &in.s });
+	slice_input_done(&in);
+	return true;
+}
+
 static bool endpoint(struct calc *c, const struct object *o, struct err *e)
 {
 	return feed_endpoint_on(c, o, NULL, e);
@@ -53,6 +64,7 @@ static const struct feed_kind {
 	{ "NetworkSet", endpoint },	  { "GlobalNetworkSet", endpoint },
 	{ "NetworkPolicy", policy },	  { "GlobalNetworkPolicy", policy },
 	{ "Profile", profile },		  { "Tier", tier },
+	{ "EndpointSlice", slice },
 };
 
 static const struct feed_kind *find(const char *kind)

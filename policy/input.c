@@ -6,14 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/endpointslice.h"
 #include "model/hostendpoint.h"
 #include "model/networkset.h"
 #include "model/object.h"
 #include "model/wep.h"
 #include "policy/combine.h"
 #include "policy/k8s.h"
-
-#define SLICE_SERVICE_LABEL "kubernetes.io/service-name"
 
 static const char *keep(struct endpoint_input *in, char *text)
 {
@@ -184,7 +183,8 @@ static void read_addresses(struct slice_input *in, const json_t *endpoints)
 
 	json_array_foreach (endpoints, i, endpoint)
 		json_array_foreach (json_object_get(endpoint, "addresses"), j, text)
-			if (json_is_string(text) && addr_parse(json_string_value(text), &a))
+			if (in->addrs.n < SLICE_ADDRESSES_MAX && json_is_string(text) &&
+			    addr_parse(json_string_value(text), &a))
 				vec_push(&in->addrs, a);
 }
 
@@ -216,6 +216,10 @@ int slice_from_json(const json_t *json, struct slice_input *out, struct err *e)
 		return rc;
 	service = json_string_value(
 		json_object_get(js_at(json, "metadata.labels"), SLICE_SERVICE_LABEL));
+	if (json_array_size(json_object_get(json, "endpoints")) > SLICE_ENDPOINTS_MAX ||
+	    json_array_size(json_object_get(json, "ports")) > SLICE_PORTS_MAX)
+		return err_set(e, -E2BIG, "has more than %d endpoints or %d ports",
+			       SLICE_ENDPOINTS_MAX, SLICE_PORTS_MAX);
 	if (!service)
 		return err_set(e, -ENOENT, "metadata.labels: has no %s: the slice is no service's",
 			       SLICE_SERVICE_LABEL);
@@ -232,6 +236,17 @@ int slice_from_json(const json_t *json, struct slice_input *out, struct err *e)
 	out->s.port = out->ports.p;
 	out->s.n_port = out->ports.n;
 	return 0;
+}
+
+int slice_from_object(const struct object *o, struct slice_input *out, struct err *e)
+{
+	json_t *spec = object_spec_json(o);
+	CLEANUP(js_freep) json_t *view = json_object();
+
+	json_object_set(view, "metadata", json_object_get(o->json, "metadata"));
+	json_object_set(view, "endpoints", json_object_get(spec, "endpoints"));
+	json_object_set(view, "ports", json_object_get(spec, "ports"));
+	return slice_from_json(view, out, e);
 }
 
 void slice_input_done(struct slice_input *in)

@@ -30,4 +30,6 @@ struct slice_input {
 	VEC(char *) heap;
 };
 int slice_from_json(const json_t *json, struct slice_input *out, struct err *e);
+/* The same of a stored object of kind EndpointSlice. */
+int slice_from_object(const struct object *o, struct slice_input *out, struct err *e);
 void slice_input_done(struct slice_input *in);

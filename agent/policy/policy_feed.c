@@ -207,6 +207,28 @@ static bool nets_gone(const struct subject *s)
 	return endpoint_gone(s, ENDPOINT_NETS);
 }
 
+/* A slice of no service, or one that cannot be read, is nobody's. */
+static bool slice_gone(const struct subject *s)
+{
+	CLEANUP(freep) char *id = xasprintf("%s/%s", s->k->ns, s->k->name);
+
+	return step(s->f, &(struct calc_event) { .kind = CALC_SLICE_GONE, .of.name = id });
+}
+
+static bool slice_put(const struct subject *s, const struct object *o, struct err *e)
+{
+	struct slice_input in;
+	int rc = slice_from_object(o, &in, e);
+
+	if (rc == -ENOENT)
+		*e = (struct err) { 0 };
+	if (rc < 0)
+		return slice_gone(s);
+	step(s->f, &(struct calc_event) { .kind = CALC_SLICE, .of.slice = &in.s });
+	slice_input_done(&in);
+	return true;
+}
+
 static const struct feed_kind {
 	const char *kind;
 	/* True: the calculation was told; e is set when something of the object is wrong. */
@@ -221,6 +243,7 @@ static const struct feed_kind {
 	{ "GlobalNetworkPolicy", policy_put, policy_gone },
 	{ "Profile", profile_put, profile_gone },
 	{ "Tier", tier_put, tier_gone },
+	{ "EndpointSlice", slice_put, slice_gone },
 };
 
 static const struct feed_kind *feed_kind(const struct kind *k)

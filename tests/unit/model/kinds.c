@@ -27,6 +27,7 @@ static const struct {
 	{ "BGPFilter", "a", "{}" },
 	{ "BlockAffinity", "a", "{\"cidr\":\"10.0.0.0/26\",\"node\":\"n\"}" },
 	{ "ClusterInformation", "default", "{}" },
+	{ "EndpointSlice", "a", "{}" },
 	{ "FelixConfiguration", "default", "{}" },
 	{ "GlobalNetworkPolicy", "a", "{}" },
 	{ "GlobalNetworkSet", "a", "{}" },
