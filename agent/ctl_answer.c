@@ -356,11 +356,6 @@ static json_t *answer_routes(struct agent *a, const json_t *q)
 	return o;
 }
 
-/* ---- commands ---- */
-
-static json_t *answer_status(struct agent *a, const json_t *q)
-{
-	return ctl_status(a);
 static json_t *answer_why(struct agent *a, const json_t *q)
 {
 	struct bgp_speaker *sp = peering_speaker(a->peering);
@@ -381,6 +376,11 @@ static json_t *answer_why(struct agent *a, const json_t *q)
 	return o;
 }
 
+/* ---- commands ---- */
+
+static json_t *answer_status(struct agent *a, const json_t *q)
+{
+	return ctl_status(a);
 }
 
 static json_t *answer_neighbors(struct agent *a, const json_t *q)

@@ -66,6 +66,19 @@ static void print_table(const json_t *list, bool wide)
 	table_done(&t);
 }
 
+/* An address may have several sessions, on different ports. */
+static void print_pages(const json_t *list)
+{
+	size_t i;
+	json_t *n;
+
+	json_array_foreach (list, i, n) {
+		if (i)
+			puts("");
+		bgp_neighbor_print(n);
+	}
+}
+
 /* Keep only the neighbour with this address. */
 static void select_one(json_t *list, const char *address)
 {
@@ -79,19 +92,6 @@ int cmd_bgp_neighbors(struct ctl *c, const struct args *a)
 	struct err e = { 0 };
 	json_t *o, *list;
 	int rc = CTL_OK;
-
-/* An address may have several sessions, on different ports. */
-static void print_pages(const json_t *list)
-{
-	size_t i;
-	json_t *n;
-
-	json_array_foreach (list, i, n) {
-		if (i)
-			puts("");
-		bgp_neighbor_print(n);
-	}
-}
 
 	if (a->n_words > 1)
 		return ctl_error("bgp neighbors: one address at most, \"%s\" is one too many",
@@ -107,10 +107,10 @@ static void print_pages(const json_t *list)
 	}
 	if (c->output == CTL_JSON || c->output == CTL_YAML)
 		ctl_print(c, o);
+	else if (rc == CTL_OK && a->n_words == 1)
+		print_pages(list);
 	else if (rc == CTL_OK)
 		print_table(list, c->output == CTL_WIDE);
 	json_decref(o);
 	return rc;
 }
-	else if (rc == CTL_OK && a->n_words == 1)
-		print_pages(list);

@@ -97,6 +97,9 @@ const struct cmd commands[] = {
 	  cmd_bgp_neighbors },
 	{ "bgp routes", "[PREFIX]", "The paths that this node knows over BGP, and why one is best.",
 	  WORDS_NONE, NULL, cmd_bgp_routes },
+	{ "bgp why", "PREFIX", "Why a prefix is told to a peer, or is not.", WORDS_NONE,
+	  OPTS({ "to", 0, "PEER", "This peer, by its address or the name of its session; else all." }),
+	  cmd_bgp_why },
 	{ "completion", "bash",
 	  "Print completion for a shell: source <(margayctl completion bash).", WORDS_SHELLS, NULL,
 	  cmd_completion },
@@ -109,9 +112,6 @@ const struct cmd commands[] = {
 static int opt_find(const struct opt *opts, const char *arg, const char **value)
 {
 	*value = NULL;
-	{ "bgp why", "PREFIX", "Why a prefix is told to a peer, or is not.", WORDS_NONE,
-	  OPTS({ "to", 0, "PEER", "This peer, by its address or the name of its session; else all." }),
-	  cmd_bgp_why },
 	for (int i = 0; opts && opts[i].name; i++) {
 		size_t n = strlen(opts[i].name);
 
