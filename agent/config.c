@@ -231,6 +231,9 @@ static const struct field rows[] = {
 	FIELD_BOOL(struct agent_config, policy, "policy", .def = "true",
 		   .doc = "Enforce network policy; false: policies are stored, and pods are as open "
 			  "as the host lets them be."),
+	FIELD_BOOL(struct agent_config, network_rules, "networkRules", .def = "true",
+		   .doc = "With policy off, write the rules of NAT and of tunnels all the same; false: "
+			  "another agent (Calico's) does it."),
 	FIELD_ENUM(struct agent_config, iptables_backend, "iptablesBackend", FIELD_HAS(struct agent_config, has_iptables_backend),
 		   .words = backend_words, .def = "auto",
 		   .doc = "Which iptables holds the rules; auto: the one that others use here."),

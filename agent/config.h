@@ -48,6 +48,7 @@ struct agent_config {
 
 	/* policy */
 	bool policy;	      /* enforce it at all */
+	bool network_rules;   /* else only NAT and tunnels; false: not even these */
 	int iptables_backend; /* enum config_backend */
 	char *mark_mask;      /* "0xffff0000" */
 	int endpoint_to_host; /* index into DROP, RETURN, ACCEPT */

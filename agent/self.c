@@ -29,7 +29,10 @@
 #include "model/object.h"
 #include "model/wall.h"
 
-enum { RETRY_S = 5 }; /* no address yet */
+enum {
+	RETRY_S = 5, /* no address yet */
+	MOVED_S = 2, /* an address that goes may be back at once: a lease renewed, a cable moved */
+};
 
 /* What is to be written. */
 enum task {
@@ -51,7 +54,7 @@ struct job {
 struct self {
 	struct agent *agent;
 	bool allowed, started;
-	struct event *retry;
+	struct event *retry, *moved;
 	struct job job[TASK_MAX_];
 };
 
@@ -375,10 +378,15 @@ static char *job_key(const struct job *j)
 	return NULL;
 }
 
-static void run(struct job *j)
+static void begin(struct job *j)
 {
 	CLEANUP(freep) char *key = job_key(j);
 
+	j->running = ensure_new(j->self->agent, key, change, on_done, j);
+}
+
+static void run(struct job *j)
+{
 	if (j->done || j->running)
 		return;
 	if ((j->task == TASK_POOL_V4 && !pool_needed(j->self, IP_V4)) ||
@@ -386,7 +394,7 @@ static void run(struct job *j)
 		j->done = true;
 		return;
 	}
-	j->running = ensure_new(j->self->agent, key, change, on_done, j);
+	begin(j);
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
@@ -434,13 +442,39 @@ static void node_changed(void *arg, const struct store_kv *kv)
 	run(&s->job[TASK_NODE]);
 }
 
+/* Is the Node's address still what it should be? */
+static void on_moved(evutil_socket_t fd, short what, void *arg)
+{
+	static const struct timeval later = { .tv_sec = MOVED_S };
+	struct self *s = arg;
+	struct job *j = &s->job[TASK_NODE];
+
+	if (j->running)
+		evtimer_add(s->moved, &later);
+	else
+		begin(j);
+}
+
+static void on_link(void *arg, enum link_event ev, const struct link *l, const struct prefix *addr)
+{
+	static const struct timeval later = { .tv_sec = MOVED_S };
+	struct self *s = arg;
+
+	if (!s->started || (ev != LINK_ADDR_NEW && ev != LINK_ADDR_GONE && ev != LINK_RELISTED) ||
+	    (l && str_starts(l->name, s->agent->cfg->interface_prefix)))
+		return;
+	evtimer_add(s->moved, &later);
+}
+
 struct self *self_new(struct agent *a)
 {
 	struct self *s = xcalloc(1, sizeof(*s));
 
 	s->agent = a;
 	s->retry = evtimer_new(a->base, on_retry, s);
-	assert(s->retry);
+	s->moved = evtimer_new(a->base, on_moved, s);
+	assert(s->retry && s->moved);
+	link_table_watch(a->links, on_link, s);
 	for (unsigned i = 0; i < TASK_MAX_; i++)
 		s->job[i] = (struct job) { .self = s, .task = (enum task)i };
 	cache_subscribe(a->cache, KEY_RESOURCES "nodes/", node_changed, s);
@@ -453,7 +487,9 @@ void self_free(struct self *s)
 		return;
 	for (unsigned i = 0; i < TASK_MAX_; i++)
 		ensure_free(s->job[i].running);
+	link_table_unwatch(s->agent->links, on_link, s);
 	event_free(s->retry);
+	event_free(s->moved);
 	free(s);
 }
 

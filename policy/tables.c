@@ -286,6 +286,30 @@ struct tables *tables_new(const struct render_config *cfg)
 	return t;
 }
 
+/* What the kernel's chains jump to may be other chains than before. */
+static void move_roots(struct tables *t)
+{
+	for (enum table_id id = 0; id < TABLE_COUNT; id++)
+		for (struct slot *s = t->table[id].slot; s; s = s->hh.next)
+			s->root = false;
+	add_roots(t);
+	for (enum table_id id = 0; id < TABLE_COUNT; id++) {
+		for (struct slot *s = t->table[id].slot; s; s = s->hh.next) {
+			settle(&t->table[id], s);
+			/* One that is nobody's any more goes with the next flush. */
+			if (!s->owners && !s->jumps && !s->root)
+				mark(&t->table[id], s);
+		}
+	}
+}
+
+void tables_frame(struct tables *t, const struct render_config *cfg)
+{
+	t->cfg = *cfg;
+	move_roots(t);
+	add_frame(t);
+}
+
 void tables_free(struct tables *t)
 {
 	struct maker_row *row, *next_row;

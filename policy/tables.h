@@ -34,6 +34,9 @@ struct host_interface {
 /* cfg is copied, what it points to is not. */
 struct tables *tables_new(const struct render_config *cfg);
 void tables_free(struct tables *t);
+/* Tunnels or NAT have changed in the configuration (ipip, vxlan, tunnel, nat); nothing else of it has,
+ * and of these no chain of an endpoint makes use. */
+void tables_frame(struct tables *t, const struct render_config *cfg);
 void tables_take(struct tables *t, const struct calc_effects *fx);
 void tables_interfaces(struct tables *t, const struct host_interface *list, size_t n);
 /* Append what is different since the last time. Deletions come last. */

@@ -5,14 +5,16 @@
  * WHY    A packet larger than the receiving end's MTU is dropped without a word. So the pod's end is
  *        never larger than the host's: it shrinks first and grows last. A pod whose namespace is
  *        not found keeps both ends, and learns the smaller size of the path by ICMP.
- * TESTS  tests/netns/test_encap.py */
+ * TESTS  tests/netns/test_encap.py, test_encap_faults.py */
 #include "agent/cni/pod_mtu.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -192,4 +194,39 @@ void pod_mtu_change(struct agent *a, unsigned from, unsigned to)
 			waitpid(pid, NULL, 0);
 	}
 	vec_done(&ends);
+}
+
+/* ---- across a restart ---- */
+
+static char *last_file(const struct agent *a)
+{
+	return xasprintf("%s/pod-mtu", a->cfg->state_dir);
+}
+
+unsigned pod_mtu_last(const struct agent *a)
+{
+	CLEANUP(freep) char *path = last_file(a);
+	FILE *f = fopen(path, "re");
+	unsigned mtu = 0;
+
+	if (!f)
+		return 0;
+	if (fscanf(f, "%5u", &mtu) != 1)
+		mtu = 0;
+	fclose(f);
+	return mtu;
+}
+
+void pod_mtu_remember(const struct agent *a, unsigned mtu)
+{
+	CLEANUP(freep) char *path = last_file(a), *fresh = xasprintf("%s.new", path);
+	FILE *f = fopen(fresh, "we");
+	bool ok = f && fprintf(f, "%u\n", mtu) > 0;
+
+	ok = f && fclose(f) == 0 && ok;
+	if (!ok || rename(fresh, path) < 0)
+		log_from("pod-mtu", LOG_LEVEL_WARN, "mtu",
+			 "cannot keep in mind what MTU pods have; should it change while no agent "
+			 "runs, they keep theirs",
+			 "file=%s why=%s", path, strerror(errno));
 }

@@ -102,8 +102,8 @@ struct encap_devices encap_devices(const struct encap_world *w)
 		.vxlan = { s->vxlan_on < 0 ? any_pool(w, ENCAP_VXLAN, IP_V4) : s->vxlan_on,
 			   s->vxlan_on != 0 && any_pool(w, ENCAP_VXLAN, IP_V6) },
 		.ipip_mtu = tunnel_mtu(w, s->ipip_mtu, OVERHEAD_IPIP),
-		.vxlan_mtu = { tunnel_mtu(w, s->vxlan_mtu, OVERHEAD_VXLAN),
-			       tunnel_mtu(w, 0, OVERHEAD_VXLAN_V6) },
+		.vxlan_mtu = { tunnel_mtu(w, s->vxlan_mtu[ENCAP_V4], OVERHEAD_VXLAN),
+			       tunnel_mtu(w, s->vxlan_mtu[ENCAP_V6], OVERHEAD_VXLAN_V6) },
 	};
 
 	least(&d.pod_mtu, d.ipip, d.ipip_mtu);

@@ -46,9 +46,9 @@ struct encap_node {
 
 /* BGPConfiguration and FelixConfiguration, as far as carrying cares. */
 struct encap_settings {
-	int felix_programs, bgp_programs; /* enum program_routes of model/bgpconfig.h */
-	int ipip_on, vxlan_on;		  /* -1: as the pools need it; 0, 1: told */
-	uint32_t ipip_mtu, vxlan_mtu;	  /* 0: from host_mtu */
+	int felix_programs, bgp_programs;	   /* enum program_routes of model/bgpconfig.h */
+	int ipip_on, vxlan_on;			   /* -1: as the pools need it; 0, 1: told */
+	uint32_t ipip_mtu, vxlan_mtu[ENCAP_SIDES]; /* 0: from host_mtu */
 	uint32_t host_mtu;
 };
 

@@ -20,6 +20,7 @@
 #include "agent/agent.h"
 #include "agent/cache.h"
 #include "agent/config.h"
+#include "agent/felix.h"
 #include "agent/log.h"
 #include "agent/overlay/overlay_int.h"
 #include "agent/bgp/peering.h"
@@ -107,7 +108,7 @@ static bool read_world(struct overlay *o)
 	bool same;
 
 	str_cut(&o->remarks, 0);
-	overlay_config_read(o->agent->cache, o->agent->cfg->node, &o->config, &o->remarks);
+	overlay_config_read(o->agent, &o->config, &o->remarks);
 	read_self(o);
 	o->world.set = o->config.set;
 	o->world.set.host_mtu = host_mtu(o);
@@ -193,11 +194,15 @@ static void want_device(struct overlay *o, enum encap_how how, unsigned side, bo
 
 static void set_pod_mtu(struct overlay *o)
 {
-	unsigned old = o->agent->pod_mtu;
+	unsigned old = o->agent->pod_mtu ? o->agent->pod_mtu : o->last_mtu, now;
 
-	o->agent->pod_mtu = o->world.set.host_mtu ? o->devices.pod_mtu : 0;
-	if (old && o->agent->pod_mtu && old != o->agent->pod_mtu)
-		pod_mtu_change(o->agent, old, o->agent->pod_mtu);
+	now = o->agent->pod_mtu = o->world.set.host_mtu ? o->devices.pod_mtu : 0;
+	if (!now || now == old)
+		return;
+	if (old)
+		pod_mtu_change(o->agent, old, now);
+	pod_mtu_remember(o->agent, now);
+	o->last_mtu = now;
 }
 
 static void want_devices(struct overlay *o)
@@ -482,6 +487,11 @@ static void on_link(void *arg, enum link_event ev, const struct link *l, const s
 	changed(o);
 }
 
+static void on_felix(void *arg)
+{
+	on_config(arg, NULL);
+}
+
 /* ---- interface ---- */
 
 enum encap_bgp overlay_bgp(const struct overlay *o, const struct prefix *dst,
@@ -570,10 +580,10 @@ static void subscribe(struct overlay *o)
 
 	cache_subscribe(c, KEY_RESOURCES "nodes/", on_node, o);
 	cache_subscribe(c, KEY_RESOURCES "ippools/", on_config, o);
-	cache_subscribe(c, KEY_RESOURCES "felixconfigurations/", on_config, o);
 	cache_subscribe(c, KEY_RESOURCES "bgpconfigurations/", on_config, o);
 	cache_subscribe(c, IPAMKEY_HOSTS, on_affinity, o);
 	cache_subscribe(c, IPAMKEY_BLOCKS, on_block, o);
+	felix_watch(o->agent->felix, on_felix, o);
 	link_table_watch(o->agent->links, on_link, o);
 }
 
@@ -588,6 +598,7 @@ struct overlay *overlay_new(struct agent *a, struct err *e)
 		return NULL;
 	}
 	o->addrs = tunnel_addrs_new(a);
+	o->last_mtu = pod_mtu_last(a);
 	o->config_dirty = o->all_dirty = true;
 	/* Until the pools are known nothing is rejected and nothing tunnelled. */
 	o->world.set.felix_programs = PROGRAM_ROUTES_IPIP_ONLY;

@@ -9,8 +9,6 @@
 #include "datastore/ds.h"
 #include "lib/vec.h"
 
-struct cache;
-
 enum {
 	OVERLAY_BLOCKS_MAX = 1 << 18, /* affinities of a cluster: 5 000 nodes x 50 blocks */
 	OVERLAY_HANDOVER_S = 30,      /* for BGP to tell a block that needs no tunnel any more */
@@ -64,13 +62,13 @@ struct overlay {
 	struct overlay_host_block *hosts; /* blocks with guests: overlay_borrow.c */
 	struct event *turn, *tunnel_ev, *due, *handover, *linger, *leftovers;
 	int64_t linger_ms[TUNNEL_MAX_]; /* 0, or until when an unwanted device stays */
+	unsigned last_mtu;		/* of pods, as far as known; 0: not */
 	bool config_dirty, all_dirty, planned;
 	unsigned waiting; /* blocks without a road */
 };
 
 /* ---- overlay_read.c ---- */
-void overlay_config_read(const struct cache *c, const char *node, struct overlay_config *out,
-			 struct str *remarks);
+void overlay_config_read(const struct agent *a, struct overlay_config *out, struct str *remarks);
 void overlay_config_done(struct overlay_config *cfg);
 /* False when there is nothing to read. */
 bool overlay_read_node(const struct store_kv *kv, struct encap_node *out);

@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/agent.h"
 #include "agent/cache.h"
+#include "agent/config.h"
+#include "agent/felix.h"
 #include "agent/overlay/overlay_int.h"
 #include "model/bgpconfig.h"
-#include "model/felixconfig.h"
 #include "model/ippool.h"
 #include "model/key.h"
 #include "model/node.h"
@@ -62,30 +64,18 @@ static size_t layers(const struct cache *c, const char *plural, const char *node
 	return n;
 }
 
-static void read_felix(const struct cache *c, const char *node, struct overlay_config *cfg,
-		       struct str *remarks)
+/* What is wrong with it is said by felix.h. */
+static void read_felix(const struct felixconfig *f, struct overlay_config *cfg)
 {
-	struct object o[2];
-	size_t n = layers(c, "felixconfigurations", node, o, remarks);
-	const struct object *list[] = { &o[0], &o[1] };
-	struct felixconfig f;
-	struct err e = { 0 };
-
-	if (felixconfig_decode(list, n, &f, &e) < 0) {
-		str_addf(remarks, "%s; going on with the defaults\n", e.msg);
-		felixconfig_decode(NULL, 0, &f, NULL);
-	}
-	cfg->set.felix_programs = f.program_routes;
-	cfg->set.ipip_on = f.has_ipip_enabled ? f.ipip_enabled : -1;
-	cfg->set.vxlan_on = f.has_vxlan_enabled ? f.vxlan_enabled : -1;
-	cfg->set.ipip_mtu = (uint32_t)f.ipip_mtu;
-	cfg->set.vxlan_mtu = (uint32_t)f.vxlan_mtu;
-	cfg->mtu_pattern = f.has_mtu_pattern ? xstrdup(f.mtu_pattern) : NULL;
-	cfg->vni = (uint32_t)f.vxlan_vni;
-	cfg->port = (uint16_t)f.vxlan_port;
-	felixconfig_done(&f);
-	while (n)
-		object_done(&o[--n]);
+	cfg->set.felix_programs = f->program_routes;
+	cfg->set.ipip_on = f->has_ipip_enabled ? f->ipip_enabled : -1;
+	cfg->set.vxlan_on = f->has_vxlan_enabled ? f->vxlan_enabled : -1;
+	cfg->set.ipip_mtu = (uint32_t)f->ipip_mtu;
+	cfg->set.vxlan_mtu[ENCAP_V4] = (uint32_t)f->vxlan_mtu;
+	cfg->set.vxlan_mtu[ENCAP_V6] = (uint32_t)f->vxlan_mtu_v6;
+	cfg->mtu_pattern = f->has_mtu_pattern ? xstrdup(f->mtu_pattern) : NULL;
+	cfg->vni = (uint32_t)f->vxlan_vni;
+	cfg->port = (uint16_t)f->vxlan_port;
 }
 
 static void read_bgp(const struct cache *c, const char *node, struct overlay_config *cfg,
@@ -106,13 +96,12 @@ static void read_bgp(const struct cache *c, const char *node, struct overlay_con
 		object_done(&o[--n]);
 }
 
-void overlay_config_read(const struct cache *c, const char *node, struct overlay_config *out,
-			 struct str *remarks)
+void overlay_config_read(const struct agent *a, struct overlay_config *out, struct str *remarks)
 {
 	memset(out, 0, sizeof(*out));
-	cache_each(c, KEY_RESOURCES "ippools/", add_pool, out);
-	read_felix(c, node, out, remarks);
-	read_bgp(c, node, out, remarks);
+	cache_each(a->cache, KEY_RESOURCES "ippools/", add_pool, out);
+	read_felix(felix_config(a->felix), out);
+	read_bgp(a->cache, a->cfg->node, out, remarks);
 }
 
 void overlay_config_done(struct overlay_config *cfg)

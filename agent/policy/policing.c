@@ -4,7 +4,7 @@
  *        `fed` counts changes, `stated` is what of them the drivers know: who waits, waits for its
  *        number to be stated and enforced.
  * OFF    With policy off nothing is fed, and drivers are there only when the network needs them
- *        (policing_needs_filter), or to take away what an agent of this node had enforced.
+ *        (NAT, tunnels: cluster_sets.h), or to take away what an agent of this node had enforced.
  * TESTS  tests/unit/agent/policing.c, tests/netns/test_policy.py, test_policy_settings.py */
 #include "agent/policy/policing.h"
 
@@ -74,7 +74,7 @@ static void in_force(struct policing *p)
 		 "backend=%s why=%s ipv6=%s", p->choice.backend == IPT_NFT ? "nft" : "legacy",
 		 p->choice.why, p->v6 ? "yes" : p->no_v6);
 	p->enforced_once = p->ever = true;
-	policing_set_mark(p, p->on);
+	policing_set_mark(p, p->on || policing_serves_network(p));
 	p->sweep = ipt_sweep_start(
 		p->agent->base,
 		&(struct ipt_sweep_config) { .backend = p->choice.backend == IPT_NFT ? IPT_LEGACY
@@ -95,9 +95,21 @@ static void state(struct policing *p)
 	p->stated = p->fed;
 }
 
-static bool needs_filter(const struct policing *p)
+bool policing_serves_network(const struct policing *p)
 {
-	return p->on || policing_marked(p);
+	return !p->on && p->agent->cfg->network_rules && cluster_sets_any(p->net);
+}
+
+bool policing_needs_filter(const struct policing *p)
+{
+	return p->on || policing_serves_network(p) || policing_marked(p);
+}
+
+static void state_network(struct policing *p)
+{
+	if (p->net_rules || p->net_dirty)
+		policy_kernel_network(p->kernel, p->net_rules);
+	p->net_rules = p->net_dirty = false;
 }
 
 /* The picture is complete: state all of it, then let the drivers look at the kernel. */
@@ -105,7 +117,7 @@ static void begin(struct policing *p)
 {
 	static const struct timeval later = { .tv_sec = AGAIN_S };
 
-	if (!needs_filter(p) && !p->kernel)
+	if (!policing_needs_filter(p) && !p->kernel)
 		return;
 	policing_open(p);
 	if (!p->kernel) {
@@ -131,6 +143,7 @@ static void work(struct policing *p)
 		if (p->links_dirty)
 			policy_kernel_links(p->kernel, p->agent->links);
 		p->links_dirty = false;
+		state_network(p);
 		if (p->stated != p->fed)
 			state(p);
 		filter_run(p->filter);
@@ -202,6 +215,22 @@ static void on_link(void *arg, enum link_event ev, const struct link *l, const s
 	policing_turn_soon(p);
 }
 
+static void on_network(void *arg, bool rules)
+{
+	struct policing *p = arg;
+
+	p->net_dirty = true;
+	p->net_rules |= rules;
+	if (p->kernel) {
+		/* Before the first rule is written. */
+		if (policing_serves_network(p))
+			policing_set_mark(p, true);
+		policing_turn_soon(p);
+	} else if (policing_needs_filter(p)) {
+		policing_restate(p);
+	}
+}
+
 static void on_settings(void *arg)
 {
 	struct policing *p = arg;
@@ -262,6 +291,7 @@ int policing_new(struct policing **out, struct agent *a, struct err *e)
 	p->again = evtimer_new(a->base, on_again, p);
 	assert(p->turn && p->patience && p->again);
 	link_table_watch(a->links, on_link, p);
+	p->net = cluster_sets_new(a, on_network, p);
 	felix_watch(a->felix, on_settings, p);
 	cache_subscribe(a->cache, KEY_RESOURCES, on_change, p);
 	*out = p;
@@ -274,6 +304,7 @@ void policing_free(struct policing *p)
 		return;
 	policing_waits_done(p);
 	policing_close(p);
+	cluster_sets_free(p->net);
 	policy_settings_done(&p->set);
 	str_done(&p->set_wrong);
 	policy_feed_free(p->feed);

@@ -70,8 +70,8 @@ static void on_rest(void *arg, enum ip_family family, enum apply_stage stage)
 {
 	struct policing *p = arg;
 
-	if (p->stated != p->fed || p->links_dirty || p->restate || policing_has_waits(p) ||
-	    !p->enforced_once)
+	if (p->stated != p->fed || p->links_dirty || p->net_dirty || p->restate ||
+	    policing_has_waits(p) || !p->enforced_once)
 		policing_turn_soon(p);
 }
 
@@ -223,12 +223,40 @@ bool policing_settings_differ(const struct policing *p)
 	return differ;
 }
 
+static void on_listed(void *arg, const struct exec_result *r)
+{
+	*(bool *)arg = r->code == 0 && strstr(r->out, "\n:cali-from-wl-dispatch ");
+}
+
+/* With policy off here, policy that is in the kernel is somebody else's; and so is NAT. */
+static int check_alone(const struct policing *p, struct err *e)
+{
+	const char *kind = p->choice.backend == IPT_NFT ? "nft" : "legacy";
+	CLEANUP(freep)
+	char *tool = xasprintf("iptables%s%s-save", p->choice.plain_names ? "" : "-",
+			       p->choice.plain_names ? "" : kind);
+	const struct exec_cmd cmd = { .argv = { tool, "-t", "filter" } };
+	bool found = false;
+
+	if (!p->on && !policing_marked(p))
+		exec_run(&cmd, on_listed, &found, NULL);
+	if (!found)
+		return 0;
+	return err_set(
+		e, -EBUSY,
+		"NAT and the guard of tunnels are left to the agent (Calico's?) whose policy is "
+		"in the kernel; say so with network-rules=false, or end it and remove its "
+		"chains (cali-*)");
+}
+
 static int make(struct policing *p, struct err *e)
 {
 	int rc = ipt_backend_find(p->set.backend, &p->choice, e);
 
 	if (rc == 0)
 		rc = check_rules(&p->choice, IP_V4, e);
+	if (rc == 0)
+		rc = check_alone(p, e);
 	if (rc == 0)
 		rc = check_sets(e);
 	if (rc < 0)
@@ -250,7 +278,7 @@ static int make(struct policing *p, struct err *e)
 		e);
 	if (!p->filter)
 		return e->code ? e->code : -EIO;
-	p->kernel = policy_kernel_new(&p->set, p->filter, p->v6, !p->on, e);
+	p->kernel = policy_kernel_new(&p->set, p->net, p->filter, p->v6, !p->on, e);
 	return p->kernel ? 0 : e->code;
 }
 
@@ -262,9 +290,13 @@ void policing_close(struct policing *p)
 	policing_griefs_done(p);
 }
 
-static void broke(struct policing *p, const struct err *e)
+static void broke(struct policing *p, struct err *e)
 {
+	char *remedy = strstr(e->msg, OR_OFF);
+
 	policing_close(p);
+	if (remedy && !p->on)
+		*remedy = '\0';
 	if (strcmp(p->broken, e->msg) != 0)
 		log_error("policy",
 			  p->on ? "policy cannot be enforced; no pod will be attached"
@@ -286,10 +318,12 @@ void policing_open(struct policing *p)
 		broke(p, &e);
 		return;
 	}
+	/* From here on something may be written. */
+	policing_set_mark(p, p->on || policing_serves_network(p) || policing_marked(p));
 	if (*p->broken)
 		log_info("policy", "what was missing is there");
 	*p->broken = '\0';
 	policy_kernel_links(p->kernel, p->agent->links);
 	calc_restate(p->calc);
-	p->links_dirty = false;
+	p->links_dirty = p->net_dirty = p->net_rules = false;
 }

@@ -4,6 +4,7 @@
 #include <event2/event.h>
 #include <uthash.h>
 
+#include "agent/policy/cluster_sets.h"
 #include "agent/policy/policing.h"
 #include "agent/policy/policy_feed.h"
 #include "agent/policy/policy_kernel.h"
@@ -35,8 +36,10 @@ struct policing {
 	struct calc *calc;
 	struct policy_feed *feed;
 	struct policy_show *show;
-	char *own;  /* how the names of this node's endpoints begin */
-	char *mark; /* file that says that rules in the kernel are ours */
+	struct cluster_sets *net;
+	bool net_dirty, net_rules; /* members changed; or rules */
+	char *own;		   /* how the names of this node's endpoints begin */
+	char *mark;		   /* file that says that rules in the kernel are ours */
 
 	/* the drivers; NULL before the first complete picture, and when they cannot be had */
 	struct policy_settings set;
@@ -61,6 +64,11 @@ struct policing {
 
 /* policing.c */
 void policing_turn_soon(struct policing *p);
+
+/* Is there anything that this agent has to write at all? */
+bool policing_needs_filter(const struct policing *p);
+/* Without policy, rules for NAT or a tunnel. */
+bool policing_serves_network(const struct policing *p);
 
 /* policing_drivers.c */
 

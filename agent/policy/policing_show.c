@@ -9,8 +9,8 @@ static const char *backend_name(const struct policing *p)
 
 void policing_not_ready(const struct policing *p, struct str *out)
 {
-	const char *what = policing_on(p) ? "policy cannot be enforced"
-					  : "the packet filter cannot be written";
+	const char *what =
+		policing_on(p) ? "policy cannot be enforced" : "NAT and tunnels have no rules";
 
 	if (!p)
 		return;
@@ -66,7 +66,9 @@ static json_t *family_status(const struct policing *p, enum ip_family family)
 
 static bool in_force(const struct policing *p)
 {
-	return p->on && p->kernel && !p->restate && p->enforced_once && p->stated == p->fed &&
+	if (!p->kernel)
+		return !policing_needs_filter(p);
+	return !p->restate && !p->net_dirty && p->enforced_once && p->stated == p->fed &&
 	       filter_settled(p->filter);
 }
 

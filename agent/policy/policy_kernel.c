@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/log.h"
+#include "agent/policy/cluster_sets.h"
 #include "agent/policy/policy_settings.h"
 #include "dataplane/filter.h"
 #include "dataplane/link.h"
@@ -25,6 +26,7 @@ struct side {
 
 struct policy_kernel {
 	const struct policy_settings *set;
+	struct cluster_sets *net;
 	struct side side[FAMILIES];
 	unsigned n;
 	char trouble[256];
@@ -203,6 +205,56 @@ static int put_hooks(struct side *s, bool append, struct err *e)
 	return rc;
 }
 
+/* In the kernel's chains where nothing is to be called now: no rule of ours. */
+static void clear_hooks(struct side *s)
+{
+	struct render_config all = s->cfg;
+	struct hooks hooks = { 0 }, now = { 0 };
+
+	all.bare = false;
+	render_hooks(&all, &hooks);
+	render_hooks(&s->cfg, &now);
+	vec_foreach (&hooks, h) {
+		bool used = false;
+
+		vec_foreach (&now, n)
+			used |= n->table == h->table && n->append == h->append &&
+				strcmp(n->rules.name.text, h->rules.name.text) == 0;
+		if (!used)
+			ipt_hook(s->rules, ipt_tables[h->table], h->rules.name.text,
+				 h->append ? IPT_LAST : IPT_FIRST, NULL, 0, NULL);
+	}
+	hooks_done(&hooks);
+	hooks_done(&now);
+}
+
+static void new_rules(struct policy_kernel *k, struct side *s)
+{
+	struct err e = { 0 };
+
+	cluster_sets_render(k->net, s->family, &s->cfg);
+	cluster_sets_state(k->net, s->family, s->sets);
+	tables_frame(s->tables, &s->cfg);
+	take_chains(k, s);
+	if (!s->cfg.bare)
+		return;
+	clear_hooks(s);
+	if (put_hooks(s, k->set->append, &e) < 0)
+		refused(k, "hooks", &e);
+}
+
+void policy_kernel_network(struct policy_kernel *k, bool rules)
+{
+	for (unsigned i = 0; i < k->n; i++) {
+		struct side *s = &k->side[i];
+
+		if (rules)
+			new_rules(k, s);
+		else
+			cluster_sets_update(k->net, s->family, s->sets);
+	}
+}
+
 static int side_init(struct policy_kernel *k, struct filter *f, enum ip_family family, bool bare,
 		     struct err *e)
 {
@@ -210,21 +262,24 @@ static int side_init(struct policy_kernel *k, struct filter *f, enum ip_family f
 
 	s->family = family;
 	s->cfg = policy_settings_render(k->set, family);
+	cluster_sets_render(k->net, family, &s->cfg);
 	s->cfg.bare = bare;
 	s->cfg.share_endpoints = filter_backend(f) == IPT_LEGACY;
 	s->tables = tables_new(&s->cfg);
 	s->sets = filter_sets(f, family);
 	s->rules = filter_rules(f, family);
+	cluster_sets_state(k->net, family, s->sets);
 	return put_hooks(s, k->set->append, e);
 }
 
-struct policy_kernel *policy_kernel_new(const struct policy_settings *set, struct filter *filter,
-					bool v6, bool bare, struct err *e)
+struct policy_kernel *policy_kernel_new(const struct policy_settings *set, struct cluster_sets *net,
+					struct filter *filter, bool v6, bool bare, struct err *e)
 {
 	struct policy_kernel *k = xcalloc(1, sizeof(*k));
 	int rc;
 
 	k->set = set;
+	k->net = net;
 	rc = side_init(k, filter, IP_V4, bare, e);
 	if (rc == 0 && v6)
 		rc = side_init(k, filter, IP_V6, bare, e);
@@ -266,4 +321,27 @@ bool policy_kernel_has_pod(const struct policy_kernel *k, const char *interface)
 const char *policy_kernel_trouble(const struct policy_kernel *k)
 {
 	return *k->trouble ? k->trouble : NULL;
+}
+
+static const struct side *side_of(const struct policy_kernel *k, enum ip_family family)
+{
+	for (unsigned i = 0; i < k->n; i++)
+		if (k->side[i].family == family)
+			return &k->side[i];
+	return NULL;
+}
+
+const struct tables *policy_kernel_tables(const struct policy_kernel *k, enum ip_family family)
+{
+	const struct side *s = side_of(k, family);
+
+	return s ? s->tables : NULL;
+}
+
+const struct render_config *policy_kernel_render(const struct policy_kernel *k,
+						 enum ip_family family)
+{
+	const struct side *s = side_of(k, family);
+
+	return s ? &s->cfg : NULL;
 }

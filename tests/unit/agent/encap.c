@@ -302,7 +302,7 @@ static void devices_follow_pools_and_settings(void **state)
 		w.set.vxlan_on = rows[i].vxlan_on;
 		w.set.host_mtu = rows[i].host;
 		w.set.ipip_mtu = rows[i].ipip_mtu;
-		w.set.vxlan_mtu = rows[i].vxlan_mtu;
+		w.set.vxlan_mtu[ENCAP_V4] = rows[i].vxlan_mtu;
 		d = encap_devices(&w);
 		if (d.ipip != rows[i].want_ipip || d.vxlan[ENCAP_V4] != rows[i].want_vxlan ||
 		    d.pod_mtu != rows[i].pod || d.ipip_mtu != rows[i].tunl0 ||
