@@ -11,63 +11,97 @@
 #include <unistd.h>
 
 #include "lib/json.h"
-#include "lib/str.h"
 
-enum { SETTLE_S = 30, POLL_MS = 2 };
+enum {
+	SETTLE_MS = 30000,
+	ASK_MS = 2, /* between two questions: the agent has better things to do */
+};
 
-static int read_all(int fd, struct str *out)
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+struct agent_wait agent_wait(const char *run_dir, int64_t rev)
+{
+	return (struct agent_wait) { .run_dir = run_dir, .rev = rev, .fd = -1 };
+}
+
+void agent_wait_done(struct agent_wait *w)
+{
+	closep(&w->fd);
+	str_done(&w->text);
+}
+
+static int ask(struct agent_wait *w, struct err *e)
+{
+	static const char question[] = "{\"cmd\":\"status\"}\n";
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+
+	if (now_ms() < w->asked_ms + ASK_MS)
+		return 0;
+	snprintf(to.sun_path, sizeof(to.sun_path), "%s/ctl.sock", w->run_dir);
+	w->asked_ms = now_ms();
+	w->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (connect(w->fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
+	    write(w->fd, question, sizeof(question) - 1) < 0)
+		return err_set(e, -errno, "%s: %s", to.sun_path, strerror(errno));
+	str_cut(&w->text, 0);
+	return 0;
+}
+
+static int judge_answer(struct agent_wait *w, struct err *e)
+{
+	CLEANUP(js_freep) json_t *status = NULL;
+	int64_t at = 0;
+	bool in_force = false;
+	int rc = js_parse(str_text(&w->text), w->text.len, &status, e);
+
+	if (rc < 0)
+		return err_wrap(e, "%s/ctl.sock", w->run_dir);
+	js_int(status, "datastore.revision", 0, INT64_MAX, &at, NULL);
+	js_bool(status, "policy.inForce", &in_force, NULL);
+	w->done = at >= w->rev && in_force;
+	return w->done;
+}
+
+int agent_wait_step(struct agent_wait *w, struct err *e)
 {
 	char chunk[8192];
 	ssize_t n;
 
-	while ((n = read(fd, chunk, sizeof(chunk))) > 0)
-		str_addn(out, chunk, (size_t)n);
-	return n < 0 ? -errno : 0;
-}
-
-static int ask(const char *run_dir, json_t **answer, struct err *e)
-{
-	static const char question[] = "{\"cmd\":\"status\"}\n";
-	struct sockaddr_un to = { .sun_family = AF_UNIX };
-	CLEANUP(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct str text = { 0 };
-	int rc;
-
-	snprintf(to.sun_path, sizeof(to.sun_path), "%s/ctl.sock", run_dir);
-	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
-	    write(fd, question, sizeof(question) - 1) < 0)
-		return err_set(e, -errno, "%s: %s", to.sun_path, strerror(errno));
-	rc = read_all(fd, &text);
-	if (rc == 0)
-		rc = js_parse(str_text(&text), text.len, answer, e);
-	else
-		err_set(e, rc, "%s: %s", to.sun_path, strerror(-rc));
-	str_done(&text);
-	return rc;
-}
-
-static bool enforces(const json_t *status, int64_t rev)
-{
-	int64_t at = 0;
-	bool in_force = false;
-
-	js_int(status, "datastore.revision", 0, INT64_MAX, &at, NULL);
-	js_bool(status, "policy.inForce", &in_force, NULL);
-	return at >= rev && in_force;
+	if (w->done)
+		return 1;
+	if (w->fd < 0)
+		return ask(w, e);
+	while ((n = read(w->fd, chunk, sizeof(chunk))) > 0)
+		str_addn(&w->text, chunk, (size_t)n);
+	if (n < 0 && errno == EAGAIN)
+		return 0;
+	if (n < 0)
+		return err_set(e, -errno, "%s/ctl.sock: %s", w->run_dir, strerror(errno));
+	closep(&w->fd);
+	w->fd = -1;
+	return judge_answer(w, e);
 }
 
 int agent_settle(const char *run_dir, int64_t rev, struct err *e)
 {
-	for (int i = 0; i < SETTLE_S * 1000 / POLL_MS; i++) {
-		CLEANUP(js_freep) json_t *status = NULL;
-		int rc = ask(run_dir, &status, e);
+	struct agent_wait w = agent_wait(run_dir, rev);
+	int64_t end = now_ms() + SETTLE_MS;
+	int rc;
 
-		if (rc < 0)
-			return rc;
-		if (enforces(status, rev))
-			return 0;
-		poll(NULL, 0, POLL_MS);
+	while ((rc = agent_wait_step(&w, e)) == 0 && now_ms() < end) {
+		struct pollfd p = { .fd = w.fd, .events = POLLIN };
+
+		poll(&p, 1, ASK_MS);
 	}
-	return err_set(e, -ETIMEDOUT, "%s: revision %lld is not enforced after %d s", run_dir,
-		       (long long)rev, SETTLE_S);
+	agent_wait_done(&w);
+	if (rc == 0)
+		err_set(e, -ETIMEDOUT, "%s: revision %lld is not enforced after %d ms", run_dir,
+			(long long)rev, SETTLE_MS);
+	return rc > 0 ? 0 : e->code;
 }

@@ -7,6 +7,7 @@
  * makes all that. In the environment:
  *	SEED=7		of the first world (1)
  *	WORLDS=2000	how many (20)
+ *	CHANGES=8	of single objects after each, under traffic (0)
  *	REPORT=FILE	where a mismatch is told in full; also on standard error in short */
 #include <errno.h>
 #include <sched.h>
@@ -24,6 +25,7 @@
 enum {
 	MISMATCHES_MAX = 5,
 	AGAIN_MS = 300,
+	CHANGE_S = 30,
 };
 
 static const char *const node_names[] = { "here", "there" };
@@ -35,6 +37,13 @@ struct run {
 	struct store *store;
 	struct jworld world, mirrored;
 	struct jnode nodes[2];
+	/* Before its last change. */
+	struct jworld old_world, old_mirrored;
+	struct jnode old_nodes[2];
+	uint64_t changes_a_world;
+	uint32_t n_plans; /* what stamps call a world */
+	unsigned n_changes;
+	uint64_t n_flood;
 	uint64_t n_probes, n_accepted;
 	int64_t us_put, us_settle, us_probe;
 	int n_mismatches;
@@ -93,6 +102,8 @@ static void describe_host(struct run *r, int i)
 	n->link[0].addr[0] = s->addr[0];
 	n->link[0].addr[1] = s->addr[1];
 	n->link[0].n_addr = 2;
+	r->old_nodes[i] = *n;
+	r->old_nodes[i].w = i ? &r->old_mirrored : &r->old_world;
 }
 
 static int open_lab(struct run *r, struct err *e)
@@ -165,7 +176,7 @@ static void tell_probes(struct run *r, uint64_t seed)
 	struct str words = { 0 };
 
 	for (int i = 0; i < r->bench.now.n; i++)
-		if (probe_wrong(&r->bench.now.p[i]))
+		if (probe_wrong(&r->bench.now.p[i]) || probe_broken(&r->bench.now.p[i]))
 			probe_text(&r->bench, &r->bench.now.p[i], &words);
 	tell(r, seed, str_text(&words));
 	str_done(&words);
@@ -173,32 +184,55 @@ static void tell_probes(struct run *r, uint64_t seed)
 
 /* ---- worlds ---- */
 
+/* As the other node sees it. */
+static void mirror(const struct jworld *w, struct jworld *out)
+{
+	world_copy(out, w);
+	for (int i = 0; i < J_PODS; i++)
+		out->pod[i].here = !w->pod[i].here;
+	for (int i = 0; i < J_HOSTS; i++)
+		out->host[i].here = !w->host[i].here;
+}
+
 static void make_world(struct run *r, struct rng *rng)
 {
 	world_random(rng, &r->world);
 	bench_fit(&r->bench, &r->world);
-	r->mirrored = r->world;
-	for (int i = 0; i < J_PODS; i++)
-		r->mirrored.pod[i].here = !r->world.pod[i].here;
-	for (int i = 0; i < J_HOSTS; i++)
-		r->mirrored.host[i].here = !r->world.host[i].here;
+	mirror(&r->world, &r->mirrored);
 }
 
-static int put_world(struct run *r, struct rng *rng, struct err *e)
+static int put_world(struct run *r, struct rng *rng, int64_t *rev, struct err *e)
 {
 	struct wobjs objects = { 0 };
-	int64_t rev = 0, start = now_us();
+	int64_t start = now_us();
 	int rc;
 
 	world_objects(&r->world, &objects);
-	rc = store_put(r->store, &objects, rng, &rev, e);
+	rc = store_put(r->store, &objects, rng, rev, e);
 	wobjs_done(&objects);
 	r->us_put += now_us() - start;
+	return rc;
+}
+
+static int forget_flows(struct run *r, struct err *e)
+{
+	int rc = 0;
+
+	for (int i = 0; rc == 0 && i < BENCH_HOSTS; i++)
+		rc = seat_flush(&r->bench.seat[J_PODS + i], e);
+	return rc;
+}
+
+static int settle_world(struct run *r, struct rng *rng, struct err *e)
+{
+	int64_t rev = 0, start;
+	int rc = put_world(r, rng, &rev, e);
+
 	start = now_us();
 	for (int i = 0; rc == 0 && i < BENCH_HOSTS; i++)
 		rc = agent_settle(r->run_dir[i], rev, e);
-	for (int i = 0; rc == 0 && i < BENCH_HOSTS; i++)
-		rc = seat_flush(&r->bench.seat[J_PODS + i], e);
+	if (rc == 0)
+		rc = forget_flows(r, e);
 	r->us_settle += now_us() - start;
 	return rc;
 }
@@ -222,6 +256,77 @@ static void try_again(struct run *r)
 	fprintf(stderr, "%d ms later %d packets are wrong\n", AGAIN_MS, wrong);
 }
 
+static int try_world(struct run *r, uint64_t seed)
+{
+	int wrong = bench_run(&r->bench);
+
+	count(r);
+	if (wrong) {
+		tell_probes(r, seed);
+		try_again(r);
+	}
+	if (r->bench.n_late)
+		fprintf(stderr, "before seed %llu: %d packets came late that must be dropped\n",
+			(unsigned long long)seed, r->bench.n_late);
+	wrong += r->bench.n_late;
+	r->bench.n_late = 0;
+	return wrong > 0;
+}
+
+/* ---- changes under traffic ---- */
+
+static int flood_until_settled(struct run *r, int64_t rev, struct err *e)
+{
+	struct agent_wait w[BENCH_HOSTS];
+	int64_t end = now_us() + CHANGE_S * 1000000ll;
+	int rc = 0;
+
+	for (int i = 0; i < BENCH_HOSTS; i++)
+		w[i] = agent_wait(r->run_dir[i], rev);
+	while (rc >= 0 && !(w[0].done && w[1].done) && now_us() < end) {
+		for (int i = 0; rc >= 0 && i < BENCH_HOSTS; i++)
+			rc = agent_wait_step(&w[i], e);
+		bench_flood(&r->bench);
+	}
+	if (rc >= 0 && !(w[0].done && w[1].done))
+		rc = err_set(e, -ETIMEDOUT, "a change is not enforced after %d s", CHANGE_S);
+	for (int i = 0; i < BENCH_HOSTS; i++)
+		agent_wait_done(&w[i]);
+	return rc < 0 ? rc : 0;
+}
+
+static int one_change(struct run *r, struct rng *rng, uint64_t seed, struct err *e)
+{
+	struct world_change c;
+	int64_t rev = 0;
+	int rc;
+
+	world_copy(&r->old_world, &r->world);
+	if (!world_change(rng, &r->world, &c))
+		return 0;
+	mirror(&r->old_world, &r->old_mirrored);
+	mirror(&r->world, &r->mirrored);
+	bench_plan(&r->bench, ++r->n_plans, rng, r->nodes);
+	bench_keep(&r->bench, r->old_nodes, r->nodes, &c);
+	rc = forget_flows(r, e);
+	bench_flood(&r->bench);
+	if (rc == 0)
+		rc = put_world(r, rng, &rev, e);
+	if (rc == 0)
+		rc = flood_until_settled(r, rev, e);
+	r->n_changes++;
+	for (int i = 0; i < r->bench.now.n; i++)
+		r->n_flood += r->bench.now.p[i].sent;
+	if (rc == 0)
+		rc = bench_kept(&r->bench) > 0;
+	if (rc > 0) {
+		fprintf(stderr, "a change of %s:\n", c.what);
+		tell_probes(r, seed);
+		return rc;
+	}
+	return rc < 0 ? rc : try_world(r, seed);
+}
+
 /* 0; 1: packets and judge do not agree. */
 static int one_world(struct run *r, uint64_t seed, struct err *e)
 {
@@ -230,26 +335,17 @@ static int one_world(struct run *r, uint64_t seed, struct err *e)
 	int rc;
 
 	make_world(r, &rng);
-	rc = put_world(r, &rng, e);
+	rc = settle_world(r, &rng, e);
 	if (rc < 0) {
 		tell(r, seed, e->msg);
 		return rc;
 	}
 	start = now_us();
-	bench_plan(&r->bench, (uint32_t)seed, &rng, r->nodes);
-	rc = bench_run(&r->bench) > 0;
-	if (rc) {
-		tell_probes(r, seed);
-		try_again(r);
-	}
+	bench_plan(&r->bench, ++r->n_plans, &rng, r->nodes);
+	rc = try_world(r, seed);
 	r->us_probe += now_us() - start;
-	count(r);
-	if (r->bench.n_late) {
-		fprintf(stderr, "seed %llu: %d packets came late that must be dropped\n",
-			(unsigned long long)seed - 1, r->bench.n_late);
-		rc = 1;
-	}
-	r->bench.n_late = 0;
+	for (uint64_t i = 0; rc == 0 && i < r->changes_a_world; i++)
+		rc = one_change(r, &rng, seed, e);
 	return rc;
 }
 
@@ -263,6 +359,9 @@ static int run_worlds(struct run *r, struct err *e)
 		rc = one_world(r, seed + done, e);
 		wrong += rc > 0;
 	}
+	if (r->changes_a_world)
+		printf("%u changes under %llu packets; ", r->n_changes,
+		       (unsigned long long)r->n_flood);
 	printf("%llu worlds from seed %llu, %llu packets (%llu accepted), %d worlds wrong, %.1f s; "
 	       "a world: %.1f ms to write, %.1f ms to settle, %.1f ms to probe\n",
 	       (unsigned long long)done, (unsigned long long)seed, (unsigned long long)r->n_probes,
@@ -297,6 +396,7 @@ int main(int argc, char **argv)
 	r->run_dir[0] = argv[3];
 	r->run_dir[1] = argv[4];
 	r->report = getenv("REPORT");
+	r->changes_a_world = env_number("CHANGES", 0);
 	stay_on_one_processor();
 	rc = open_lab(r, &e);
 	if (rc == 0)

@@ -11,6 +11,8 @@
 #include <time.h>
 
 enum {
+	FLOOD_MAX = 150, /* packets a round: the fewer, the more rounds */
+	FLOOD = 255,	 /* its stamps */
 	SHORT_MS = 60,
 	LONG_MS = 1500, /* only for what seems wrong */
 	TRIES = 2,
@@ -98,21 +100,34 @@ static bool leaves(const struct bench *b, const struct jnode *n, int from, const
 				  : path_forward(n, b->seat[from].interface, out, p);
 }
 
-/* The judge's verdict over one node or two. */
-static bool passes(const struct bench *b, const struct jnode nodes[2], int from, int to,
-		   const struct jpacket *p)
+/* The judge's verdict at the sender's node. */
+static bool sets_out(const struct bench *b, const struct jnode nodes[2], int from, int to,
+		     const struct jpacket *p)
+{
+	const struct seat *s = &b->seat[from], *t = &b->seat[to];
+
+	if (s->node == t->node && t->host)
+		return path_input(&nodes[s->node], s->interface, p);
+	return leaves(b, &nodes[s->node], from, link_to(b, s->node, to), p);
+}
+
+/* And at the receiver's, if that is the other one. */
+static bool gets_in(const struct bench *b, const struct jnode nodes[2], int from, int to,
+		    const struct jpacket *p)
 {
 	const struct seat *s = &b->seat[from], *t = &b->seat[to];
 	const char *link = b->seat[J_PODS + t->node].interface;
 
-	if (s->node == t->node && t->host)
-		return path_input(&nodes[s->node], s->interface, p);
-	if (!leaves(b, &nodes[s->node], from, link_to(b, s->node, to), p))
-		return false;
 	if (s->node == t->node)
 		return true;
 	return t->host ? path_input(&nodes[t->node], link, p)
 		       : path_forward(&nodes[t->node], link, t->interface, p);
+}
+
+static bool passes(const struct bench *b, const struct jnode nodes[2], int from, int to,
+		   const struct jpacket *p)
+{
+	return sets_out(b, nodes, from, to, p) && gets_in(b, nodes, from, to, p);
 }
 
 /* Without tracking, an answer is one more packet that its own rules must allow. */
@@ -163,6 +178,10 @@ static void arrived(struct bench *b, int seat, const struct stamp *s)
 
 	if (s->world != all->world || !p || seat != (s->answer ? p->from : p->to))
 		return;
+	if (s->try == FLOOD) {
+		p->seen++;
+		return;
+	}
 	if (all == &b->before && !s->answer && !p->want)
 		b->n_late++;
 	if (s->answer)
@@ -281,6 +300,83 @@ int bench_run(struct bench *b)
 	return wrong;
 }
 
+/* ---- while the world changes ---- */
+
+static bool is_concerned(const struct world_change *c, const struct jpacket *p)
+{
+	for (int i = 0; i < c->n_net; i++)
+		if (prefix_contains(&c->net[i], &p->src) || prefix_contains(&c->net[i], &p->dst))
+			return true;
+	return false;
+}
+
+/* Each node goes from one state to the next at once, but not both at the same time: shut is only what
+ * one of them shuts before and after. */
+static enum keeps keeps(const struct bench *b, const struct jnode before[2],
+			const struct jnode after[2], const struct probe *p)
+{
+	const struct jpacket *k = &p->packet;
+	bool out = sets_out(b, before, p->from, p->to, k),
+	     in = gets_in(b, before, p->from, p->to, k);
+	bool out2 = sets_out(b, after, p->from, p->to, k),
+	     in2 = gets_in(b, after, p->from, p->to, k);
+
+	if (out && in && out2 && in2)
+		return KEEPS_OPEN;
+	return (!out && !out2) || (!in && !in2) ? KEEPS_SHUT : KEEPS_NOTHING;
+}
+
+void bench_keep(struct bench *b, const struct jnode before[2], const struct jnode after[2],
+		const struct world_change *c)
+{
+	int n[3] = { 0 };
+
+	/* From both ends of the list: all seats are to be in. */
+	for (int k = 0; k < b->now.n; k++) {
+		struct probe *p = &b->now.p[k * 7919 % b->now.n];
+
+		if (!is_concerned(c, &p->packet))
+			p->keeps = keeps(b, before, after, p);
+		if (n[p->keeps]++ >= FLOOD_MAX / 2)
+			p->keeps = KEEPS_NOTHING;
+	}
+}
+
+void bench_flood(struct bench *b)
+{
+	for (int i = 0; i < b->now.n; i++) {
+		if (b->now.p[i].keeps == KEEPS_NOTHING)
+			continue;
+		b->now.p[i].sent++;
+		send_probe(b, i, false, FLOOD);
+	}
+	read_all(b, 0);
+}
+
+bool probe_broken(const struct probe *p)
+{
+	return p->keeps == KEEPS_OPEN ? p->seen != p->sent : p->keeps == KEEPS_SHUT && p->seen;
+}
+
+static int count_broken(const struct bench *b)
+{
+	int n = 0;
+
+	for (int i = 0; i < b->now.n; i++)
+		n += probe_broken(&b->now.p[i]);
+	return n;
+}
+
+int bench_kept(struct bench *b)
+{
+	int64_t end = now_ms() + LONG_MS, left;
+
+	read_all(b, 0);
+	while (count_broken(b) && (left = end - now_ms()) > 0)
+		read_all(b, (int)left);
+	return count_broken(b);
+}
+
 void probe_text(const struct bench *b, const struct probe *p, struct str *out)
 {
 	char src[ADDR_STR_MAX], dst[ADDR_STR_MAX];
@@ -290,7 +386,10 @@ void probe_text(const struct bench *b, const struct probe *p, struct str *out)
 		 addr_format(&p->packet.dst, dst), p->packet.dport, p->packet.proto);
 	if (p->packet.icmp_type >= 0)
 		str_addf(out, " icmp %d/%d", p->packet.icmp_type, p->packet.icmp_code);
-	if (p->want != p->got)
+	if (probe_broken(p))
+		str_addf(out, ": must stay %s; %u sent, %u arrived\n",
+			 p->keeps == KEEPS_OPEN ? "open" : "shut", p->sent, p->seen);
+	else if (p->want != p->got)
 		str_addf(out, ": judge: %s, kernel: %s\n", p->want ? "accepted" : "dropped",
 			 p->got ? "accepted" : "dropped");
 	else

@@ -11,6 +11,7 @@
 #include "datastore/ds.h"
 #include "lib/json.h"
 #include "lib/vec.h"
+#include "model/key.h"
 #include "model/object.h"
 #include "policy/k8s.h"
 
@@ -166,6 +167,36 @@ int store_put(struct store *s, const struct wobjs *objects, struct rng *r, int64
 
 /* ---- life ---- */
 
+/* What an earlier run left is to go; what agents made stays. */
+static bool is_ours(const char *key)
+{
+	static const char *const kinds[] = { "networkpolicies/", "globalnetworkpolicies/",
+					     "networksets/",	 "globalnetworksets/",
+					     "hostendpoints/",	 "workloadendpoints/",
+					     "profiles/prof",	 "profiles/kns.n",
+					     "profiles/ksa.n",	 "tiers/t" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (str_starts(key + strlen(KEY_RESOURCES), kinds[i]))
+			return true;
+	return false;
+}
+
+static int read_present(struct store *s, struct err *e)
+{
+	struct store_res res = ds_call(s->ds, store_list(KEY_RESOURCES));
+
+	if (res.status != STORE_OK)
+		err_set(e, -EIO, "store: %s", res.msg);
+	for (size_t i = 0; i < res.n; i++)
+		if (is_ours(res.kv[i].key))
+			vec_push(&s->now, (struct entry) { xstrdup(res.kv[i].key),
+							   xstrdup(res.kv[i].value) });
+	s->rev = res.rev;
+	store_res_done(&res);
+	return e->code;
+}
+
 int store_open(struct store **out, const char *spec, struct err *e)
 {
 	struct store *s = xcalloc(1, sizeof(*s));
@@ -179,7 +210,7 @@ int store_open(struct store **out, const char *spec, struct err *e)
 		return rc;
 	}
 	*out = s;
-	return 0;
+	return read_present(s, e);
 }
 
 void store_close(struct store *s)

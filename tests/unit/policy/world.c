@@ -1,6 +1,7 @@
 /* world.c - random worlds
  * Few names, values and addresses, so that things meet. */
 #include "tests/unit/policy/world.h"
+#include "tests/unit/policy/world_parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +71,7 @@ static struct prefix random_net(struct rng *r, int family, bool all_too)
 	return prefix_of(&a, len ? bits - (32 - len) : 0);
 }
 
-static void random_labels(struct rng *r, struct jlabels *l, bool sly)
+void world_random_labels(struct rng *r, struct jlabels *l, bool sly)
 {
 	l->n = 0;
 	for (size_t i = 0; i < 3; i++) {
@@ -286,7 +287,7 @@ static void random_k8s_rule(struct rng *r, struct jk8s_rule *rule)
 
 /* ---- policies, endpoints ---- */
 
-static void random_policy(struct rng *r, struct jworld *w, int i)
+void world_random_policy(struct rng *r, struct jworld *w, int i)
 {
 	static const char *const names[] = { "p", "p-2", "p.a", "q", "q0", "web", "web-2" };
 	static const char *const tiers[] = { "default", "default", "default",	 "t0",
@@ -340,7 +341,7 @@ static void random_endpoint(struct rng *r, struct jendpoint *e, int i, bool host
 	e->ns = host || (nets && rng_one_in(r, 2)) ? -1 : rng_below(r, J_NAMESPACES);
 	e->account = host || nets ? -1 : rng_below(r, J_ACCOUNTS + 1) - 1;
 	e->here = !rng_one_in(r, 3);
-	random_labels(r, &e->labels, !host && !nets);
+	world_random_labels(r, &e->labels, !host && !nets);
 	if (host) {
 		static const char *const ifs[] = { "eth0", "eth1", "*", "" };
 
@@ -370,10 +371,15 @@ static void random_endpoint(struct rng *r, struct jendpoint *e, int i, bool host
 		e->profile[1] = -1;
 }
 
+void world_random_set(struct rng *r, struct jworld *w, int i)
+{
+	random_endpoint(r, &w->set[i], i, false, true);
+}
+
 static void random_profile(struct rng *r, struct jworld *w, struct jprofile *p)
 {
 	p->exists = !rng_one_in(r, 4);
-	random_labels(r, &p->labels, false);
+	world_random_labels(r, &p->labels, false);
 	p->n_in = rng_below(r, 3);
 	p->n_out = rng_below(r, 3);
 	for (int k = 0; k < 2; k++) {
@@ -400,10 +406,10 @@ void world_random(struct rng *r, struct jworld *w)
 	memset(w, 0, sizeof(*w));
 	for (int i = 0; i < J_NAMESPACES; i++) {
 		w->ns[i].exists = !rng_one_in(r, 6);
-		random_labels(r, &w->ns[i].labels, false);
+		world_random_labels(r, &w->ns[i].labels, false);
 		for (int k = 0; k < J_ACCOUNTS; k++) {
 			w->ns[i].account[k].exists = !rng_one_in(r, 4);
-			random_labels(r, &w->ns[i].account[k].labels, false);
+			world_random_labels(r, &w->ns[i].account[k].labels, false);
 		}
 	}
 	for (int i = 0; i < J_PODS; i++)
@@ -411,7 +417,7 @@ void world_random(struct rng *r, struct jworld *w)
 	for (int i = 0; i < J_HOSTS; i++)
 		random_endpoint(r, &w->host[i], i, true, false);
 	for (int i = 0; i < J_NETSETS; i++)
-		random_endpoint(r, &w->set[i], i, false, true);
+		world_random_set(r, w, i);
 	for (int i = 0; i < J_TIERS; i++) {
 		snprintf(w->tier[i].name, sizeof(w->tier[i].name), "t%d", i);
 		w->tier[i].exists = !rng_one_in(r, 3);
@@ -420,7 +426,7 @@ void world_random(struct rng *r, struct jworld *w)
 		w->tier[i].pass = rng_one_in(r, 2);
 	}
 	for (int i = 0; i < J_POLICIES; i++)
-		random_policy(r, w, i);
+		world_random_policy(r, w, i);
 	for (int i = 0; i < J_PROFILES; i++)
 		random_profile(r, w, &w->profile[i]);
 	for (int i = 0; i < J_SERVICES; i++)
