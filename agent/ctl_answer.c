@@ -19,6 +19,7 @@
 #include "agent/log.h"
 #include "agent/overlay/overlay.h"
 #include "agent/bgp/bgp_show.h"
+#include "agent/bgp/drain.h"
 #include "agent/bgp/peering.h"
 #include "agent/policy/policing.h"
 #include "agent/routes.h"
@@ -233,6 +234,7 @@ static void set_bgp(const struct agent *a, json_t *o)
 	const struct bgp_speaker *sp = peering_speaker(a->peering);
 
 	js_set_bool(o, "bgp", a->cfg->bgp);
+	js_set(o, "drain", drain_show(peering_drain(a->peering)));
 	if (!sp)
 		return;
 	js_set_bool(o, "bgpConverged", peering_converged(a->peering));
@@ -376,6 +378,44 @@ static json_t *answer_why(struct agent *a, const json_t *q)
 	return o;
 }
 
+static json_t *drained(struct agent *a)
+{
+	json_t *o = ok();
+
+	js_set(o, "drain", drain_show(peering_drain(a->peering)));
+	return o;
+}
+
+static json_t *answer_drain(struct agent *a, const json_t *q)
+{
+	int64_t pause = DRAIN_PAUSE_S;
+	const char *text = NULL;
+	struct err e = { 0 };
+
+	if (js_int(q, "pauseSeconds", 0, DRAIN_PAUSE_MAX_S, &pause, &e) < 0 ||
+	    js_str(q, "text", &text, &e) < 0)
+		return ctl_refusal(e.msg);
+	if (!a->cfg->bgp)
+		return ctl_refusal("this node does not speak BGP: there is nothing to drain");
+	if (drain_begin(peering_drain(a->peering), (unsigned)pause, text ? text : "", &e) < 0)
+		return ctl_refusal(e.msg);
+	return drained(a);
+}
+
+static json_t *answer_undrain(struct agent *a, const json_t *q)
+{
+	struct err e = { 0 };
+
+	if (drain_end(peering_drain(a->peering), &e) < 0)
+		return ctl_refusal(e.msg);
+	return drained(a);
+}
+
+static json_t *answer_drained(struct agent *a, const json_t *q)
+{
+	return drained(a);
+}
+
 /* ---- commands ---- */
 
 static json_t *answer_status(struct agent *a, const json_t *q)
@@ -448,7 +488,8 @@ static const struct command {
 	{ "status", answer_status }, { "neighbors", answer_neighbors },
 	{ "routes", answer_routes }, { "why", answer_why },
 	{ "version", answer_version }, { "log", answer_log },
-	{ "policy", answer_policy },
+	{ "policy", answer_policy },   { "drain", answer_drain },
+	{ "undrain", answer_undrain }, { "drained", answer_drained },
 };
 
 json_t *ctl_answer(struct agent *a, const char *line, size_t len)
@@ -467,5 +508,5 @@ json_t *ctl_answer(struct agent *a, const char *line, size_t len)
 	json_decref(q);
 	return out ? out
 		   : ctl_refusal("cmd: must be one of status, neighbors, routes, why, version, "
-				 "log, policy");
+				 "log, policy, drain, undrain, drained");
 }

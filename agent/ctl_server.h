@@ -8,6 +8,9 @@
  *				(at most CTL_ROUTES_MAX)
  *	{"cmd":"why","prefix":"10.0.0.0/26","to":"192.168.1.1"}	why that peer is told the prefix, or
  *				is not; without "to": every peer
+ *	{"cmd":"drain","pauseSeconds":10,"text":"new disk"}	leave the fabric; both may be missing
+ *	{"cmd":"undrain"}	and come back
+ *	{"cmd":"drained"}	how far that is
  *	{"cmd":"version"}
  *	{"cmd":"log","level":"debug"}
  *

@@ -19,6 +19,7 @@
 #include "agent/log.h"
 #include "agent/overlay/overlay.h"
 #include "agent/owner.h"
+#include "agent/bgp/drain.h"
 #include "agent/bgp/peering.h"
 #include "agent/policy/policing.h"
 #include "agent/routes.h"
@@ -84,7 +85,10 @@ void health_not_ready(struct agent *a, struct str *out)
 	if (!peering_speaker(a->peering))
 		str_add(out, "the BGP speaker has not started yet\n");
 	peering_troubles(a->peering, out);
-	sessions_down(a, out);
+	if (drain_phase(peering_drain(a->peering)) == DRAIN_STOPPED)
+		str_add(out, "this node is drained; margayctl node undrain brings it back\n");
+	else
+		sessions_down(a, out);
 }
 
 /* ---- HTTP ---- */

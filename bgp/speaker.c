@@ -356,10 +356,23 @@ int64_t bgp_speaker_deadline(const struct bgp_speaker *sp)
 	return at;
 }
 
+void bgp_speaker_start(struct bgp_speaker *sp, int64_t now_ms)
+{
+	if (!sp->stopped)
+		return;
+	bgp_speaker_enter(sp, now_ms);
+	sp->stopped = false;
+	vec_foreach (&sp->peers, p)
+		bgp_session_start((*p)->session, now_ms);
+	bgp_speaker_leave(sp);
+}
+
 void bgp_speaker_stop(struct bgp_speaker *sp, bool restart, const char *text, int64_t now_ms)
 {
 	struct bgp_notification n = bgp_cease(BGP_CEASE_SHUTDOWN, text);
 
+	if (sp->stopped)
+		return;
 	bgp_speaker_enter(sp, now_ms);
 	sp->stopped = true;
 	vec_foreach (&sp->peers, p)

@@ -183,6 +183,8 @@ bool bgp_speaker_converged(const struct bgp_speaker *sp);
 /* Stop. restart: close without a NOTIFICATION so that peers keep our routes if they do graceful
  * restart; otherwise Cease/2 with the text. */
 void bgp_speaker_stop(struct bgp_speaker *sp, bool restart, const char *text, int64_t now_ms);
+/* After a stop: speak again. */
+void bgp_speaker_start(struct bgp_speaker *sp, int64_t now_ms);
 
 /* Ask the peers at this address to tell a family again (RFC 2918); how many were asked. */
 unsigned bgp_speaker_send_refresh(struct bgp_speaker *sp, const struct addr *peer, enum bgp_af af,

@@ -70,6 +70,8 @@ int cmd_ipam_show(struct ctl *c, const struct args *a);
 int cmd_ipam_check(struct ctl *c, const struct args *a);
 int cmd_ipam_release(struct ctl *c, const struct args *a);
 int cmd_ipam_configure(struct ctl *c, const struct args *a);
+int cmd_node_drain(struct ctl *c, const struct args *a);
+int cmd_node_undrain(struct ctl *c, const struct args *a);
 int cmd_node_status(struct ctl *c, const struct args *a);
 int cmd_bgp_neighbors(struct ctl *c, const struct args *a);
 int cmd_bgp_routes(struct ctl *c, const struct args *a);

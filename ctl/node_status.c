@@ -38,6 +38,22 @@ static void print_tunnels(const json_t *o)
 	printf(". Pod MTU %lld.\n", answer_number(o, "podMTU"));
 }
 
+/* "Draining: withdrawn since ..., next step in 4 s." Nothing when it is not. */
+static void print_drain(const json_t *o)
+{
+	const json_t *next = json_object_get(o, "nextInSeconds");
+	const char *phase = answer_text(o, "phase");
+
+	if (!*phase || strcmp(phase, "none") == 0)
+		return;
+	printf("Draining: %s since %s", phase, answer_text(o, "since"));
+	if (next)
+		printf(", next step in %.0f s", json_number_value(next));
+	if (*answer_text(o, "text"))
+		printf(" (%s)", answer_text(o, "text"));
+	puts(".");
+}
+
 static void print_node(const json_t *o)
 {
 	const json_t *ds = json_object_get(o, "datastore"), *routes = json_object_get(o, "routes"),
@@ -50,6 +66,7 @@ static void print_node(const json_t *o)
 	puts(json_array_size(why) ? "Not ready:" : "Ready.");
 	json_array_foreach (why, i, v)
 		printf("  - %s\n", json_string_value(v));
+	print_drain(json_object_get(o, "drain"));
 	printf("Datastore: %s, %s at revision %lld.\n", answer_text(ds, "spec"),
 	       *answer_text(ds, "lost")			     ? "not in reach, last seen"
 	       : json_is_true(json_object_get(ds, "synced")) ? "in sync"

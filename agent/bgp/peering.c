@@ -23,6 +23,7 @@
 #include "agent/bgp/bgp_listen.h"
 #include "agent/bgp/bgp_policy.h"
 #include "agent/bgp/bgp_socket.h"
+#include "agent/bgp/drain.h"
 #include "agent/cache.h"
 #include "agent/config.h"
 #include "agent/bgp/fib.h"
@@ -60,6 +61,7 @@ struct peering {
 	struct conn *conns;
 	uint64_t next_id; /* of accepted connections; the speaker's have the highest bit set */
 	struct bgp_listen *listen;
+	struct drain *drain;
 	struct event *timer, *run, *configure, *hops;
 	struct {
 		struct prefix *p;
@@ -472,7 +474,13 @@ static void configure_with(struct peering *p, const struct bgp_world *w)
 	}
 	bgp_policy_read(p->agent->cache, cfg->node, &policy, &p->remarks);
 	g.normal_priority = policy.normal_priority;
+	g.draining = drain_phase(p->drain) >= DRAIN_ANNOUNCED;
+	g.muted = drain_phase(p->drain) >= DRAIN_WITHDRAWN;
 	start_speaker(p, &g);
+	if (drain_phase(p->drain) == DRAIN_STOPPED)
+		bgp_speaker_stop(p->speaker, false, drain_text(p->drain), agent_now_ms());
+	else
+		bgp_speaker_start(p->speaker, agent_now_ms());
 	set_pools(p, w);
 	bgp_speaker_set_filters(p->speaker, policy.filters.p, policy.filters.n, agent_now_ms());
 	bgp_speaker_set_adverts(p->speaker, policy.adverts.p, policy.adverts.n, agent_now_ms());
@@ -530,6 +538,11 @@ static void changed(void *arg, const struct store_kv *kv)
 		arm(p->configure, kv ? CONFIG_DELAY_MS : 0);
 }
 
+static void drain_moved(void *arg)
+{
+	changed(arg, NULL);
+}
+
 void peering_start(struct peering *p)
 {
 	p->started = true;
@@ -584,6 +597,7 @@ struct peering *peering_new(struct agent *a)
 	p->hops = evtimer_new(a->base, on_hops, p);
 	assert(p->timer && p->run && p->configure && p->hops);
 	p->listen = bgp_listen_new(a->base, on_accept, p);
+	p->drain = drain_new(a->base, a->cfg->state_dir, drain_moved, p);
 	link_table_watch(a->links, link_changed, p);
 	cache_subscribe(a->cache, KEY_RESOURCES "nodes/", changed, p);
 	cache_subscribe(a->cache, KEY_RESOURCES "bgppeers/", changed, p);
@@ -607,6 +621,7 @@ void peering_free(struct peering *p)
 	HASH_ITER (hh, p->conns, c, next)
 		conn_free(c);
 	bgp_listen_free(p->listen);
+	drain_free(p->drain);
 	bgp_speaker_free(p->speaker);
 	event_free(p->timer);
 	event_free(p->run);
@@ -649,6 +664,11 @@ void peering_retell(struct peering *p)
 		return;
 	bgp_speaker_retell_fib(p->speaker);
 	settle(p);
+}
+
+struct drain *peering_drain(const struct peering *p)
+{
+	return p->drain;
 }
 
 struct bgp_speaker *peering_speaker(const struct peering *p)

@@ -6,6 +6,7 @@
 #include "lib/str.h"
 
 struct agent;
+struct drain;
 struct peering;
 
 /* Begins when it is started, the datastore's picture is complete, and this node is in it. */
@@ -22,6 +23,8 @@ void peering_set_local_routes(struct peering *p, const struct prefix *routes, si
 /* What becomes of routes in the kernel follows other rules now: look at each again. */
 void peering_retell(struct peering *p);
 
+/* Has this node been asked to leave the fabric? drain.h */
+struct drain *peering_drain(const struct peering *p);
 /* NULL while there is none: before the first picture, or with bgp: false. */
 struct bgp_speaker *peering_speaker(const struct peering *p);
 /* After a restart: have the peers had their say? */

@@ -61,6 +61,56 @@ static void draining(void **state)
 	played_end(&w);
 }
 
+/* Withdrawn while the sessions stay; then the end, which keeps nothing (RFC 8538); and back. */
+static void drained_and_back(void **state)
+{
+	struct prefix block = make_prefix("10.9.0.0/26");
+	struct played_world w;
+	struct played *a, *b;
+
+	(void)state;
+	played_begin(&w);
+	a = played_add(&w, 65001);
+	b = played_add(&w, 65002);
+	a->config->gr_restart_s = 120;
+	a->caps.gr.present = a->caps.gr.notification = true;
+	played_start(&w);
+	bgp_speaker_set_blocks(w.sp, &block, 1, w.now);
+	played_announce(&w, b, "10.1.0.0/24");
+	assert_int_equal(a->announced, 2);
+	w.global.draining = w.global.muted = true;
+	bgp_speaker_set_global(w.sp, &w.global, w.now);
+	played_settle(&w);
+	assert_int_equal(a->withdrawn, 2);
+	assert_int_equal(b->withdrawn, 1);
+	/* nor anything new; it still hears and forwards */
+	played_announce(&w, b, "10.2.0.0/24");
+	assert_int_equal(a->announced, 2);
+	assert_int_equal(w.fib.n, 1);
+	assert_int_equal(played_status(&w, a).flaps, 0);
+	bgp_speaker_stop(w.sp, false, "new disk", w.now);
+	bgp_speaker_stop(w.sp, false, "said once", w.now);
+	played_settle(&w);
+	assert_int_equal(a->notification.code, BGP_ERR_CEASE);
+	assert_int_equal(a->notification.subcode, BGP_CEASE_HARD_RESET);
+	assert_memory_equal(a->notification.data, "\6\2\10new disk", 11);
+	/* b has not agreed to RFC 8538 */
+	assert_int_equal(b->notification.subcode, BGP_CEASE_SHUTDOWN);
+	assert_int_equal(played_status(&w, a).state, BGP_STATE_IDLE);
+	assert_false(bgp_speaker_accept(w.sp, 999, &a->addr, 4000, &w.global.local_v4, w.now));
+	w.global.draining = w.global.muted = false;
+	bgp_speaker_set_global(w.sp, &w.global, w.now);
+	bgp_speaker_start(w.sp, w.now);
+	bgp_speaker_start(w.sp, w.now);
+	bgp_speaker_closed(w.sp, a->conn, "closed", w.now);
+	bgp_speaker_closed(w.sp, b->conn, "closed", w.now);
+	played_settle(&w);
+	played_connect(&w, a);
+	assert_int_equal(played_status(&w, a).state, BGP_STATE_ESTABLISHED);
+	assert_int_equal(a->announced, 3);
+	played_end(&w);
+}
+
 static void a_draining_neighbour_is_left(void **state)
 {
 	struct played_world w;
@@ -274,6 +324,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(draining),
+		cmocka_unit_test(drained_and_back),
 		cmocka_unit_test(a_draining_neighbour_is_left),
 		cmocka_unit_test(stale_routes_only_to_who_knows),
 		cmocka_unit_test(only_to_customer),
