@@ -91,28 +91,29 @@ static void on_tried(void *arg, const struct exec_result *r)
 	exec_words(t->cmd, r, t->words, sizeof(t->words));
 }
 
-/* 0; -ENOENT: no such tool; -EIO with what it said. */
-static int try_tool(const struct exec_cmd *cmd, struct err *e)
+/* 0; -ENOENT: no such tool; else -EIO with what it said. */
+static int try_tool(const struct exec_cmd *cmd, struct err *said)
 {
 	struct tried t = { .cmd = cmd };
-	int rc = exec_run(cmd, on_tried, &t, e);
 
-	if (rc < 0)
-		return rc == -ENOENT ? rc : -EIO;
-	return t.code == 0 ? 0 : err_set(e, -EIO, "%s", t.words);
+	*said = (struct err) { 0 };
+	if (exec_run(cmd, on_tried, &t, said) < 0)
+		return said->code == -ENOENT ? -ENOENT : -EIO;
+	return t.code == 0 ? 0 : err_set(said, -EIO, "%s", t.words);
 }
 
 static int check_sets(struct err *e)
 {
 	const struct exec_cmd cmd = { .argv = { "ipset", "list", "-name" } };
-	int rc = try_tool(&cmd, e);
+	struct err said;
+	int rc = try_tool(&cmd, &said);
 
 	if (rc == -ENOENT)
 		return err_set(e, rc, "ipset is not installed; install the package ipset" OR_OFF);
 	if (rc < 0)
 		return err_set(e, rc,
 			       "the kernel has no IP sets (%.120s); load the module ip_set" OR_OFF,
-			       e->msg);
+			       said.msg);
 	return 0;
 }
 
@@ -124,7 +125,8 @@ static int check_rules(const struct ipt_choice *c, enum ip_family family, struct
 	char *tool = xasprintf("ip%stables%s%s-save", family == IP_V6 ? "6" : "",
 			       c->plain_names ? "" : "-", c->plain_names ? "" : kind);
 	const struct exec_cmd cmd = { .argv = { tool, "-t", "filter" } };
-	int rc = try_tool(&cmd, e);
+	struct err said;
+	int rc = try_tool(&cmd, &said);
 
 	if (rc == -ENOENT)
 		return err_set(e, rc, "%s is not installed; install the package iptables" OR_OFF,
@@ -133,7 +135,7 @@ static int check_rules(const struct ipt_choice *c, enum ip_family family, struct
 		return err_set(e, rc,
 			       "the kernel does not take rules of iptables-%s (%.120s); load its "
 			       "modules or choose another iptablesBackend" OR_OFF,
-			       kind, e->msg);
+			       kind, said.msg);
 	return 0;
 }
 
@@ -223,6 +225,11 @@ bool policing_settings_differ(const struct policing *p)
 	return differ;
 }
 
+static void on_some(void *arg, const struct exec_result *r)
+{
+	*(bool *)arg = r->code == 0 && strstr(r->out, "\n-A ");
+}
+
 static void on_listed(void *arg, const struct exec_result *r)
 {
 	*(bool *)arg = r->code == 0 && strstr(r->out, "\n:cali-from-wl-dispatch ");
@@ -249,12 +256,54 @@ static int check_alone(const struct policing *p, struct err *e)
 		"chains (cali-*)");
 }
 
-static int make(struct policing *p, struct err *e)
+/* A kernel may list tables of iptables-nft and yet have none of IPv4's (user-mode-linux). Where no
+ * rule shows that it has, a chain is made and taken back. */
+static int check_nft(const struct ipt_choice *c, struct err *e)
+{
+	static const char probe[] = "*filter\n:cali-probe - [0:0]\n-X cali-probe\nCOMMIT\n";
+	bool plain = c->plain_names;
+	const char *save = plain ? "iptables-save" : "iptables-nft-save";
+	const char *restore = plain ? "iptables-restore" : "iptables-nft-restore";
+	const struct exec_cmd list = { .argv = { save, "-t", "filter" } };
+	const struct exec_cmd make = { .argv = { restore, "--noflush" },
+				       .in = probe,
+				       .in_len = sizeof(probe) - 1 };
+	bool some = false;
+	struct err said;
+
+	exec_run(&list, on_some, &some, NULL);
+	if (some || try_tool(&make, &said) >= 0)
+		return 0;
+	return err_set(e, -EIO,
+		       "the kernel does not take rules of iptables-nft (%.120s); load its modules "
+		       "or choose another iptablesBackend" OR_OFF,
+		       said.msg);
+}
+
+/* Which iptables. Where any will do, and nft's is not to be had, the other one. */
+static int choose_backend(struct policing *p, struct err *e)
 {
 	int rc = ipt_backend_find(p->set.backend, &p->choice, e);
+	struct ipt_choice other;
 
 	if (rc == 0)
 		rc = check_rules(&p->choice, IP_V4, e);
+	if (rc == 0 && p->choice.backend == IPT_NFT)
+		rc = check_nft(&p->choice, e);
+	if (rc == 0 || p->set.backend != IPT_WISH_AUTO || p->choice.backend != IPT_NFT)
+		return rc;
+	if (ipt_backend_find(IPT_WISH_LEGACY, &other, NULL) < 0 ||
+	    check_rules(&other, IP_V4, NULL) < 0)
+		return rc;
+	p->choice = other;
+	str_copy(p->choice.why, sizeof(p->choice.why), "the kernel does not take those of nft");
+	return 0;
+}
+
+static int make(struct policing *p, struct err *e)
+{
+	int rc = choose_backend(p, e);
+
 	if (rc == 0)
 		rc = check_alone(p, e);
 	if (rc == 0)

@@ -2,10 +2,12 @@
 
 import ipaddress
 
+import pytest
+
 from deploy.lab import ns, wait
 from deploy.lab.lab import LINK, SUBNET, SUBNET2
 
-from encap import IPIP, blocks, capture, network, pods, pool, road, settle, spec
+from encap import IPIP, MODES, blocks, capture, kind, network, pods, pool, road, settle, spec
 
 FELIX = """apiVersion: projectcalico.org/v3
 kind: FelixConfiguration
@@ -50,23 +52,66 @@ def test_vxlan_needs_no_bgp(labs):
     assert first.ping(second.ip) and second.ping(first.ip)
 
 
-def test_node_removed_and_added_again(labs):
-    lab = labs(nodes=3, split=2, manifest=network("vxlan-always"))
+@pytest.mark.parametrize("mode", MODES)
+def test_node_removed_and_added_again(labs, mode):
+    lab = labs(nodes=3, split=2, manifest=network(mode))
     first, second, third = with_pods(lab)
-    settle(lab, "vxlan-always")
+    settle(lab, mode)
     node, [gone] = first.node, blocks(third.node)
-    mac = spec(third.node)["vxlanTunnelMACAddr"]
+    mac = spec(third.node).get("vxlanTunnelMACAddr", "no VXLAN, no MAC")
     third.node.stop()
     lab.ctl("delete", "node", third.node.name)
-    wait.until("the peer is gone", lambda: mac not in ns.out(node.ns, "bridge", "fdb", "show", "dev", "vxlan.calico"))
-    wait.until(lambda: f"nothing leaves to its block: {routes_of(node, gone)}",
-               lambda: not any(" dev " in line for line in routes_of(node, gone)))
-    assert mac not in ns.ip(node.ns, "neigh", "show", "dev", "vxlan.calico") and first.ping(second.ip)
+    if kind(mode) == "vxlan":
+        wait.until("the peer is gone", lambda: mac not in ns.out(node.ns, "bridge", "fdb", "show", "dev", "vxlan.calico"))
+        assert mac not in ns.ip(node.ns, "neigh", "show", "dev", "vxlan.calico")
+    if mode != "none":  # BGP keeps what it was told for the time of a restart
+        wait.until(lambda: f"nothing leaves to its block: {routes_of(node, gone)}",
+                   lambda: not any(" dev " in line for line in routes_of(node, gone)))
+    assert first.ping(second.ip)
     # With the Node went all that it held: its old pods are no more, new ones are.
     third.node.start()
-    settle(lab, "vxlan-always")
+    settle(lab, mode, 60)
     fresh = third.node.add_pod("fresh")
     wait.until("the new pod is reached", lambda: first.ping(fresh.ip, wait_s=1) and fresh.ping(second.ip, wait_s=1))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_node_address_changes_under_the_agents(labs, mode):
+    """A new lease, and no agent is restarted: not the node's own, not the others'."""
+    lab = labs(nodes=3, split=2, manifest=network(mode))
+    first, second, third = with_pods(lab)
+    settle(lab, mode)
+    node, [block] = third.node, blocks(third.node)
+    ns.ip(node.ns, "addr", "del", f"{SUBNET2}.13/24", "dev", LINK)
+    ns.ip(node.ns, "addr", "add", f"{SUBNET2}.99/24", "dev", LINK)
+    ns.ip(node.ns, "route", "replace", f"{SUBNET}.0/24", "via", f"{SUBNET2}.1")
+    node.address = f"{SUBNET2}.99"
+    if mode == "none":  # the router's configuration names the old address
+        ns.ip(lab.ns("tor"), "route", "replace", block, "via", node.address)
+    wait.until("the Node says it", lambda: spec(node)["bgp"]["ipv4Address"] == f"{SUBNET2}.99/24")
+    settle(lab, mode, 60)
+    if kind(mode) == "vxlan":
+        fdb = ns.out(first.node.ns, "bridge", "fdb", "show", "dev", "vxlan.calico")
+        assert f"dst {SUBNET2}.99 self permanent" in fdb and f"{SUBNET2}.13" not in fdb
+        [dev] = ns.ip_json(node.ns, "link", "show", "dev", "vxlan.calico")
+        assert dev["linkinfo"]["info_data"]["local"] == f"{SUBNET2}.99"
+    if mode != "none":
+        name = "cali40all-vxlan-net" if kind(mode) == "vxlan" else "cali40all-hosts-net"
+        held = lambda: ns.out(first.node.ns, "ipset", "list", name).splitlines()
+        wait.until(lambda: f"the guard knows it: {held()}", lambda: f"{SUBNET2}.99" in held() and f"{SUBNET2}.13" not in held())
+    wait.until("pods reach each other", lambda: first.ping(third.ip, wait_s=1) and third.ping(second.ip, wait_s=1))
+
+
+def test_mtu_changes_while_the_agent_is_away(labs):
+    lab = labs(nodes=2, split=1, manifest=network("none"))
+    first, _ = with_pods(lab)
+    settle(lab, "none")
+    first.node.kill()
+    lab.apply(pool("vxlan-always"))
+    first.node.start()
+    for where, link in ((first.ns, "eth0"), (first.node.ns, first.host_interface)):
+        wait.until(f"{link} in {where} has the new MTU",
+                   lambda w=where, i=link: ns.ip_json(w, "link", "show", "dev", i)[0]["mtu"] == 1450)
 
 
 def test_node_address_changes(labs):

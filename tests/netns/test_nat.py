@@ -4,6 +4,7 @@ With policy and without. Two nodes on one segment, and on it too a host that is 
 world sees, and what it sends is a stranger's. Cases of IPIP run where the kernel has it (tests/uml/run.sh).
 """
 
+import os
 import re
 import subprocess
 
@@ -18,6 +19,7 @@ from encap import IPIP, capture, pool, settle, spec
 from forge import PORT, forge, knock
 
 WORLD = f"{SUBNET}.200"
+BACKEND = "legacy" if os.environ.get("MARGAY_KERNEL") == "uml" else "nft"  # that kernel takes no nft rules
 TUNNELS = ["vxlan", *(["ipip"] if IPIP else [])]
 
 
@@ -79,8 +81,13 @@ def source(line):
     return found[1], int(found[2])
 
 
-def rules(node, table, tool="iptables-nft-save"):
-    return ns.out(node.ns, tool, "-t", table)
+def rules(node, table, *options):
+    return ns.out(node.ns, f"iptables-{BACKEND}-save", "-t", table, *options)
+
+
+def ours(node):
+    """Is any chain of ours in the kernel?"""
+    return any("cali" in rules(node, t) for t in ("raw", "mangle", "nat", "filter"))
 
 
 @pytest.fixture(scope="module", params=["policy", "bare"])
@@ -89,7 +96,7 @@ def site(request):
     lab = None
     try:
         lab = make_lab(name, nodes=2, tor=False, start=False, manifest=nat_pool())
-        options = ["--iptables-backend", "nft", "--policy" if request.param == "policy" else "--policy=false"]
+        options = ["--iptables-backend", BACKEND, "--policy" if request.param == "policy" else "--policy=false"]
         for node in lab.nodes:
             node.start(*options, wait_ready=False)
         for node in lab.nodes:
@@ -214,10 +221,12 @@ def test_a_new_life_changes_nothing(s):
         return re.sub(r"(?m)^#.*\n|\[\d+:\d+\]", "", tables), sorted(ns.out(node.ns, "ipset", "save").splitlines())
     before = state()
     flow = Flow(s.first, s.second)
-    watch = subprocess.Popen([*ns.enter(node.ns), "nft", "monitor"], stdout=subprocess.PIPE, text=True)
+    # Nothing is written at all, where the kernel can tell.
+    words = ["nft", "monitor"] if BACKEND == "nft" else ["cat"]
+    watch = subprocess.Popen([*ns.enter(node.ns), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         node.kill()
-        node.start("--iptables-backend", "nft", "--policy" if s.policy else "--policy=false")
+        node.start("--iptables-backend", BACKEND, "--policy" if s.policy else "--policy=false")
         node.settle_policy()
     finally:
         watch.terminate()
@@ -330,7 +339,7 @@ if not IPIP:
             text = rules(node, "filter")
             assert "cali:PajejrV4aFdkZojI" in text and "cali:_wjq-Yrma8Ly1Svo" in text
         drops = lambda: int(re.search(r"\[(\d+):\d+\] -A cali-INPUT .*Drop IPIP packets from non-Calico hosts",
-                                      ns.out(node.ns, "iptables-nft-save", "-c", "-t", "filter"))[1])
+                                      rules(node, "filter", "-c"))[1])
         assert drops() == 0
         forge(s.first.node.ns, "ipip", node.address, s.first.ip, s.second.ip)
         forge(s.world, "ipip", node.address, s.first.ip, s.second.ip)
@@ -343,13 +352,13 @@ def test_nothing_where_nothing_is_asked(labs):
     """Without policy, NAT and tunnels no rule and no set is ours; and what policy had written goes."""
     lab = labs(nodes=1, tor=False, start=False, manifest=nat_pool(nat=False))
     [node] = lab.nodes
-    node.start("--iptables-backend", "nft")
+    node.start("--iptables-backend", BACKEND)
     node.settle_policy()
     pod = node.add_pod("pod1")
     assert "cali-FORWARD" in rules(node, "filter")
     node.stop()
-    node.start("--iptables-backend", "nft", "--policy=false")
-    wait.until("nothing is left", lambda: "cali" not in ns.out(node.ns, "iptables-nft-save"))
+    node.start("--iptables-backend", BACKEND, "--policy=false")
+    wait.until("nothing is left", lambda: not ours(node))
     wait.until("nor a set", lambda: "cali" not in ns.out(node.ns, "ipset", "list", "-n"))
     assert pod.ping(node.address)
     # A pool asks: its rules are there, and no others.
@@ -357,15 +366,40 @@ def test_nothing_where_nothing_is_asked(labs):
     wait.until("NAT is there", lambda: "MASQUERADE" in rules(node, "nat"))
     assert "cali" not in rules(node, "filter") + rules(node, "raw") + rules(node, "mangle")
     lab.apply(nat_pool(nat=False))
-    wait.until("and gone", lambda: "cali" not in ns.out(node.ns, "iptables-nft-save"))
+    wait.until("and gone", lambda: not ours(node))
 
 
 def test_somebody_else_does_it(labs):
     """networkRules false: another agent holds the rules, and they stay as they are."""
     lab = labs(nodes=1, tor=False, start=False, manifest=nat_pool())
     [node] = lab.nodes
-    ns.run(node.ns, "iptables-nft-restore", input="*nat\n:cali-nat-outgoing - [0:0]\n-A cali-nat-outgoing -j RETURN\nCOMMIT\n")
-    node.start("--iptables-backend", "nft", "--policy=false", "--network-rules=false")
+    ns.run(node.ns, f"iptables-{BACKEND}-restore", input="*nat\n:cali-nat-outgoing - [0:0]\n-A cali-nat-outgoing -j RETURN\nCOMMIT\n")
+    node.start("--iptables-backend", BACKEND, "--policy=false", "--network-rules=false")
     pod = node.add_pod("pod1")
     assert pod.ping(node.address)
     assert "-A cali-nat-outgoing -j RETURN\n" in rules(node, "nat") and "MASQUERADE" not in rules(node, "nat")
+
+
+def test_rules_of_another_agent(labs):
+    """Policy is off here, and in the kernel is policy of somebody else: all of it stays, and it is said."""
+    lab = labs(nodes=1, tor=False, start=False, manifest=nat_pool())
+    [node] = lab.nodes
+    ns.run(node.ns, f"iptables-{BACKEND}-restore", input="*filter\n:cali-from-wl-dispatch - [0:0]\n:cali-FORWARD - [0:0]\n"
+           "-A cali-FORWARD -i cali+ -j cali-from-wl-dispatch\nCOMMIT\n")
+    before = rules(node, "filter")
+    node.start("--iptables-backend", BACKEND, "--policy=false", wait_ready=False)
+    wait.until("it is said", lambda: "left to the agent (Calico's?) whose policy is in the kernel" in node.health_text())
+    strip = lambda text: re.sub(r"(?m)^#.*\n|\[\d+:\d+\]", "", text)
+    assert strip(rules(node, "filter")) == strip(before) and "cali" not in rules(node, "nat")
+    node.stop()
+    node.start("--iptables-backend", BACKEND, "--policy=false", "--network-rules=false")
+    assert strip(rules(node, "filter")) == strip(before)
+
+
+def test_the_tools_decide(labs):
+    """Where no backend is named: the one that the kernel takes."""
+    lab = labs(nodes=1, tor=False, start=False, manifest=nat_pool())
+    [node] = lab.nodes
+    node.start()
+    node.settle_policy()
+    assert "MASQUERADE" in rules(node, "nat")
