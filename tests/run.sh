@@ -2,17 +2,18 @@
 # Everything that can say whether margay is right, in one command.
 #
 #   sudo ./tests/run.sh              all of it
-#   sudo ./tests/run.sh unit netns   only these parts: unit, lint, sanitize, netns, uml
+#   sudo ./tests/run.sh unit netns   only these parts: unit, lint, sanitize, netns, packets, uml
 #
 # Ends with one line: N passed, N failed, N skipped. The exit status is 0 only if nothing failed.
 #   unit      build with gcc and with clang, unit tests and simulations (gcc)
 #   lint      allowed includes, headers that stand alone, words that do not belong here
 #   sanitize  the same unit tests and simulations under AddressSanitizer and UBSan (clang)
 #   netns     real kernel, real BIRD, real CNI plugins, in network namespaces
+#   packets   random worlds of policy in two agents, judged packet by packet; WORLDS=2000 for long
 #   uml       what needs a tunnel that the running kernel may lack (ipip), under user-mode-linux
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
-parts=${*:-lint unit sanitize netns uml}
+parts=${*:-lint unit sanitize netns packets uml}
 if [ "$(id -u)" != 0 ]; then
 	echo "tests/run.sh: must be root, for packages and network namespaces: sudo $0 $*" >&2
 	exit 1
@@ -86,6 +87,16 @@ for part in $parts; do
 		# shellcheck disable=SC2086
 		count $sums
 		;;
+	packets)
+		say "policy, packet by packet"
+		[ -x build/tests/packets/packet-judge ] || step "build with gcc" build build gcc
+		out=$(mktemp)
+		/usr/bin/python3 -B -m pytest -p no:cacheprovider -q -s tests/packets --junit-xml="$out" \
+			${PYTEST_ARGS:-} || true
+		sums=$(/usr/bin/python3 -B tests/sums.py "$out"); rm -f "$out"
+		# shellcheck disable=SC2086
+		count $sums
+		;;
 	uml)
 		say "tunnels under user-mode-linux"
 		[ -x build/agent/margayd ] || step "build with gcc" build build gcc
@@ -99,7 +110,7 @@ for part in $parts; do
 		count $sums
 		;;
 	*)
-		echo "tests/run.sh: no part is called $part; there are: unit lint sanitize netns uml" >&2
+		echo "tests/run.sh: no part is called $part; there are: unit lint sanitize netns packets uml" >&2
 		exit 2
 		;;
 	esac

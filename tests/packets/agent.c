@@ -36,7 +36,13 @@ void agent_wait_done(struct agent_wait *w)
 	str_done(&w->text);
 }
 
-static int ask(struct agent_wait *w, struct err *e)
+static void give_up(struct agent_wait *w)
+{
+	closep(&w->fd);
+	w->fd = -1;
+}
+
+static int ask(struct agent_wait *w)
 {
 	static const char question[] = "{\"cmd\":\"status\"}\n";
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
@@ -44,12 +50,13 @@ static int ask(struct agent_wait *w, struct err *e)
 	if (now_ms() < w->asked_ms + ASK_MS)
 		return 0;
 	snprintf(to.sun_path, sizeof(to.sun_path), "%s/ctl.sock", w->run_dir);
+	str_cut(&w->text, 0);
 	w->asked_ms = now_ms();
 	w->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* It may have been killed, and comes back. */
 	if (connect(w->fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
-	    write(w->fd, question, sizeof(question) - 1) < 0)
-		return err_set(e, -errno, "%s: %s", to.sun_path, strerror(errno));
-	str_cut(&w->text, 0);
+	    send(w->fd, question, sizeof(question) - 1, MSG_NOSIGNAL) < 0)
+		give_up(w);
 	return 0;
 }
 
@@ -76,16 +83,13 @@ int agent_wait_step(struct agent_wait *w, struct err *e)
 	if (w->done)
 		return 1;
 	if (w->fd < 0)
-		return ask(w, e);
+		return ask(w);
 	while ((n = read(w->fd, chunk, sizeof(chunk))) > 0)
 		str_addn(&w->text, chunk, (size_t)n);
 	if (n < 0 && errno == EAGAIN)
 		return 0;
-	if (n < 0)
-		return err_set(e, -errno, "%s/ctl.sock: %s", w->run_dir, strerror(errno));
-	closep(&w->fd);
-	w->fd = -1;
-	return judge_answer(w, e);
+	give_up(w);
+	return w->text.len && n == 0 ? judge_answer(w, e) : 0;
 }
 
 int agent_settle(const char *run_dir, int64_t rev, struct err *e)

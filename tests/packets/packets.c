@@ -171,12 +171,12 @@ static void tell(struct run *r, uint64_t seed, const char *words)
 	tell_kernels(r);
 }
 
-static void tell_probes(struct run *r, uint64_t seed)
+static void tell_probes(struct run *r, uint64_t seed, bool (*is_bad)(const struct probe *))
 {
 	struct str words = { 0 };
 
 	for (int i = 0; i < r->bench.now.n; i++)
-		if (probe_wrong(&r->bench.now.p[i]) || probe_broken(&r->bench.now.p[i]))
+		if (is_bad(&r->bench.now.p[i]))
 			probe_text(&r->bench, &r->bench.now.p[i], &words);
 	tell(r, seed, str_text(&words));
 	str_done(&words);
@@ -262,7 +262,7 @@ static int try_world(struct run *r, uint64_t seed)
 
 	count(r);
 	if (wrong) {
-		tell_probes(r, seed);
+		tell_probes(r, seed, probe_wrong);
 		try_again(r);
 	}
 	if (r->bench.n_late)
@@ -321,7 +321,7 @@ static int one_change(struct run *r, struct rng *rng, uint64_t seed, struct err 
 		rc = bench_kept(&r->bench) > 0;
 	if (rc > 0) {
 		fprintf(stderr, "a change of %s:\n", c.what);
-		tell_probes(r, seed);
+		tell_probes(r, seed, probe_broken);
 		return rc;
 	}
 	return rc < 0 ? rc : try_world(r, seed);

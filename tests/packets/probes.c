@@ -32,8 +32,6 @@ void bench_fit(const struct bench *b, struct jworld *w)
 		e->net[1] = prefix_of(&b->seat[i].addr[1], 128);
 		e->n_net = 1 + v6;
 	}
-	for (int i = 0; i < J_SERVICES; i++)
-		w->service[i].exists = false;
 }
 
 /* ---- planning ---- */

@@ -37,8 +37,7 @@ struct bench {
 	int n_late;		   /* packets of `before` that should not have come */
 };
 
-/* Give the world's pods the interfaces, addresses and nodes that the lab's pods have, and take what
- * its store cannot hold. */
+/* Give the world's pods the interfaces, addresses and nodes that the lab's pods have. */
 void bench_fit(const struct bench *b, struct jworld *w);
 /* Begin a world: nodes are its two, seen from themselves. */
 void bench_plan(struct bench *b, uint32_t world, struct rng *r, const struct jnode nodes[2]);

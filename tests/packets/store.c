@@ -64,6 +64,23 @@ static int object_of_broken(const struct wobj *o, struct object *out)
 	return 0;
 }
 
+/* As margayctl stores Kubernetes' manifest. */
+static int object_of_slice(const struct wobj *o, struct object *out)
+{
+	static const char *const members[] = { "addressType", "endpoints", "ports" };
+	const char *ns = "", *name = "";
+
+	js_str(o->json, "metadata.namespace", &ns, NULL);
+	js_str(o->json, "metadata.name", &name, NULL);
+	*out = object_new(kind_find("EndpointSlice"), ns, name);
+	json_object_set(json_object_get(out->json, "metadata"), "labels",
+			js_at(o->json, "metadata.labels"));
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+		json_object_set(object_spec_json(out), members[i],
+				json_object_get(o->json, members[i]));
+	return 0;
+}
+
 static int object_of(const struct wobj *o, struct object *out, struct err *e)
 {
 	struct str left_out = { 0 };
@@ -80,7 +97,7 @@ static int object_of(const struct wobj *o, struct object *out, struct err *e)
 	case W_ACCOUNT:
 		return k8s_account(o->json, out, e);
 	case W_SLICE:
-		return err_set(e, rc, "this store keeps no slices of services");
+		return object_of_slice(o, out);
 	}
 	str_done(&left_out);
 	return rc;
@@ -174,7 +191,8 @@ static bool is_ours(const char *key)
 					     "networksets/",	 "globalnetworksets/",
 					     "hostendpoints/",	 "workloadendpoints/",
 					     "profiles/prof",	 "profiles/kns.n",
-					     "profiles/ksa.n",	 "tiers/t" };
+					     "profiles/ksa.n",	 "tiers/t",
+					     "endpointslices/n" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (str_starts(key + strlen(KEY_RESOURCES), kinds[i]))

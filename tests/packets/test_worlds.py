@@ -15,19 +15,30 @@ from lab import start
 
 WORLDS = os.environ.get("WORLDS", "60")
 CHANGES = os.environ.get("CHANGES", "8")
+KILLED_WORLDS = max(3, int(WORLDS) // 20)
 CHANGED_WORLDS = max(4, int(WORLDS) // 10)
 ROUNDS = int(os.environ.get("ROUNDS", "2"))
 SEED = int(os.environ.get("SEED", "1"))
 SET_PARAMETERS = re.compile(r" (hashsize|bucketsize|initval|maxelem) \S+")
 
 
-def judge(bench, worlds, seed, changes=0):
+def start_judge(bench, worlds, seed, changes=0):
     report = f"{tempfile.gettempdir()}/margay-packets-{bench.backend}-{os.getpid()}.txt"
     words = [bench.build / "tests/packets/packet-judge", bench.datastore, bench.name, *(n.run_dir for n in bench.nodes)]
     env = {"WORLDS": str(worlds), "SEED": str(seed), "CHANGES": str(changes), "REPORT": report}
-    done = subprocess.run([*map(str, words)], text=True, capture_output=True, check=False, env=os.environ | env)
-    print(f"{bench.backend}: {done.stdout.strip()}")
-    assert done.returncode == 0, f"{done.stdout}{done.stderr[-4000:]}\nin full: {report}"
+    p = subprocess.Popen([*map(str, words)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | env)
+    p.report = report
+    return p
+
+
+def end_judge(bench, p):
+    out, err = p.communicate()
+    print(f"\n{bench.backend}: {out.strip()}")
+    assert p.returncode == 0, f"{out}{err[-4000:]}\nin full: {p.report}"
+
+
+def judge(bench, *args):
+    end_judge(bench, start_judge(bench, *args))
 
 
 def test_random_worlds(bench):
@@ -37,6 +48,28 @@ def test_random_worlds(bench):
 def test_changes_under_traffic(bench):
     """What is allowed before and after a change is allowed all the time, to the packet; what is denied is denied."""
     judge(bench, CHANGED_WORLDS, SEED, CHANGES)
+
+
+def test_changes_while_agents_are_killed(bench):
+    """What a dead agent leaves goes on enforcing, and the next one finds its way from there as well."""
+    judge(bench, 1, SEED + 500)
+    running = start_judge(bench, KILLED_WORLDS, SEED + 501, 8)
+    kills = 0
+    try:
+        while running.poll() is None:
+            node = bench.nodes[kills % 2]
+            node.kill()
+            start(bench, node, bench.backend, wait_ready=False)
+            kills += 1
+            try:
+                running.wait(0.3 + kills % 7 / 10)  # the lives of agents, some too short to do anything
+            except subprocess.TimeoutExpired:
+                pass
+    finally:
+        if running.poll() is None:
+            running.kill()
+    end_judge(bench, running)
+    assert kills >= 3
 
 
 def rules(node, tool):
