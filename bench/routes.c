@@ -164,7 +164,7 @@ int main(int argc, char **argv)
 		r[0][i] = bare(ifindex, (uint32_t)count, true);
 		r[1][i] = bare(ifindex, (uint32_t)count, false);
 		/* What the bare loop did are foreign events to the table: let it see them go. */
-		if (route_table_resync(rt, &e) < 0)
+		if (route_table_read(rt, &e) < 0 || route_table_resync(rt, &e) < 0)
 			die("resync", &e);
 		r[2][i] = table(rt, ifindex, (uint32_t)count, true);
 		r[4][i] = adopt(links, ifindex, (uint32_t)count);

@@ -6,10 +6,13 @@
  *        of its own, 65010 upwards. When all are Established and quiet, the clock starts with the first
  *        byte of an UPDATE and stops when each receiver has heard of each prefix; the same for the
  *        withdrawals. All UPDATEs are made before.
- * OUT    one line of JSON: seconds of both, messages and bytes heard by the first receiver
- * RUN    bench-bgp-load TARGET SENDERS RECEIVERS ROUTES PER_UPDATE [same|share] [PID]
+ *        Between both one more receiver connects: how long after Established does it hear its first
+ *        route, and how long until it has all?
+ * OUT    one line of JSON: seconds of each, messages and bytes heard by the first receiver
+ * RUN    bench-bgp-load TARGET SENDERS RECEIVERS ROUTES PER_UPDATE [same|share|hold]
  *        same: every sender announces all prefixes; share: each one its part (the default)
- *        PID: between both phases its memory is read */
+ *        hold: no receiver; "up" is printed when all are Established, and what a line on standard
+ *        input then says is done: "announce", "withdraw"; sessions stay until its end */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,12 +30,13 @@
 #include "lib/buf.h"
 
 enum {
-	PEERS_MAX = 600,
+	PEERS_MAX = 1100,
 	MSG_MAX = 4096,
 	FIRST_HOST = 10,
 	FIRST_AS = 65010,
 	GIVE_UP_S = 600,
 	QUIET_MS = 300,
+	KEEPALIVE_S = 60, /* of a hold time of 240 */
 };
 
 struct stream {
@@ -45,6 +49,7 @@ struct peer {
 	uint32_t addr;
 	uint32_t as;
 	bool up;
+	double up_at, first_at; /* Established, first UPDATE; 0: not yet */
 	struct stream announce, withdraw;
 	struct stream *out; /* what is being sent; NULL: nothing */
 	uint8_t in[1 << 18];
@@ -164,6 +169,17 @@ static void say_open(struct peer *p)
 	free(s.p);
 }
 
+static void say_keepalive(struct peer *p)
+{
+	struct stream s = { 0 };
+	struct wr w = message(&s, 4);
+
+	message_end(&s, &w);
+	if (write(p->fd, s.p, s.n) != (ssize_t)s.n)
+		die("KEEPALIVE");
+	free(s.p);
+}
+
 /* ---- what is heard ---- */
 
 static void hear_prefixes(struct peer *p, struct rd *r, bool announced)
@@ -198,11 +214,15 @@ static void hear(struct peer *p, uint8_t type, const uint8_t *body, size_t len)
 		fprintf(stderr, "bgp-load: NOTIFICATION %u/%u\n", body[0], body[1]);
 		exit(1);
 	}
-	if (type == 4)
+	if (type == 4 && !p->up) {
 		p->up = true;
-	if (type != 2)
+		p->up_at = now();
+	}
+	/* an End-of-RIB says nothing */
+	if (type != 2 || len <= 4)
 		return;
 	last_heard = now();
+	p->first_at = p->first_at ? p->first_at : last_heard;
 	if (!p->has)
 		return;
 	withdrawn = rd_sub(&r, rd_u16(&r));
@@ -331,81 +351,147 @@ static int dial(uint32_t from, uint32_t to)
 	return fd;
 }
 
-static long memory_kib(long pid, const char *what)
+static struct peer *join(uint32_t target, unsigned i)
 {
-	char path[64], line[256];
-	long kib = 0;
-	FILE *f;
+	struct peer *p = peers[i] = calloc(1, sizeof(*p));
 
-	snprintf(path, sizeof(path), "/proc/%ld/status", pid);
-	f = pid ? fopen(path, "re") : NULL;
-	while (f && fgets(line, sizeof(line), f)) {
-		if (strncmp(line, what, strlen(what)) == 0)
-			kib = strtol(line + strlen(what), NULL, 10);
-	}
-	if (f)
-		fclose(f);
-	return kib;
+	if (!p)
+		die("memory");
+	p->addr = (target & 0xffff0000u) + FIRST_HOST + i;
+	p->as = FIRST_AS + i;
+	p->fd = dial(p->addr, target);
+	say_open(p);
+	fcntl(p->fd, F_SETFL, O_NONBLOCK);
+	return p;
 }
 
-int main(int argc, char **argv)
+static void join_receiver(uint32_t target)
 {
-	struct in_addr target;
-	size_t per;
-	double announce, withdraw, begin;
-	long pid = argc > 7 ? atol(argv[7]) : 0, before;
-	bool same = argc > 6 && strcmp(argv[6], "same") == 0;
+	struct peer *p = join(target, n_senders + n_receivers);
 
-	if (argc < 6 || !inet_aton(argv[1], &target)) {
-		fprintf(stderr, "usage: bgp-load TARGET SENDERS RECEIVERS ROUTES PER_UPDATE "
-				"[same|share] [PID]\n");
-		return 2;
-	}
-	n_senders = (unsigned)atoi(argv[2]);
-	n_receivers = (unsigned)atoi(argv[3]);
-	n_routes = (size_t)atol(argv[4]);
-	per = (size_t)atol(argv[5]);
-	if (!n_senders || !n_receivers || n_senders + n_receivers > PEERS_MAX || !per || per > 700)
-		return 2;
-	for (unsigned i = 0; i < n_senders + n_receivers; i++) {
-		struct peer *p = peers[i] = calloc(1, sizeof(*p));
-		size_t share = n_routes / n_senders;
+	p->has = calloc(n_routes, 1);
+	n_receivers++;
+}
 
-		p->addr = (ntohl(target.s_addr) & 0xffff0000u) + FIRST_HOST + i;
-		p->as = FIRST_AS + i;
-		if (i < n_senders) {
-			size_t from = same ? 0 : i * share;
-			size_t to = same || i == n_senders - 1 ? n_routes : from + share;
+/* All are Established and the daemon has nothing more to say. */
+static void settle(void)
+{
+	double begin = last_heard = now();
 
-			make_announcements(p, from, to, per);
-			make_withdrawals(p, from, to);
-		} else {
-			p->has = calloc(n_routes, 1);
-		}
-		p->fd = dial(p->addr, ntohl(target.s_addr));
-		say_open(p);
-		fcntl(p->fd, F_SETFL, O_NONBLOCK);
-	}
-	last_heard = begin = now();
 	while (!all_up() || now() - last_heard < QUIET_MS / 1e3) {
 		turn(50);
 		if (now() - begin > 120)
 			die("not Established after 120 s");
 	}
-	before = memory_kib(pid, "VmRSS:");
+}
+
+static void send_all(bool announce)
+{
 	for (unsigned i = 0; i < n_senders; i++)
-		peers[i]->out = &peers[i]->announce;
-	announce = phase(n_routes);
-	printf("{\"announce_s\": %.4f, \"rss_before_kib\": %ld, \"rss_kib\": %ld, \"peak_kib\": "
-	       "%ld, ",
-	       announce, before, memory_kib(pid, "VmRSS:"), memory_kib(pid, "VmHWM:"));
+		peers[i]->out = announce ? &peers[i]->announce : &peers[i]->withdraw;
+}
+
+/* A receiver that comes when the table is there. */
+static void late_receiver(uint32_t target)
+{
+	struct peer *p;
+	double begin;
+
+	join_receiver(target);
+	p = peers[n_senders + n_receivers - 1];
+	begin = now();
+	while (p->count != n_routes) {
+		turn(1);
+		if (now() - begin > GIVE_UP_S)
+			die("a receiver that came late has not heard of all routes");
+	}
+	printf("\"first_s\": %.5f, \"late_s\": %.4f, ", p->first_at - p->up_at, now() - p->up_at);
+}
+
+static void measure(uint32_t target)
+{
+	send_all(true);
+	printf("{\"announce_s\": %.4f, ", phase(n_routes));
 	/* others may still be told what this one was told last */
 	for (double t = now(); now() - t < 0.5 || now() - last_heard < 0.5;)
 		turn(50);
-	for (unsigned i = 0; i < n_senders; i++)
-		peers[i]->out = &peers[i]->withdraw;
-	withdraw = phase(0);
-	printf("\"withdraw_s\": %.4f, \"messages\": %zu, \"bytes\": %zu}\n", withdraw,
-	       peers[n_senders]->messages, peers[n_senders]->bytes);
+	late_receiver(target);
+	send_all(false);
+	printf("\"withdraw_s\": %.4f, ", phase(0));
+	printf("\"messages\": %zu, \"bytes\": %zu}\n", peers[n_senders]->messages,
+	       peers[n_senders]->bytes);
+}
+
+static bool all_sent(void)
+{
+	for (unsigned i = 0; i < n_senders; i++) {
+		if (peers[i]->out)
+			return false;
+	}
+	return true;
+}
+
+/* Sessions as somebody else wants them, who says what to send. */
+static void hold(void)
+{
+	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+	double said = now();
+	char line[32];
+
+	setvbuf(stdin, NULL, _IONBF, 0);
+	printf("up\n");
+	fflush(stdout);
+	for (;;) {
+		turn(all_sent() ? 10 : 0);
+		if (now() - said > KEEPALIVE_S) {
+			for (unsigned i = 0; i < n_senders; i++)
+				say_keepalive(peers[i]);
+			said = now();
+		}
+		if (poll(&in, 1, 0) <= 0)
+			continue;
+		if (!fgets(line, sizeof(line), stdin))
+			return;
+		send_all(line[0] == 'a');
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const char *mode = argc > 6 ? argv[6] : "share";
+	bool same = strcmp(mode, "same") == 0, holds = strcmp(mode, "hold") == 0;
+	struct in_addr addr;
+	unsigned receivers;
+	uint32_t target;
+	size_t per;
+
+	if (argc < 6 || !inet_aton(argv[1], &addr)) {
+		fprintf(stderr, "usage: bgp-load TARGET SENDERS RECEIVERS ROUTES PER_UPDATE "
+				"[same|share|hold]\n");
+		return 2;
+	}
+	target = ntohl(addr.s_addr);
+	n_senders = (unsigned)atoi(argv[2]);
+	receivers = (unsigned)atoi(argv[3]);
+	n_routes = (size_t)atol(argv[4]);
+	per = (size_t)atol(argv[5]);
+	if (!n_senders || (!receivers && !holds) || n_senders + receivers >= PEERS_MAX || !per ||
+	    per > 700)
+		return 2;
+	for (unsigned i = 0; i < n_senders; i++) {
+		struct peer *p = join(target, i);
+		size_t share = n_routes / n_senders, from = same ? 0 : i * share;
+		size_t to = same || i == n_senders - 1 ? n_routes : from + share;
+
+		make_announcements(p, from, to, per);
+		make_withdrawals(p, from, to);
+	}
+	while (receivers--)
+		join_receiver(target);
+	settle();
+	if (holds)
+		hold();
+	else
+		measure(target);
 	return 0;
 }

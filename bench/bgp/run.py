@@ -1,259 +1,185 @@
 #!/usr/bin/python3
 """margay's speaker beside BIRD, FRR, GoBGP and OpenBGPD: the same bytes to each, on one machine, in turn.
 
-    run.py [--load PATH] [--speakerd PATH] [--only NAME,...] [--quick] [CASE ...]
+    run.py [--only NAME,...] [--quick] [WHAT ...]
 
-Each daemon runs in a network namespace of its own, without kernel routes; bgp-load plays its peers from another one.
-The memory is that of all its processes, the most at any time, and what it had before the first route is taken off.
-Prints a table of each case: routes a second, bytes a route, and how that compares with BIRD.
+WHAT: titles of the tables below, "idle" and "kernel"; none: all of them. Each daemon runs in a network namespace of its
+own; bgp-load plays its peers from another one. Memory is that of all its processes, the most at any time, and what it had
+before the first route is taken off. Prints a table of each: rates, bytes, and how they compare with BIRD.
 """
 
 import argparse
+import contextlib
 import json
 import os
-import pathlib
-import pwd
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-DUT, GEN = "bgpbench-dut", "bgpbench-gen"
-ADDRESS, FIRST_HOST, FIRST_AS = "10.99.0.1", 10, 65010
+from daemons import ADDRESS, BUILD, DAEMONS, DUT, GEN, drop_net, make_net, memory, ns, wait_listening
 
 # name: senders, receivers, routes, routes per UPDATE, same prefixes from every sender
 CASES = {
     "1M, 100 per UPDATE": (1, 1, 1000000, 100, False),
     "1M, one per UPDATE": (1, 1, 1000000, 1, False),
     "500 peers x 20 blocks": (500, 1, 10000, 4, False),
-    "20 peers x 100k same": (20, 1, 100000, 100, True),
+    "50 peers x 100k same": (50, 1, 100000, 100, True),
 }
 QUICK = {
     "100k, 100 per UPDATE": (1, 1, 100000, 100, False),
     "100k, one per UPDATE": (1, 1, 100000, 1, False),
 }
+# name: senders, routes
+KERNEL = {"1M into the kernel": (1, 1000000), "500 peers x 20 blocks into the kernel": (500, 10000)}
+IDLE_PEERS, IDLE_S = 1000, 20
 
 
-def ns(name, *cmd, **kw):
-    return subprocess.Popen(["ip", "netns", "exec", name, *cmd], **kw)
-
-
-def sh(cmd, check=True):
-    return subprocess.run(cmd, shell=True, check=check, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def make_net(peers):
-    drop_net()
-    for name in (DUT, GEN):
-        sh(f"ip netns add {name}; ip -n {name} link set lo up")
-    sh(f"ip -n {DUT} link add bb0 type veth peer name bb1 netns {GEN}")
-    sh(f"ip -n {DUT} addr add {ADDRESS}/16 dev bb0; ip -n {DUT} link set bb0 up; ip -n {GEN} link set bb1 up")
-    batch = "".join(f"addr add {address(i)}/16 dev bb1\n" for i in range(peers))
-    subprocess.run(["ip", "-n", GEN, "-batch", "-"], input=batch, text=True, check=True)
-
-
-def drop_net():
-    for name in (DUT, GEN):
-        sh(f"ip netns del {name}", check=False)
-
-
-def address(i):
-    host = FIRST_HOST + i
-    return f"10.99.{host >> 8}.{host & 255}"
-
-
-def peers_of(n):
-    return [(i, address(i), FIRST_AS + i) for i in range(n)]
-
-
-class Daemon:
-    """Configuration from `config`, started by `start`; `pids` are all of its processes."""
-
-    def __init__(self, box):
-        self.box = pathlib.Path(box)
-        self.procs = []
-
-    def run(self, *cmd):
-        log = open(self.box / "log", "ab")
-        p = ns(DUT, *cmd, stdout=log, stderr=log)
-        self.procs.append(p)
-        return p
-
-    def pids(self):
-        found, left = [], [p.pid for p in self.procs]
-        while left:
-            pid = left.pop()
-            found.append(pid)
-            try:
-                for t in os.listdir(f"/proc/{pid}/task"):
-                    left += [int(c) for c in pathlib.Path(f"/proc/{pid}/task/{t}/children").read_text().split()]
-            except OSError:
-                pass
-        return found
-
-    def stop(self):
-        pids = self.pids()
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGTERM)
-            except OSError:
-                pass
-        for p in self.procs:
-            try:
-                p.wait(10)
-            except subprocess.TimeoutExpired:
-                for pid in pids:
-                    try:
-                        os.kill(pid, signal.SIGKILL)
-                    except OSError:
-                        pass
-                p.wait()
-
-
-class Margay(Daemon):
-    def start(self, n):
-        self.run(ARGS.speakerd, ADDRESS, str(n))
-
-
-class Bird(Daemon):
-    def start(self, n):
-        text = f"router id {ADDRESS};\nprotocol device {{ }}\nprotocol direct {{ ipv4; }}\n"
-        for i, addr, asn in peers_of(n):
-            text += (f"protocol bgp p{i} {{ local {ADDRESS} as 64512; neighbor {addr} as {asn}; passive on; "
-                     "ipv4 { import all; export all; }; }\n")
-        (self.box / "bird.conf").write_text(text)
-        self.run("bird", "-f", "-c", str(self.box / "bird.conf"), "-s", str(self.box / "bird.ctl"))
-
-
-class Frr(Daemon):
-    def start(self, n):
-        text = ("router bgp 64512\n bgp router-id 10.99.0.1\n no bgp ebgp-requires-policy\n no bgp network import-check\n"
-                " no bgp default ipv4-unicast\n")
-        for i, addr, asn in peers_of(n):
-            text += f" neighbor {addr} remote-as {asn}\n neighbor {addr} passive\n neighbor {addr} timers 80 240\n"
-        text += " address-family ipv4 unicast\n"
-        for i, addr, asn in peers_of(n):
-            text += f"  neighbor {addr} activate\n"
-        (self.box / "bgpd.conf").write_text(text)
-        frr = pwd.getpwnam("frr")
-        for p in (self.box, self.box / "bgpd.conf"):
-            os.chown(p, frr.pw_uid, frr.pw_gid)
-        os.chmod(self.box, 0o755)
-        self.run("/usr/lib/frr/bgpd", "-Z", "-n", "-f", str(self.box / "bgpd.conf"), "-i", str(self.box / "pid"),
-                 "--vty_socket", str(self.box), "-l", ADDRESS, "-P", "0")
-
-
-class GoBgp(Daemon):
-    def start(self, n):
-        text = f'[global.config]\n  as = 64512\n  router-id = "{ADDRESS}"\n'
-        for i, addr, asn in peers_of(n):
-            text += (f'[[neighbors]]\n  [neighbors.config]\n    neighbor-address = "{addr}"\n    peer-as = {asn}\n'
-                     "  [neighbors.transport.config]\n    passive-mode = true\n")
-        (self.box / "gobgpd.toml").write_text(text)
-        self.run("gobgpd", "-f", str(self.box / "gobgpd.toml"), "-l", "error", "--api-hosts", "127.0.0.1:50051",
-                 "--pprof-disable")
-
-
-class OpenBgpd(Daemon):
-    def start(self, n):
-        text = f"AS 64512\nrouter-id {ADDRESS}\nlisten on {ADDRESS}\nfib-update no\nsocket \"{self.box}/ctl\"\n"
-        for i, addr, asn in peers_of(n):
-            text += f"neighbor {addr} {{\n\tremote-as {asn}\n\tpassive\n\tholdtime 240\n}}\n"
-        text += "allow from ebgp\nallow to ebgp\n"
-        conf = self.box / "bgpd.conf"
-        conf.write_text(text)
-        conf.chmod(0o600)
-        home = pathlib.Path(pwd.getpwnam("_openbgpd").pw_dir)
-        home.mkdir(parents=True, exist_ok=True)
-        self.run("/usr/sbin/bgpd", "-d", "-f", str(conf))
-
-
-DAEMONS = {"margay": Margay, "BIRD": Bird, "FRR": Frr, "GoBGP": GoBgp, "OpenBGPD": OpenBgpd}
-
-
-def memory(pids, what):
-    total = 0
-    for pid in pids:
-        try:
-            for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-                if line.startswith(what):
-                    total += int(line.split()[1])
-        except OSError:
-            pass
-    return total
-
-
-def wait_listening(daemon, seconds=60):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        out = subprocess.run(["ip", "netns", "exec", DUT, "ss", "-Hltn", "sport = :179"], capture_output=True, text=True)
-        if out.stdout.strip():
-            return
-        if any(p.poll() is not None for p in daemon.procs):
-            break
-        time.sleep(0.1)
-    raise RuntimeError("does not listen: " + (daemon.box / "log").read_text()[-300:])
-
-
-def measure(name, case):
-    senders, receivers, routes, per, same = case
+@contextlib.contextmanager
+def started(name, peers, kernel=False):
     box = tempfile.mkdtemp(prefix="bgpbench-")
-    daemon = DAEMONS[name](box)
+    daemon = DAEMONS[name](box, kernel)
     try:
-        make_net(senders + receivers)
-        daemon.start(senders + receivers)
+        make_net(peers)
+        daemon.start(peers)
         wait_listening(daemon)
         time.sleep(1)
-        before = memory(daemon.pids(), "VmRSS:")
-        load = ns(GEN, ARGS.load, ADDRESS, str(senders), str(receivers), str(routes), str(per),
-                  "same" if same else "share", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        out, err = load.communicate(timeout=900)
-        if load.returncode:
-            raise RuntimeError(err.strip()[-200:] + " | " + (daemon.box / "log").read_text()[-200:])
-        r = json.loads(out)
-        paths = routes * (senders if same else 1)
-        r["rate"] = paths / r["announce_s"]
-        r["withdraw_rate"] = paths / r["withdraw_s"]
-        r["bytes_a_route"] = (memory(daemon.pids(), "VmHWM:") - before) * 1024 / paths
-        return r
-    except (RuntimeError, subprocess.TimeoutExpired) as e:
-        return {"error": str(e)}
+        yield daemon
     finally:
         daemon.stop()
         drop_net()
         shutil.rmtree(box, ignore_errors=True)
 
 
-def table(title, results):
+def load(*args):
+    return ns(GEN, str(BUILD / "bench/bench-bgp-load"), ADDRESS, *map(str, args), stdin=subprocess.PIPE,
+              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def measure(name, case):
+    senders, receivers, routes, per, same = case
+    try:
+        with started(name, senders + receivers + 1) as daemon:
+            before = memory(daemon.pids(), "VmRSS:")
+            p = load(senders, receivers, routes, per, "same" if same else "share")
+            out, err = p.communicate(timeout=900)
+            if p.returncode:
+                raise RuntimeError(err.strip()[-200:] + " | " + daemon.log()[-200:])
+            r = json.loads(out)
+            paths = routes * (senders if same else 1)
+            r["rate"] = paths / r["announce_s"]
+            r["withdraw_rate"] = paths / r["withdraw_s"]
+            r["bytes_a_route"] = (memory(daemon.pids(), "VmHWM:") - before) * 1024 / paths
+            return r
+    except (RuntimeError, subprocess.TimeoutExpired) as e:
+        return {"error": str(e)}
+
+
+def cpu_s(pids):
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as f:
+            total += sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13]))
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def idle(name):
+    """Established sessions with nothing to say, their configuration included."""
+    try:
+        with started(name, 1) as daemon:
+            before = memory(daemon.pids(), "VmRSS:")
+        with started(name, IDLE_PEERS) as daemon:
+            p = load(IDLE_PEERS, 0, 1000, 1, "hold")
+            if p.stdout.readline() != "up\n":
+                raise RuntimeError(p.communicate()[1][-200:] + " | " + daemon.log()[-200:])
+            held, cpu = memory(daemon.pids(), "VmRSS:") - before, cpu_s(daemon.pids())
+            time.sleep(IDLE_S)
+            cpu = cpu_s(daemon.pids()) - cpu
+            p.communicate("")
+            return {"kib_a_peer": held / IDLE_PEERS, "cpu": cpu / IDLE_S}
+    except RuntimeError as e:
+        return {"error": str(e)}
+
+
+def fibwait(routes, what):
+    p = ns(DUT, str(BUILD / "bench/bench-bgp-fibwait"), str(routes), what, "300", stdout=subprocess.PIPE,
+           stderr=subprocess.PIPE, text=True)
+    return p
+
+
+def kernel(name, case):
+    """From the first byte of the first UPDATE to the last route in the kernel, and out of it again."""
+    senders, routes = case
+    try:
+        with started(name, senders, kernel=True) as daemon:
+            p = load(senders, 0, routes, min(100, routes // senders), "hold")
+            if p.stdout.readline() != "up\n":
+                raise RuntimeError(p.communicate()[1][-200:] + " | " + daemon.log()[-200:])
+            r = {}
+            for order, what in (("announce", "there"), ("withdraw", "gone")):
+                wait = fibwait(routes, what)
+                begin = time.monotonic()
+                p.stdin.write(order + "\n")
+                p.stdin.flush()
+                out, err = wait.communicate()
+                if wait.returncode:
+                    raise RuntimeError(err.strip() + " | " + daemon.log()[-300:])
+                r[what] = routes / (float(out.split()[0]) - begin)
+                r[what + "_count"] = int(out.split()[1])
+            p.communicate("")
+            return r
+    except RuntimeError as e:
+        return {"error": str(e)}
+
+
+def ratio(r, bird, key):
+    return f"{r[key] / bird[key]:.2f}" if bird.get(key) else "-"
+
+
+def table(title, head, results, line):
     bird = results.get("BIRD", {})
-    print(f"\n{title}")
-    print(f"{'':10} {'announce':>9} {'routes/s':>10} {'x BIRD':>7} {'withdraw/s':>11} {'x BIRD':>7} {'B/route':>8} {'x BIRD':>7}")
+    print(f"\n{title}\n{'':10} {head}")
     for name, r in results.items():
-        if "error" in r:
-            print(f"{name:10} {r['error']}")
-            continue
-        ratio = [f"{r[k] / bird[k]:.2f}" if k in bird and bird[k] else "-" for k in ("rate", "withdraw_rate", "bytes_a_route")]
-        print(f"{name:10} {r['announce_s']:8.3f}s {r['rate']:10.0f} {ratio[0]:>7} {r['withdraw_rate']:11.0f} {ratio[1]:>7} "
-              f"{r['bytes_a_route']:8.0f} {ratio[2]:>7}", flush=True)
+        print(f"{name:10} {r['error'] if 'error' in r else line(r, bird)}", flush=True)
+
+
+def case_line(r, bird):
+    return (f"{r['announce_s']:8.3f}s {r['rate']:10.0f} {ratio(r, bird, 'rate'):>7} {r['withdraw_rate']:11.0f} "
+            f"{ratio(r, bird, 'withdraw_rate'):>7} {r['bytes_a_route']:8.0f} {ratio(r, bird, 'bytes_a_route'):>7} "
+            f"{r['first_s'] * 1e3:9.1f} {r['late_s'] * 1e3:9.0f}")
+
+
+def bare_kernel():
+    """What batched netlink alone does here: the kernel's limit."""
+    return subprocess.run(["unshare", "-n", str(BUILD / "bench/routes"), "1000000"], capture_output=True, text=True,
+                          check=True).stdout.strip()
 
 
 def main():
-    global ARGS
     p = argparse.ArgumentParser()
-    p.add_argument("--load", default=str(HERE / "../../build/bench/bench-bgp-load"))
-    p.add_argument("--speakerd", default=str(HERE / "../../build/bench/bench-bgp-speakerd"))
     p.add_argument("--only", default=",".join(DAEMONS))
     p.add_argument("--quick", action="store_true")
-    p.add_argument("cases", nargs="*")
-    ARGS = p.parse_args()
-    cases = QUICK if ARGS.quick else CASES
-    for title, case in cases.items():
-        if ARGS.cases and title not in ARGS.cases:
-            continue
-        table(title, {name: measure(name, case) for name in ARGS.only.split(",")})
+    p.add_argument("what", nargs="*")
+    args = p.parse_args()
+    names = args.only.split(",")
+    wanted = [n for n in names if n in DAEMONS]
+    if wanted != names:
+        p.error(f"--only takes {', '.join(DAEMONS)}")
+    for title, case in (QUICK if args.quick else CASES).items():
+        if not args.what or title in args.what:
+            table(title, " announce   routes/s  x BIRD  withdraw/s  x BIRD  B/route  x BIRD  first ms   late ms",
+                  {n: measure(n, case) for n in names}, case_line)
+    if "idle" in args.what or not (args.what or args.quick):
+        table(f"{IDLE_PEERS} idle peers", "KiB/peer    CPU", {n: idle(n) for n in names},
+              lambda r, bird: f"{r['kib_a_peer']:8.1f} {r['cpu']:6.1%}")
+    for title, case in {} if args.quick else KERNEL.items():
+        if not args.what or "kernel" in args.what or title in args.what:
+            able = [n for n in names if n != "GoBGP"]  # it has no kernel part of its own
+            table(title, "      in/s  x BIRD      out/s  x BIRD   counted", {n: kernel(n, case) for n in able},
+                  lambda r, bird: f"{r['there']:10.0f} {ratio(r, bird, 'there'):>7} {r['gone']:10.0f} {ratio(r, bird, 'gone'):>7} "
+                                  f"{r['there_count']:>9} {r['gone_count']}")
+            print(bare_kernel())
     return 0
 
 
