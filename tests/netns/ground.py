@@ -11,6 +11,13 @@ from conftest import finish, new_name, show_logs
 
 BACKENDS = ["nft", "legacy"]
 BUILT_IN = {"default", "kube-admin", "kube-baseline"}
+POOL6 = """---
+apiVersion: projectcalico.org/v3
+kind: IPPool
+metadata: {name: pods6}
+spec: {cidr: "fd00:172::/64", blockSize: 122, natOutgoing: false}
+"""
+IPAM6 = {"type": "margay-ipam", "assign_ipv4": "true", "assign_ipv6": "true"}
 KINDS = ["networkpolicies", "globalnetworkpolicies", "stagednetworkpolicies", "stagedglobalnetworkpolicies",
          "hostendpoints", "networksets", "globalnetworksets", "tiers", "profiles"]
 NAMESPACED = {"networkpolicies", "stagednetworkpolicies", "networksets"}
@@ -21,6 +28,13 @@ class Host:
 
     def __init__(self, namespace, ip, ip6=None):
         self.ns, self.ip, self.ip6 = namespace, ip, ip6
+
+
+def dual_stack_pod(node, name, namespace, **labels):
+    """A pod with an address of each family, ip and ip6."""
+    pod = node.add_pod(name, namespace, node.network(args={"margay": {"labels": labels}}, ipam=IPAM6))
+    pod.ip6 = next(x["address"].split("/")[0] for x in pod.result["ips"] if ":" in x["address"])
+    return pod
 
 
 class Ground:
@@ -56,6 +70,15 @@ class Ground:
                     self.lab.ctl("delete", kind, name, *(["-n", space] if space else []))
         self.settle()
         self.forget_flows()
+
+    def set_ports(self, pod, *ports):
+        """Named ports of a pod, as an orchestrator would tell them: ("web", "TCP", 80)."""
+        listed = json.loads(self.lab.ctl("-o", "json", "get", "workloadendpoints", "-n", pod.namespace).stdout)["items"]
+        [wep] = [x for x in listed if x["spec"]["pod"] == pod.name]
+        wep["spec"]["ports"] = [dict(zip(("name", "protocol", "port"), p)) for p in ports]
+        wep["metadata"].pop("resourceVersion", None)
+        self.lab.ctl("apply", "-f", "-", stdin=json.dumps(wep))
+        self.settle()
 
     def forget_flows(self):
         for node in self.lab.nodes:
@@ -95,10 +118,10 @@ def ground_fixture(make, backends=BACKENDS):
     return ground
 
 
-def start(lab, backend, *options):
+def start(lab, backend, *options, env=None):
     """Start every agent with policy, and wait for all."""
     for node in lab.nodes:
-        node.start("--policy", "--iptables-backend", backend, *options, wait_ready=False)
+        node.start("--policy", "--iptables-backend", backend, *options, env=env, wait_ready=False)
     for node in lab.nodes:
         node.wait_ready()
 

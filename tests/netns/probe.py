@@ -2,6 +2,7 @@
 
     probe.py serve PROTO=PORT,... ...       answer on every address until told to end; prints "ready"
     probe.py ask SECONDS TARGET ...         prints one word for each, all asked at the same time: yes, no, or refused
+    probe.py knock TARGET ...               ask them again and again until TERM; prints rounds and what opened
 
 A target is PROTO:ADDRESS, :PORT where the protocol has ports, @PORT to ask from a port; IPv6 addresses in brackets:
 tcp:10.0.0.1:80, udp:[fd00::1]:80@5000, icmp:10.0.0.1, icmp/13:10.0.0.1 (a type), icmp/8/5:10.0.0.1 (and a code),
@@ -10,6 +11,7 @@ ip/99:10.0.0.1 (a protocol). SCTP needs no kernel that speaks it: INIT and INIT 
 
 import os
 import selectors
+import signal
 import socket
 import struct
 import subprocess
@@ -57,6 +59,21 @@ def mistakes(pod, wanted, seconds=0.4):
     if late:
         said |= ask(pod, late, 3)
     return {t: said[t] for t, yes in wanted.items() if (said[t] == "yes") != bool(yes)}
+
+
+class Knocker:
+    """Asks for what is to stay shut, ten times a second, from here to stop()."""
+
+    def __init__(self, pod, targets):
+        self.p = subprocess.Popen([*ns.enter(pod.ns), sys.executable, "-B", __file__, "knock", *targets],
+                                  stdout=subprocess.PIPE, text=True)
+        assert self.p.stdout.readline() == "knocking\n"
+
+    def stop(self):
+        """(rounds, what opened)"""
+        self.p.terminate()
+        rounds, *opened = self.p.communicate(timeout=20)[0].split()
+        return int(rounds), opened
 
 
 # -- packets
@@ -238,7 +255,7 @@ class Question:
         return "yes"
 
 
-def ask_here(seconds, targets):
+def answers(seconds, targets):
     sel = selectors.DefaultSelector()
     answer = dict.fromkeys(targets, "no")
     for t in targets:
@@ -251,11 +268,23 @@ def ask_here(seconds, targets):
             if said:
                 answer[key.data.target] = said
                 sel.unregister(key.fileobj)
-    print(*answer.values())
+    return answer
+
+
+def knock(targets):
+    stop, opened, rounds = [], set(), 0
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+    print("knocking", flush=True)
+    while not stop:
+        opened |= {t for t, said in answers(0.1, targets).items() if said != "no"}
+        rounds += 1
+    print(rounds, *opened)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
         serve(sys.argv[2:])
+    elif sys.argv[1] == "knock":
+        knock(sys.argv[2:])
     else:
-        ask_here(float(sys.argv[2]), sys.argv[3:])
+        print(*answers(float(sys.argv[2]), sys.argv[3:]).values())

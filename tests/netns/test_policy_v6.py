@@ -6,17 +6,10 @@ from deploy.lab import ns, wait
 from deploy.lab.lab import LINK, SUBNET
 
 from conftest import POOL
-from ground import Ground, Host, calico, ground_fixture, k8s, space, start
+from ground import POOL6, Ground, Host, calico, dual_stack_pod, ground_fixture, k8s, space, start
 from probe import Server, mistakes
 
-POOL6 = """---
-apiVersion: projectcalico.org/v3
-kind: IPPool
-metadata: {name: pods6}
-spec: {cidr: "fd00:172::/64", blockSize: 122, natOutgoing: false}
-"""
 NODE6, NEAR6 = "fd61::11", "fd61::1"
-IPAM = {"type": "margay-ipam", "assign_ipv4": "true", "assign_ipv6": "true"}
 EVERYTHING = ("tcp:80", "udp:80", "icmp")
 
 
@@ -32,10 +25,7 @@ def make(lab, backend):
     g = Ground(lab, backend)
     g.host, g.near = Host(node.ns, node.address, NODE6), Host(lab.ns("tor"), f"{SUBNET}.1", NEAR6)
     for where, name in (("x", "a"), ("x", "b"), ("y", "c")):
-        network = node.network(args={"margay": {"labels": {"pod": name}}}, ipam=IPAM)
-        pod = node.add_pod(name, where, network)
-        pod.ip6 = next(x["address"].split("/")[0] for x in pod.result["ips"] if ":" in x["address"])
-        setattr(g, name, pod)
+        setattr(g, name, dual_stack_pod(node, name, where, pod=name))
     g.servers = [Server(x) for x in (g.host, g.near, g.a, g.b, g.c)]
     wait.until("the outside reaches a pod", lambda: not mistakes(g.near, six(g.a, EVERYTHING) | six(g.c, EVERYTHING)))
     return g
