@@ -179,8 +179,13 @@ static json_t *sessions(const struct agent *a, json_t *(*show)(const struct bgp_
 	json_t *list = json_array();
 	struct bgp_peer_status st;
 
-	for (size_t i = 0; sp && bgp_speaker_peer_status(sp, i, &st); i++)
-		json_array_append_new(list, show(&st));
+	for (size_t i = 0; sp && bgp_speaker_peer_status(sp, i, &st); i++) {
+		json_t *o = show(&st), *bfd = peering_bfd(a->peering, st.config);
+
+		if (bfd)
+			js_set(o, "bfd", bfd);
+		json_array_append_new(list, o);
+	}
 	return list;
 }
 

@@ -4,6 +4,7 @@
  *        (routes.h). The owner record is written before this agent writes anything else.
  * END    SIGTERM leaves routes, pods and endpoints as they are, and closes BGP connections without
  *        a NOTIFICATION, so that peers keep our routes for the time of a restart. */
+#include <assert.h>
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -274,6 +275,23 @@ static void end(struct program *p)
 	event_base_free(a->base);
 }
 
+/* What must not wait (BFD: priority 0) is looked for after each few milliseconds of all else. */
+static struct event_base *new_loop(void)
+{
+	static const struct timeval turn = { .tv_usec = 5000 };
+	struct event_config *cfg = event_config_new();
+	struct event_base *base;
+
+	assert(cfg);
+	event_config_set_flag(cfg, EVENT_BASE_FLAG_PRECISE_TIMER);
+	event_config_set_max_dispatch_interval(cfg, &turn, -1, 1);
+	base = event_base_new_with_config(cfg);
+	event_config_free(cfg);
+	assert(base);
+	event_base_priority_init(base, 3);
+	return base;
+}
+
 static int run(struct program *p)
 {
 	struct err e = { 0 };
@@ -284,7 +302,7 @@ static int run(struct program *p)
 		log_error("agent", "cannot start", "why=%s", e.msg);
 		return 1;
 	}
-	p->agent.base = event_base_new();
+	p->agent.base = new_loop();
 	p->agent.cfg = &p->cfg;
 	p->agent.stop = stop;
 	p->agent.started_ms = agent_now_ms();

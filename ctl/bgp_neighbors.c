@@ -21,6 +21,19 @@ static char *total(const json_t *neighbor, const char *name)
 	return xasprintf("%lld", n);
 }
 
+/* What BFD says of the way there: "Up", and in how many milliseconds it would notice. */
+static char *bfd(const json_t *neighbor, bool wide)
+{
+	const json_t *o = json_object_get(neighbor, "bfd");
+
+	if (!o)
+		return xstrdup("-");
+	if (!wide || !json_object_get(o, "detectionMs"))
+		return xstrdup(answer_text(o, "state"));
+	return xasprintf("%s %.0fms", answer_text(o, "state"),
+			 json_number_value(json_object_get(o, "detectionMs")));
+}
+
 static void add_row(struct table *t, const json_t *n, bool wide)
 {
 	const json_t *msgs = json_object_get(n, "messages");
@@ -30,6 +43,7 @@ static void add_row(struct table *t, const json_t *n, bool wide)
 	table_add(t, xstrdup(answer_text(n, "type")));
 	table_add(t, xstrdup(answer_text(n, "state")));
 	table_add(t, answer_since(n, "since"));
+	table_add(t, bfd(n, wide));
 	table_add(t, total(n, "received"));
 	table_add(t, total(n, "best"));
 	table_add(t, total(n, "sent"));
@@ -48,7 +62,7 @@ static void add_row(struct table *t, const json_t *n, bool wide)
 static void print_table(const json_t *list, bool wide)
 {
 	static const char *const head[] = { "PEER ADDRESS", "AS",	"TYPE", "STATE",
-					    "SINCE",	    "RECEIVED", "BEST", "SENT" };
+					    "SINCE",	    "BFD",	"RECEIVED", "BEST", "SENT" };
 	static const char *const more[] = { "STALE", "ROUTER ID", "HOLD/KEEP", "MSG IN",
 					    "MSG OUT" };
 	static const char *const tail[] = { "FLAPS", "LAST ERROR" };

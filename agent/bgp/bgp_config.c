@@ -125,9 +125,19 @@ static void set_reflection(const struct builder *b, const struct bgp_node *peer,
 	c->rr_client = !c->rr_same_cluster;
 }
 
-/* Append, unless the address and port have a session already or are our own. */
-static void emit(struct builder *b, const struct bgp_peer_config *c)
+static void apply_knobs(const struct bgp_knobs *k, struct bgp_peer_config *c)
 {
+	if (k->has_hold)
+		c->hold_s = k->hold_s;
+	c->prefix_limit = k->prefix_limit;
+}
+
+/* Append, unless the address and port have a session already or are our own. */
+static void emit(struct builder *b, const struct bgp_peer_config *c,
+		 const struct bgp_bfd_knob *bfd, const struct addr *reachable_by)
+{
+	struct bgp_peer_extra extra = { .bfd = *bfd };
+
 	struct seen *s = xcalloc(1, sizeof(*s)), *old;
 
 	s->key.addr = c->addr;
@@ -138,7 +148,10 @@ static void emit(struct builder *b, const struct bgp_peer_config *c)
 		return;
 	}
 	HASH_ADD(hh, b->seen, key, sizeof(s->key), s);
+	if (reachable_by)
+		extra.reachable_by = *reachable_by;
 	vec_push(b->out, *c);
+	vec_push(&b->out->extra, extra);
 }
 
 /* ---- BGPPeers ---- */
@@ -159,6 +172,7 @@ static void apply_spec(const struct builder *b, const struct bgp_peer_spec *p,
 	str_copy(c->filters, sizeof(c->filters), p->name);
 	if (p->source_none)
 		c->source = (struct addr) { .family = IP_NONE };
+	apply_knobs(&p->knobs, c);
 	snprintf(who, sizeof(who), "BGPPeer %s", p->name);
 	take_secret(b, who, p->secret_name, p->secret_key, c);
 }
@@ -184,7 +198,7 @@ static void emit_node(struct builder *b, const struct bgp_peer_spec *p, enum bgp
 		apply_spec(b, p, &c);
 		set_reflection(b, peer, &c);
 		set_name(&c, peer->listen_port);
-		emit(b, &c);
+		emit(b, &c, &p->knobs.bfd, NULL);
 	}
 }
 
@@ -225,7 +239,7 @@ static void emit_ip(struct builder *b, const struct bgp_peer_spec *p, enum bgp_p
 	/* The cluster of a peer that is given by address is not known: a client. */
 	set_reflection(b, NULL, &c);
 	set_name(&c, port);
-	emit(b, &c);
+	emit(b, &c, &p->knobs.bfd, &p->reachable_by);
 }
 
 static void forward(struct builder *b, const struct bgp_peer_spec *p, enum bgp_peer_kind kind)
@@ -300,9 +314,10 @@ static void mesh_with(struct builder *b, const struct bgp_node *n, enum ip_famil
 	c.passive = sorts_after(&addr, &own);
 	if (b->w->defaults.mesh_restart_s)
 		c.gr_restart_s = b->w->defaults.mesh_restart_s;
+	apply_knobs(&b->w->defaults.knobs, &c);
 	str_copy(c.password, sizeof(c.password), password);
 	set_name(&c, 0);
-	emit(b, &c);
+	emit(b, &c, &b->w->defaults.knobs.bfd, NULL);
 }
 
 static void mesh(struct builder *b)
@@ -340,6 +355,20 @@ void bgp_config_peers(const struct bgp_world *w, const char *self, bgp_secret_fn
 }
 
 /* ---- the rest ---- */
+
+void bgp_peer_configs_clear(struct bgp_peer_configs *c)
+{
+	vec_clear(c);
+	vec_clear(&c->extra);
+}
+
+void bgp_peer_configs_done(struct bgp_peer_configs *c)
+{
+	if (c->p)
+		explicit_bzero(c->p, c->cap * sizeof(*c->p));
+	vec_done(c);
+	vec_done(&c->extra);
+}
 
 uint32_t bgp_config_router_id(const char *how, const struct bgp_node *self)
 {

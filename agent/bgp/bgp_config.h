@@ -14,10 +14,21 @@ enum {
 	BGP_CONFIG_RESTART_S = 120,
 };
 
+/* What the sockets need beside what the speaker knows: for peer i of the list. */
+struct bgp_peer_extra {
+	struct bgp_bfd_knob bfd;
+	struct addr reachable_by; /* IP_NONE: by what routes there are */
+};
+
 struct bgp_peer_configs {
 	struct bgp_peer_config *p;
 	size_t n, cap;
+	VEC(struct bgp_peer_extra) extra;
 };
+
+void bgp_peer_configs_clear(struct bgp_peer_configs *c);
+/* Passwords are wiped. */
+void bgp_peer_configs_done(struct bgp_peer_configs *c);
 
 /* A secret's text into out; false when there is none. */
 typedef bool bgp_secret_fn(void *arg, const char *name, const char *key, char out[static 81]);

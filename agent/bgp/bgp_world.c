@@ -41,6 +41,12 @@ static void bgp_peer_spec_done(struct bgp_peer_spec *p)
 	selector_free(p->peer_selector);
 	free(p->secret_name);
 	free(p->secret_key);
+	bgp_knobs_done(&p->knobs);
+}
+
+static const char *annotation(const void *arg, const char *name)
+{
+	return object_annotation(arg, name);
 }
 
 /* ---- nodes ---- */
@@ -137,6 +143,7 @@ static int fill_peer(const struct bgppeer *p, struct bgp_peer_spec *s, struct er
 			(uint8_t)(p->num_allowed_local_as > 255 ? 255 : p->num_allowed_local_as),
 		.ttl_security = (uint8_t)(p->ttl_security > 255 ? 255 : p->ttl_security),
 		.reverse_manual = p->reverse_peering == 1,
+		.reachable_by = p->reachable_by,
 	};
 	if (p->has_password && p->password.has_ref) {
 		s->secret_name = xstrdup(p->password.ref.name);
@@ -160,6 +167,8 @@ static bool read_peer(void *arg, const struct store_kv *kv)
 		rc = bgppeer_decode(&o, &p, &e);
 		if (rc >= 0) {
 			rc = fill_peer(&p, &s, &e);
+			if (rc >= 0)
+				rc = bgp_knobs_read(annotation, &o, &s.knobs, &e);
 			bgppeer_done(&p);
 		}
 		object_done(&o);
@@ -231,6 +240,15 @@ static void fill_defaults(struct bgp_defaults *d, const struct bgpconfig *cfg)
 	}
 }
 
+/* A bad annotation leaves the others of the object, and all of its fields, alone. */
+static void read_mesh_knobs(struct reader *r, const struct object *cluster)
+{
+	struct err e = { 0 };
+
+	if (bgp_knobs_read(annotation, cluster, &r->out->defaults.knobs, &e) < 0)
+		remark(r, KEY_RESOURCES "bgpconfigurations/default", &e);
+}
+
 static void read_config(struct reader *r, const struct cache *c, const char *self)
 {
 	CLEANUP(freep) char *own = xasprintf(KEY_RESOURCES "bgpconfigurations/node.%s", self);
@@ -248,8 +266,10 @@ static void read_config(struct reader *r, const struct cache *c, const char *sel
 		fill_defaults(&r->out->defaults, &cfg);
 		bgpconfig_done(&cfg);
 	}
-	if (has_cluster)
+	if (has_cluster) {
+		read_mesh_knobs(r, &cluster);
 		object_done(&cluster);
+	}
 	if (has_node)
 		object_done(&node);
 }
@@ -312,5 +332,6 @@ void bgp_world_done(struct bgp_world *w)
 	vec_done(&w->pools);
 	free(w->defaults.secret_name);
 	free(w->defaults.secret_key);
+	bgp_knobs_done(&w->defaults.knobs);
 	memset(&w->defaults, 0, sizeof(w->defaults));
 }

@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "agent/bgp/bgp_knobs.h"
 #include "bgp/types.h"
 #include "lib/str.h"
 #include "lib/vec.h"
@@ -41,6 +42,8 @@ struct bgp_peer_spec {
 	uint16_t restart_s, keepalive_s; /* 0: not given */
 	uint8_t allowed_local_as, ttl_security;
 	bool reverse_manual;
+	struct addr reachable_by; /* gateway to ip; IP_NONE: not given */
+	struct bgp_knobs knobs;
 };
 
 /* BGPConfiguration `default`, with what node.NAME says over it for this node. */
@@ -51,6 +54,7 @@ struct bgp_defaults {
 	uint16_t mesh_restart_s;
 	char *secret_name, *secret_key; /* of the mesh's password */
 	bool bind_node_ip;
+	struct bgp_knobs knobs; /* of the mesh */
 };
 
 /* An IPPool, as far as announcing cares. */

@@ -19,6 +19,7 @@
 #include <uthash.h>
 
 #include "agent/agent.h"
+#include "agent/bgp/bfd_thread.h"
 #include "agent/bgp/bgp_config.h"
 #include "agent/bgp/bgp_listen.h"
 #include "agent/bgp/bgp_policy.h"
@@ -62,6 +63,7 @@ struct peering {
 	uint64_t next_id; /* of accepted connections; the speaker's have the highest bit set */
 	struct bgp_listen *listen;
 	struct drain *drain;
+	struct bfd_thread *bfd;
 	struct event *timer, *run, *configure, *hops;
 	struct {
 		struct prefix *p;
@@ -397,6 +399,56 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	settle(p);
 }
 
+/* ---- BFD ---- */
+
+static void on_path(void *arg, const struct bfd_path *path, enum bfd_event event)
+{
+	struct peering *p = arg;
+
+	/* RFC 5882 4.2: a neighbour that switched BFD off says nothing about the path */
+	if (event != BFD_EVENT_DOWN || !p->speaker)
+		return;
+	bgp_speaker_bfd_down(p->speaker, &path->peer, agent_now_ms());
+	settle(p);
+}
+
+/* Which link a neighbour is on may have changed. */
+static void watch_paths(struct peering *p)
+{
+	VEC(struct bfd_want) want = { 0 };
+
+	for (size_t i = 0; i < p->configs.n; i++) {
+		const struct bgp_peer_config *c = &p->configs.p[i];
+		const struct bgp_bfd_knob *k = &p->configs.extra.p[i].bfd;
+		struct bfd_want w = { .path = { .peer = c->addr, .source = c->source },
+				      .timers = k->timers };
+		const struct link *l = k->way == BGP_BFD_MULTIHOP ?
+					       NULL :
+					       link_by_subnet(p->agent->links, &c->addr, NULL);
+
+		if (!k->on)
+			continue;
+		if (l) {
+			w.path.ifindex = l->index;
+			str_copy(w.path.ifname, sizeof(w.path.ifname), l->name);
+		}
+		vec_push(&want, w);
+	}
+	bfd_thread_set(p->bfd, want.p, want.n);
+	vec_done(&want);
+}
+
+json_t *peering_bfd(const struct peering *p, const struct bgp_peer_config *peer)
+{
+	const struct link *l = link_by_subnet(p->agent->links, &peer->addr, NULL);
+	struct bfd_peer_status st;
+
+	if (!(l && bfd_thread_status(p->bfd, &peer->addr, l->index, &st)) &&
+	    !bfd_thread_status(p->bfd, &peer->addr, 0, &st))
+		return NULL;
+	return bfd_show(&st);
+}
+
 /* ---- configuration ---- */
 
 static bool read_secret(void *arg, const char *name, const char *key, char out[static 81])
@@ -485,12 +537,13 @@ static void configure_with(struct peering *p, const struct bgp_world *w)
 	bgp_speaker_set_filters(p->speaker, policy.filters.p, policy.filters.n, agent_now_ms());
 	bgp_speaker_set_adverts(p->speaker, policy.adverts.p, policy.adverts.n, agent_now_ms());
 	bgp_policy_set_done(&policy);
-	vec_clear(&p->configs);
+	bgp_peer_configs_clear(&p->configs);
 	bgp_config_peers(w, cfg->node, read_secret, p, &p->configs, &p->remarks);
 	/* Keys and listener first: a peer that dials at once must find them. */
 	bgp_listen_set(p->listen, w->defaults.bind_node_ip ? &g : NULL,
 		       self->listen_port ? self->listen_port : BGP_PORT, &p->configs);
 	bgp_speaker_set_peers(p->speaker, p->configs.p, p->configs.n, agent_now_ms());
+	watch_paths(p);
 	log_debug("bgp", "configured", "peers=%zu as=%u", p->configs.n, g.local_as);
 }
 
@@ -579,6 +632,7 @@ static void on_hops(evutil_socket_t fd, short what, void *arg)
 
 	if (fib_recheck(p->agent->fib))
 		reconsider(p);
+	watch_paths(p);
 	arm(p->hops, HOP_CHECK_S * 1000);
 }
 
@@ -598,6 +652,7 @@ struct peering *peering_new(struct agent *a)
 	assert(p->timer && p->run && p->configure && p->hops);
 	p->listen = bgp_listen_new(a->base, on_accept, p);
 	p->drain = drain_new(a->base, a->cfg->state_dir, drain_moved, p);
+	p->bfd = bfd_thread_new(a->base, on_path, p);
 	link_table_watch(a->links, link_changed, p);
 	cache_subscribe(a->cache, KEY_RESOURCES "nodes/", changed, p);
 	cache_subscribe(a->cache, KEY_RESOURCES "bgppeers/", changed, p);
@@ -614,6 +669,8 @@ void peering_free(struct peering *p)
 
 	if (!p)
 		return;
+	/* first: nobody must take the end of BFD for a broken path */
+	bfd_thread_free(p->bfd);
 	if (p->speaker) {
 		bgp_speaker_stop(p->speaker, true, "", agent_now_ms());
 		effects(p);
@@ -627,9 +684,7 @@ void peering_free(struct peering *p)
 	event_free(p->run);
 	event_free(p->configure);
 	event_free(p->hops);
-	if (p->configs.p)
-		explicit_bzero(p->configs.p, p->configs.cap * sizeof(*p->configs.p));
-	vec_done(&p->configs);
+	bgp_peer_configs_done(&p->configs);
 	free(p->blocks.p);
 	free(p->local.p);
 	str_done(&p->remarks);
@@ -686,6 +741,7 @@ void peering_troubles(const struct peering *p, struct str *out)
 	const char *listen = bgp_listen_trouble(p->listen);
 
 	str_add(out, str_text(&p->remarks));
+	bfd_thread_trouble(p->bfd, out);
 	if (listen)
 		str_addf(out, "%s\n", listen);
 }

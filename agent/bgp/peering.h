@@ -1,6 +1,8 @@
 /* peering.h - the BGP speaker at work: its peers from the datastore, its sockets, its timers. */
 #pragma once
 
+#include <jansson.h>
+
 #include "bgp/speaker.h"
 #include "lib/err.h"
 #include "lib/str.h"
@@ -25,6 +27,8 @@ void peering_retell(struct peering *p);
 
 /* Has this node been asked to leave the fabric? drain.h */
 struct drain *peering_drain(const struct peering *p);
+/* What BFD says of the path to this peer, for status; NULL: it is not watched. New reference. */
+json_t *peering_bfd(const struct peering *p, const struct bgp_peer_config *peer);
 /* NULL while there is none: before the first picture, or with bgp: false. */
 struct bgp_speaker *peering_speaker(const struct peering *p);
 /* After a restart: have the peers had their say? */

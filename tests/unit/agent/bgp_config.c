@@ -362,7 +362,7 @@ static void sessions(void **state)
 			fail_msg("%s: remarks: %s", cases[i].name, str_text(&remarks));
 		str_done(&got);
 		str_done(&remarks);
-		vec_done(&out);
+		bgp_peer_configs_done(&out);
 		bgp_world_done(&w);
 	}
 }
@@ -396,7 +396,7 @@ static void one_side_of_a_mesh_dials(void **state)
 			snprintf(other, sizeof(other), "n%u", to);
 			dials[i][to] = !out.p[k].passive;
 		}
-		vec_done(&out);
+		bgp_peer_configs_done(&out);
 	}
 	for (unsigned i = 0; i < 40; i++)
 		for (unsigned k = 0; k < i; k++)
