@@ -22,6 +22,9 @@ enum {
 	/* Prefixes that one peer may announce in one family unless its configuration says otherwise:
 	 * twice the Internet, or 500 000 nodes with four blocks. Above it: Cease/1. */
 	BGP_PREFIX_LIMIT_DEFAULT = 2000000,
+	/* After that Cease a session rests for so long: time for somebody to look at it (RFC 4486 4 leaves
+	 * it open; to come back at once would only be the same flood again and again). */
+	BGP_PREFIX_LIMIT_RESTART_S = 300,
 	/* Paths to one prefix: every node of the largest cluster announcing the same service, thrice. */
 	BGP_PATHS_PER_PREFIX_MAX = 16384,
 	/* Sessions, living or being swept, and this node; their number is 16 bits in every path. */

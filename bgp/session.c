@@ -313,6 +313,17 @@ static int64_t earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+void bgp_session_fail_for(struct bgp_session *s, uint32_t idle_ms)
+{
+	s->idle_ms = idle_ms;
+}
+
+void bgp_session_retry(struct bgp_session *s, int64_t now_ms)
+{
+	if (s->idle_hold_at != INT64_MAX)
+		s->idle_hold_at = now_ms;
+}
+
 int64_t bgp_session_deadline(const struct bgp_session *s)
 {
 	int64_t at = s->failing.there ? INT64_MIN : s->idle_hold_at;

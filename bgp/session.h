@@ -148,6 +148,11 @@ void bgp_session_configure(struct bgp_session *s, const struct bgp_session_confi
 void bgp_session_fail(struct bgp_session *s, const struct bgp_notification *n, const char *why,
 		      int64_t now_ms);
 
+/* For the bgp_session_fail that follows: stay Idle for that long, not as long as after other errors. */
+void bgp_session_fail_for(struct bgp_session *s, uint32_t idle_ms);
+/* If it waits in Idle after an error: try again now, what was wrong may be right. */
+void bgp_session_retry(struct bgp_session *s, int64_t now_ms);
+
 /* The peer dialled. False: not now (Idle, or its slot is taken); the caller closes the socket. */
 bool bgp_session_accept(struct bgp_session *s, uint64_t conn, const struct addr *local,
 			int64_t now_ms);

@@ -42,6 +42,7 @@ struct bgp_session {
 	unsigned retries;     /* dials since the last Established */
 	unsigned errors;      /* sessions ended by an error, of late */
 	int64_t idle_hold_at; /* in Idle until then; INT64_MAX: not */
+	uint32_t idle_ms;     /* how long the next time; 0: as errors have it */
 	unsigned depth;	      /* calls into ops under way */
 	/* what bgp_session_fail left to do */
 	struct {

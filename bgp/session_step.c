@@ -122,7 +122,9 @@ static void enter_idle_hold(struct bgp_session *s, struct bgp_conn *c, int64_t n
 	s->errors++;
 	c->state = BGP_STATE_IDLE;
 	c->connect_retry_at = INT64_MAX;
-	s->idle_hold_at = now_ms + jitter(s, (int64_t)IDLE_HOLD_MS << shift);
+	s->idle_hold_at =
+		now_ms + (s->idle_ms ? s->idle_ms : jitter(s, (int64_t)IDLE_HOLD_MS << shift));
+	s->idle_ms = 0;
 }
 
 /* Will the same happen again at once, so that waiting is better? */

@@ -175,6 +175,7 @@ static void peer_change(struct bgp_peer *p, const struct bgp_peer_config *config
 	bgp_speaker_chain_unref(p->sp, old);
 	sc = bgp_peer_session_config(p);
 	bgp_session_configure(p->session, &sc, p->sp->now);
+	bgp_session_retry(p->session, p->sp->now);
 }
 
 /* Fields one by one: padding and the bytes behind a name's end do not count. */
@@ -184,7 +185,8 @@ static bool config_eq(const struct bgp_peer_config *a, const struct bgp_peer_con
 	       a->passive == b->passive && a->hold_s == b->hold_s &&
 	       a->keepalive_s == b->keepalive_s && a->connect_retry_ms == b->connect_retry_ms &&
 	       a->allowed_local_as == b->allowed_local_as && a->gr_restart_s == b->gr_restart_s &&
-	       a->prefix_limit == b->prefix_limit && a->add_path == b->add_path &&
+	       a->prefix_limit == b->prefix_limit &&
+	       a->prefix_limit_restart_s == b->prefix_limit_restart_s && a->add_path == b->add_path &&
 	       a->enhanced_refresh == b->enhanced_refresh && a->ext_next_hop == b->ext_next_hop &&
 	       a->role_strict == b->role_strict && a->accept_as_sets == b->accept_as_sets &&
 	       a->extended_message == b->extended_message && a->long_lived == b->long_lived &&

@@ -53,14 +53,19 @@ static void over_limit(struct bgp_peer *p, enum bgp_af af)
 	uint8_t data[7];
 	struct bgp_notification n;
 	char why[BGP_TEXT_MAX];
+	uint32_t restart = p->config.prefix_limit_restart_s;
 
+	if (!restart || restart > 86400)
+		restart = BGP_PREFIX_LIMIT_RESTART_S;
 	put_u16(data, info->afi);
 	data[2] = info->safi;
 	put_u32(data + 3, prefix_limit(p));
 	n = bgp_notification(BGP_ERR_CEASE, BGP_CEASE_MAX_PREFIXES, data, sizeof(data));
 	snprintf(why, sizeof(why),
-		 "more than %u %s prefixes: raise the peer's prefix limit or have it announce less",
-		 prefix_limit(p), info->name);
+		 "more than %u %s prefixes: raise the peer's prefix limit or have it announce less; "
+		 "trying again in %u s",
+		 prefix_limit(p), info->name, restart);
+	bgp_session_fail_for(p->session, restart * 1000);
 	bgp_session_fail(p->session, &n, why, p->sp->now);
 }
 

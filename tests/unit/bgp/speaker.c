@@ -116,10 +116,35 @@ static void too_many_prefixes_end_the_session(void **state)
 	assert_non_null(strstr(status(0, 1).last_error, "more than 3 ipv4-unicast prefixes"));
 	assert_non_null(strstr(status(1, 0).last_error, "Maximum Number of Prefixes"));
 	assert_int_equal(net.node[0].n_fib, 0);
+	/* nothing is tried for a while, from either end */
+	wait_ms(290 * 1000);
+	assert_int_equal(status(0, 1).flaps, 1);
+	assert_int_equal(status(0, 1).state, BGP_STATE_IDLE);
 	net.node[0].peers[0].prefix_limit = 0;
 	set_peers(0);
-	wait_ms(60000);
+	wait_ms(20000);
 	assert_int_equal(net.node[0].n_fib, 5);
+	net_done(&net);
+}
+
+static void too_many_prefixes_rest_as_long_as_configured(void **state)
+{
+	(void)state;
+	begin(2);
+	net.node[0].peers[0].prefix_limit = 1;
+	net.node[0].peers[0].prefix_limit_restart_s = 20;
+	net.node[1].blocks[net.node[1].n_blocks++] = (struct prefix){ addr_v4(0x0a020000), 26 };
+	start();
+	assert_int_equal(status(0, 1).state, BGP_STATE_IDLE);
+	assert_non_null(strstr(status(0, 1).last_error, "trying again in 20 s"));
+	/* it is still too much: once each time */
+	wait_ms(60 * 1000);
+	assert_in_range(status(0, 1).flaps, 2, 4);
+	net.node[1].n_blocks = 1;
+	net_blocks_changed(&net.node[1]);
+	wait_ms(22 * 1000);
+	assert_int_equal(status(0, 1).state, BGP_STATE_ESTABLISHED);
+	assert_int_equal(net.node[0].n_fib, 1);
 	net_done(&net);
 }
 
@@ -534,6 +559,7 @@ int main(void)
 		cmocka_unit_test(a_changed_peer_alone_is_reset),
 		cmocka_unit_test(another_router_id_resets_all),
 		cmocka_unit_test(too_many_prefixes_end_the_session),
+		cmocka_unit_test(too_many_prefixes_rest_as_long_as_configured),
 		cmocka_unit_test(a_stopped_speaker_says_why),
 		cmocka_unit_test(blocks_come_and_go),
 		cmocka_unit_test(a_workload_is_told_only_outside_own_blocks),
