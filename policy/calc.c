@@ -383,6 +383,7 @@ static void leave_here(struct calc *c, struct ep *ep)
 			 (struct calc_gone_endpoint) { ep->kind, xstrdup(ep->key + 1) });
 	free(here->sent);
 	free(here->interface);
+	free(here->spoof);
 	free(TAKE(ep->here));
 	c->n_local--;
 }
@@ -418,6 +419,9 @@ static void update_here(struct calc *c, struct ep *ep, const struct endpoint *e)
 	free(here->interface);
 	here->interface = xstrdup(e->interface);
 	here->admin_down = e->admin_down;
+	free(here->spoof);
+	here->n_spoof = e->n_spoof;
+	here->spoof = e->n_spoof ? xmemdup(e->spoof, e->n_spoof * sizeof(*e->spoof)) : NULL;
 	calc_mark_ep(c, ep);
 	labels_item_set(c->local, here->item, e->label, e->n_label, e->profile, e->n_profile,
 			&c->changes);

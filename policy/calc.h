@@ -47,6 +47,8 @@ struct endpoint {
 	size_t n_port;
 	const char *node;      /* NULL: nowhere */
 	const char *interface; /* of a workload; of a host endpoint "*", a name, or NULL */
+	const struct prefix *spoof; /* sources besides its own that a workload may send from */
+	size_t n_spoof;
 	bool admin_down;
 };
 
@@ -130,6 +132,8 @@ struct calc_endpoint {
 	size_t n_profile;
 	const struct prefix *net;
 	size_t n_net;
+	const struct prefix *spoof; /* only of a workload */
+	size_t n_spoof;
 };
 
 struct calc_gone_endpoint {

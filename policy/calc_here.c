@@ -144,6 +144,11 @@ static char *signature(const struct ep *ep, const struct calc_tiers tiers[static
 	}
 	for (size_t i = 0; i < here->n_profile; i++)
 		str_addf(&s, "\np %s", here->profile[i]);
+	for (size_t i = 0; i < here->n_spoof; i++) {
+		char text[PREFIX_STR_MAX];
+
+		str_addf(&s, "\ns %s", prefix_format(&here->spoof[i], text));
+	}
 	/* Where a host endpoint is found by its addresses, they matter. */
 	for (uint32_t i = 0; ep->kind == ENDPOINT_HOST && i < ep->gives->n_net; i++) {
 		char text[PREFIX_STR_MAX];
@@ -164,6 +169,8 @@ static void flush_ep(struct calc *c, struct ep *ep)
 		.n_profile = ep->here->n_profile,
 		.net = ep->gives->net,
 		.n_net = ep->gives->n_net,
+		.spoof = ep->here->spoof,
+		.n_spoof = ep->here->n_spoof,
 	};
 	char *now;
 

@@ -30,6 +30,8 @@ struct local {
 	bool admin_down, dirty;
 	char **profile;
 	size_t n_profile;
+	struct prefix *spoof;
+	size_t n_spoof;
 	char *sent; /* signature of what was last told; NULL: nothing */
 };
 

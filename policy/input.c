@@ -14,6 +14,8 @@
 #include "policy/combine.h"
 #include "policy/k8s.h"
 
+enum { SPOOF_MAX = 64 }; /* of one pod: each is a rule that every packet of pods meets */
+
 static const char *keep(struct endpoint_input *in, char *text)
 {
 	vec_push(&in->heap, text);
@@ -78,6 +80,8 @@ static void seal(struct endpoint_input *in, enum endpoint_kind kind, const struc
 	in->e.n_profile = in->profiles.n;
 	in->e.net = in->nets.p;
 	in->e.n_net = in->nets.n;
+	in->e.spoof = in->spoof.p;
+	in->e.n_spoof = in->spoof.n;
 	in->e.port = in->ports.p;
 	in->e.n_port = in->ports.n;
 }
@@ -99,6 +103,8 @@ static int from_workload(const struct object *o, struct endpoint_input *in, stru
 		vec_push(&in->nets, w.networks.p[i]);
 	for (size_t i = 0; i < w.ports.n; i++)
 		read_port(in, w.ports.p[i].name, w.ports.p[i].protocol, w.ports.p[i].port);
+	for (size_t i = 0; i < w.allow_spoofed.n && i < SPOOF_MAX; i++)
+		vec_push(&in->spoof, prefix_mask(&w.allow_spoofed.p[i]));
 	in->e.node = keep(in, xstrdup(w.node));
 	in->e.interface = keep(in, xstrdup(w.interface));
 	wep_done(&w);
@@ -169,6 +175,7 @@ void endpoint_input_done(struct endpoint_input *in)
 	vec_done(&in->labels);
 	vec_done(&in->profiles);
 	vec_done(&in->nets);
+	vec_done(&in->spoof);
 	vec_done(&in->ports);
 	*in = (struct endpoint_input) { 0 };
 }

@@ -12,7 +12,7 @@ struct endpoint_input {
 	struct endpoint e;
 	VEC(struct label) labels;
 	VEC(const char *) profiles;
-	VEC(struct prefix) nets;
+	VEC(struct prefix) nets, spoof;
 	VEC(struct endpoint_port) ports;
 	VEC(char *) heap;
 };

@@ -45,6 +45,7 @@ struct render_config {
 	struct render_nat nat;
 	bool bare; /* policy is off: only NAT and what tunnels need */
 	bool vxlan_from_pods, ipip_from_pods; /* let them send such packets */
+	bool allow_spoofing; /* pods may send from the sources that they are allowed */
 	bool accept_invalid;		      /* do not look at state INVALID */
 	const struct failsafe *failsafe_in, *failsafe_out;
 	size_t n_failsafe_in, n_failsafe_out;

@@ -92,7 +92,6 @@ static void raw(struct frame *f)
 	add(f, NULL, "--jump cali-to-host-endpoint");
 	add_untracked_vxlan(f);
 	add(f, f->accept_set, "--jump ACCEPT");
-	begin(f, "cali-rpf-skip");
 }
 
 static void mangle(struct frame *f)

@@ -236,6 +236,7 @@ void tables_take(struct tables *t, const struct calc_effects *fx)
 	for (size_t i = 0; i < fx->endpoints_gone.n; i++)
 		tables_owner_gone(t, fx->endpoints_gone.p[i].kind, fx->endpoints_gone.p[i].id);
 	tables_seat(t);
+	tables_spoof(t);
 	for (size_t i = 0; i < fx->policies_gone.n; i++)
 		row_gone(t, 'p', fx->policies_gone.p[i]);
 	for (size_t i = 0; i < fx->profiles_gone.n; i++)
@@ -281,8 +282,9 @@ struct tables *tables_new(const struct render_config *cfg)
 	t->cfg = *cfg;
 	add_roots(t);
 	add_frame(t);
-	t->seats_dirty[0] = t->seats_dirty[1] = true;
+	t->seats_dirty[0] = t->seats_dirty[1] = t->spoof_dirty = true;
 	tables_seat(t);
+	tables_spoof(t);
 	return t;
 }
 

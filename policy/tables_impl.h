@@ -50,6 +50,8 @@ struct owner {
 	char *interface;
 	struct addr *addr; /* of a host endpoint */
 	size_t n_addr;
+	struct prefix *spoof; /* other sources that a pod may send from */
+	size_t n_spoof;
 	struct made_vec made;
 };
 
@@ -82,7 +84,7 @@ struct tables {
 	struct seat *seats[2]; /* pods, host interfaces */
 	struct maker_row *rows;
 	VEC(struct iface) ifaces;
-	bool seats_dirty[2];
+	bool seats_dirty[2], spoof_dirty;
 };
 
 /* tables.c */
@@ -101,3 +103,10 @@ void tables_owner_gone(struct tables *t, enum endpoint_kind kind, const char *id
 /* Who sits on which interface, and the way there. */
 void tables_seat(struct tables *t);
 void tables_free_seats(struct tables *t);
+
+/* tables_spoof.c */
+
+/* Take over from the endpoint what its pod may send from. */
+void tables_owner_spoof(struct tables *t, struct owner *o, const struct calc_endpoint *ep);
+/* The chain of such sources, when it is not up to date. */
+void tables_spoof(struct tables *t);

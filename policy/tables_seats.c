@@ -102,6 +102,7 @@ void tables_owner_set(struct tables *t, const struct calc_endpoint *ep)
 	free(o->interface);
 	o->interface = xstrdup(ep->interface);
 	owner_set_addrs(o, ep);
+	tables_owner_spoof(t, o, ep);
 	leave_seats(t, o);
 	made_drop(&o->made);
 	if (ep->kind == ENDPOINT_HOST) {
@@ -119,6 +120,7 @@ static void owner_free(struct tables *t, struct owner *o)
 	free(o->key);
 	free(o->interface);
 	free(o->addr);
+	free(o->spoof);
 	free(o);
 }
 
@@ -128,6 +130,7 @@ void tables_owner_gone(struct tables *t, enum endpoint_kind kind, const char *id
 
 	if (!o)
 		return;
+	t->spoof_dirty |= o->n_spoof != 0;
 	leave_seats(t, o);
 	owner_free(t, o);
 }

@@ -8,6 +8,7 @@
 #include "agent/cni/cni_config.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -499,6 +500,61 @@ static int read_labels(struct cni_call *c, struct cni_error *f)
 	return 0;
 }
 
+/* The pod's annotation, where the runtime says it: a JSON list as text. New reference; NULL: none. */
+static int annotated_sources(struct cni_call *c, json_t **out, struct err *e)
+{
+	const json_t *notes = json_object_get(json_object_get(c->config, "runtimeConfig"),
+					      "io.kubernetes.cri.pod-annotations");
+	const char *text = json_string_value(
+		json_object_get(notes, "cni.projectcalico.org/allowedSourcePrefixes"));
+
+	if (!text)
+		return 0;
+	if (js_parse(text, strlen(text), out, e) == 0 && json_is_array(*out))
+		return 0;
+	json_decref(TAKE(*out));
+	return err_set(e, -EINVAL,
+		       "annotation cni.projectcalico.org/allowedSourcePrefixes: must be a JSON list "
+		       "of ranges, as in [\"192.0.2.0/24\"], is \"%.60s\"",
+		       text);
+}
+
+static int read_sources(struct cni_call *c, struct cni_error *f)
+{
+	CLEANUP(js_freep) json_t *asked = NULL;
+	json_t *list = NULL, *v;
+	struct err e = { 0 };
+	struct prefix net;
+	char text[PREFIX_STR_MAX];
+	size_t i;
+
+	if (js_list(c->config, "args.margay.allowedSourcePrefixes", &list, &e) < 0)
+		return bad_config(f, &e);
+	asked = json_incref(list);
+	if (!list && annotated_sources(c, &asked, &e) < 0)
+		return cni_fail(f, CNI_BAD_CONFIG, "%s", e.msg);
+	if (json_array_size(asked) > CNI_SOURCES_MAX)
+		return cni_fail(f, CNI_BAD_CONFIG,
+				"allowedSourcePrefixes: %zu ranges, at most %d are possible",
+				json_array_size(asked), CNI_SOURCES_MAX);
+	c->source_prefixes = json_array();
+	json_array_foreach (asked, i, v) {
+		const char *s = json_string_value(v);
+
+		if (s && prefix_parse_or_addr(s, &net)) {
+			net = prefix_mask(&net);
+			json_array_append_new(c->source_prefixes,
+					      js_text(prefix_format(&net, text)));
+			continue;
+		}
+		return cni_fail(f, CNI_BAD_CONFIG,
+				"allowedSourcePrefixes[%zu]: must be a range as in 192.0.2.0/24, is "
+				"\"%.60s\"",
+				i, s ? s : js_type_name(v));
+	}
+	return 0;
+}
+
 static int read_account(struct cni_call *c, struct cni_error *f)
 {
 	const char *s;
@@ -543,7 +599,8 @@ static int read_config(struct cni_call *c, struct cni_error *f)
 	if (call_is_ipam(c))
 		return 0;
 	return read_routes(c, f) < 0 || read_link_wishes(c, f) < 0 || read_labels(c, f) < 0 ||
-			       read_account(c, f) < 0 || read_policy(c, f) < 0
+			       read_account(c, f) < 0 || read_sources(c, f) < 0 ||
+			       read_policy(c, f) < 0
 		       ? -1
 		       : 0;
 }
@@ -575,6 +632,7 @@ void cni_call_done(struct cni_call *c)
 {
 	json_decref(c->root);
 	json_decref(c->routes);
+	json_decref(c->source_prefixes);
 	free(c->args);
 	memset(c, 0, sizeof(*c));
 }

@@ -22,6 +22,7 @@
 enum {
 	CNI_POOLS_MAX = 16,	    /* names in ipv4_pools + ipv6_pools; a cluster has a handful */
 	CNI_ROUTES_MAX = 64,	    /* custom routes of one pod; more is a routing table */
+	CNI_SOURCES_MAX = 64,	    /* allowed source ranges of one workload */
 	CNI_LABELS_MAX = 128,	    /* labels of one workload; Kubernetes users stay below 50 */
 	CNI_ATTACHMENTS_MAX = 4096, /* of GC: pods of one node times networks */
 	CNI_ID_MAX = 200,     /* container ID; runtimes use 64 hex digits. A handle is NETWORK.ID,
@@ -50,6 +51,10 @@ struct cni_call {
 	const char *mac; /* wanted for the container's end; NULL: any */
 	json_t *labels;	 /* args.margay.labels: {"key":"value"}, or NULL */
 	const char *service_account; /* args.margay.serviceAccount, or "default" */
+	/* Sources besides its own that the pod may send from: a list of ranges, owned; NULL: none.
+	 * args.margay.allowedSourcePrefixes, or the pod's annotation where the runtime hands it on
+	 * (capability io.kubernetes.cri.pod-annotations). */
+	json_t *source_prefixes;
 
 	/* addresses */
 	bool delegated; /* another IPAM plugin gave them: ipam_result */

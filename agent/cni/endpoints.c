@@ -16,7 +16,9 @@
 
 #include "agent/cache.h"
 #include "agent/config.h"
+#include "agent/felix.h"
 #include "agent/log.h"
+#include "agent/policy/policing.h"
 #include "agent/cni/flows.h"
 #include "agent/routes.h"
 #include "dataplane/netlink.h"
@@ -106,9 +108,15 @@ static void endpoint_forget_flows(struct endpoints *eps, const struct endpoint *
 
 /* ---- the host end ---- */
 
-static struct workload_if endpoint_if(const struct endpoint *ep)
+static struct workload_if endpoint_if(const struct endpoints *eps, const struct endpoint *ep)
 {
-	struct workload_if w = { .ifname = ep->w.ifname, .any_source = ep->w.any_source };
+	const struct felix *felix = eps->agent->felix;
+	struct workload_if w = {
+		.ifname = ep->w.ifname,
+		/* Which sources those are is looked at by the rules. */
+		.any_source = ep->w.any_source && policing_on(eps->agent->policing) &&
+			      felix_config(felix)->source_spoofing,
+	};
 
 	for (unsigned i = 0; i < ep->w.n_nets; i++)
 		if (ep->w.nets[i].addr.family == IP_V6)
@@ -119,7 +127,7 @@ static struct workload_if endpoint_if(const struct endpoint *ep)
 static int endpoint_set_up(struct endpoints *eps, struct endpoint *ep, uint32_t ifindex,
 			   struct err *e)
 {
-	struct workload_if w = endpoint_if(ep);
+	struct workload_if w = endpoint_if(eps, ep);
 	int rc = workload_sysctls(&w, e);
 
 	for (unsigned i = 0; !rc && ep->w.has_mac && i < ep->w.n_nets; i++)
@@ -292,6 +300,16 @@ static void on_check(evutil_socket_t fd, short what, void *arg)
 
 /* ---- life ---- */
 
+/* Whether pods may send from other sources is such a setting. */
+static void on_settings(void *arg)
+{
+	struct endpoints *eps = arg;
+
+	for (struct endpoint *ep = eps->all; ep; ep = ep->hh.next)
+		if (ep->w.any_source)
+			endpoint_adopt(eps, ep);
+}
+
 int endpoints_new(struct endpoints **out, struct agent *a, struct err *e)
 {
 	const struct timeval every = { .tv_sec = ENDPOINT_MISSING_S / 2 };
@@ -308,6 +326,8 @@ int endpoints_new(struct endpoints **out, struct agent *a, struct err *e)
 	eps->check = event_new(a->base, -1, EV_PERSIST, on_check, eps);
 	event_add(eps->check, &every);
 	link_table_watch(a->links, on_link, eps);
+	if (a->felix)
+		felix_watch(a->felix, on_settings, eps);
 	cache_subscribe(a->cache, WEP_KEYS, on_change, eps);
 	*out = eps;
 	return 0;
@@ -446,7 +466,7 @@ int endpoints_verify(struct endpoints *eps, const char *key, struct err *e)
 		return err_set(e, -ESTALE, "host interface %s is not there", ep->w.ifname);
 	if (!l->up)
 		return err_set(e, -ESTALE, "host interface %s is down", ep->w.ifname);
-	w = endpoint_if(ep);
+	w = endpoint_if(eps, ep);
 	rc = workload_sysctls_check(&w, e);
 	return rc ? rc : routes_there(eps, ep, e);
 }

@@ -173,6 +173,8 @@ static void encode_spec(json_t *spec, const struct epobj_new *w)
 	js_set(spec, "profiles", encode_profiles(c));
 	js_set_str(spec, "interfaceName", w->host_ifname);
 	js_set_str(spec, "mac", w->mac);
+	if (json_array_size(c->source_prefixes))
+		json_object_set(spec, "allowSpoofedSourcePrefixes", c->source_prefixes);
 }
 
 char *epobj_encode(const struct epobj_new *w)

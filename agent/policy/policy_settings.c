@@ -114,6 +114,7 @@ static void read_render(const struct felixconfig *c, struct policy_settings *s)
 	r->vxlan_from_pods = c->vxlan_from_pods;
 	r->ipip_from_pods = c->ipip_from_pods;
 	r->accept_invalid = c->accept_invalid;
+	r->allow_spoofing = s->spoofing;
 	if (c->has_failsafe_in) {
 		r->failsafe_in = s->failsafe_in.p;
 		r->n_failsafe_in = s->failsafe_in.n;
