@@ -388,14 +388,16 @@ static void random_profile(struct rng *r, struct jworld *w, struct jprofile *p)
 	}
 }
 
-static void random_service(struct rng *r, struct jservice *s)
+void world_random_service(struct rng *r, struct jservice *s)
 {
+	int family = rng_one_in(r, 3) ? 6 : 4;
+
 	s->exists = !rng_one_in(r, 4);
 	s->proto = PICK_NUMBER(r, port_protos);
 	s->port = PICK_NUMBER(r, port_numbers);
 	s->n_addr = rng_below(r, 3);
 	for (int i = 0; i < s->n_addr; i++) {
-		struct addr a = random_addr(r, rng_one_in(r, 3) ? 6 : 4);
+		struct addr a = random_addr(r, family);
 
 		s->addr[i] = prefix_of(&a, 128);
 	}
@@ -430,7 +432,7 @@ void world_random(struct rng *r, struct jworld *w)
 	for (int i = 0; i < J_PROFILES; i++)
 		random_profile(r, w, &w->profile[i]);
 	for (int i = 0; i < J_SERVICES; i++)
-		random_service(r, &w->service[i]);
+		world_random_service(r, &w->service[i]);
 }
 
 static struct addr known_addr(struct rng *r, const struct jworld *w, int family)

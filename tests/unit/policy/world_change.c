@@ -143,16 +143,32 @@ static void change_namespace(struct rng *r, struct jworld *w, struct world_chang
 	snprintf(c->what, sizeof(c->what), "namespace n%d", ns);
 }
 
+static void touch_service(struct world_change *c, const struct jservice *s)
+{
+	for (int i = 0; i < s->n_addr; i++)
+		c->net[c->n_net++] = s->addr[i];
+}
+
+static void change_service(struct rng *r, struct jworld *w, struct world_change *c)
+{
+	int i = rng_below(r, J_SERVICES);
+
+	touch_service(c, &w->service[i]);
+	world_random_service(r, &w->service[i]);
+	touch_service(c, &w->service[i]);
+	snprintf(c->what, sizeof(c->what), "service svc%d", i);
+}
+
 bool world_change(struct rng *r, struct jworld *w, struct world_change *out)
 {
 	static void (*const changes[])(struct rng *, struct jworld *, struct world_change *) = {
-		change_policy, change_policy, change_policy, change_policy,
-		change_tier,   change_pod,    change_set,    change_namespace
+		change_policy, change_policy, change_policy,	change_policy, change_tier,
+		change_pod,    change_set,    change_namespace, change_service
 	};
 
 	memset(out, 0, sizeof(*out));
 	if (w->n_node > J_NODES - ROOM)
 		return false;
-	changes[rng_below(r, 8)](r, w, out);
+	changes[rng_below(r, (int)(sizeof(changes) / sizeof(changes[0])))](r, w, out);
 	return true;
 }

@@ -478,6 +478,8 @@ static void push_service(const struct jservice *s, int i, struct wobjs *out)
 		json_array_append_new(endpoints, json_pack("{s:[s]}", "addresses",
 							   addr_format(&s->addr[k].addr, text)));
 	o = object_json("EndpointSlice", "n0", name, labels, json_object());
+	js_set_str(o, "addressType",
+		   s->n_addr && s->addr[0].addr.family == IP_V6 ? "IPv6" : "IPv4");
 	js_set(o, "endpoints", endpoints);
 	js_set(o, "ports",
 	       json_pack("[{s:o,s:i}]", "protocol", proto_json(s->proto), "port", s->port));
