@@ -10,7 +10,7 @@ import time
 
 DUT, GEN = "bgpbench-dut", "bgpbench-gen"
 ADDRESS, FIRST_HOST, FIRST_AS = "10.99.0.1", 10, 65010
-BUILD = pathlib.Path(__file__).resolve().parents[2] / "build"
+BUILD = pathlib.Path(os.environ.get("MARGAY_BUILD") or pathlib.Path(__file__).resolve().parents[2] / "build")
 
 
 def ns(name, *cmd, **kw):
