@@ -102,12 +102,15 @@ for part in $parts; do
 		[ -x build/agent/margayd ] || step "build with gcc" build build gcc
 		step "tunnel devices with ipip" tests/uml/run.sh build/tests/test-dp-tunnel
 		step "routes through tunl0" tests/uml/run.sh build/tests/test-dp-route-tunnel
-		out=$(mktemp -p /var/tmp)
-		tests/uml/run.sh /usr/bin/python3 -B -m pytest -p no:cacheprovider -q tests/netns/test_encap.py tests/netns/test_encap_faults.py \
-			--junit-xml="$out" ${PYTEST_ARGS:-} || true
-		sums=$(/usr/bin/python3 -B tests/sums.py "$out"); rm -f "$out"
-		# shellcheck disable=SC2086
-		count $sums
+		for files in "test_encap.py test_encap_faults.py" test_nat.py; do
+			out=$(mktemp -p /var/tmp)
+			# shellcheck disable=SC2086
+			UML_TIMEOUT=2400 tests/uml/run.sh /usr/bin/python3 -B -m pytest -p no:cacheprovider -q \
+				$(printf 'tests/netns/%s ' $files) --junit-xml="$out" ${PYTEST_ARGS:-} || true
+			sums=$(/usr/bin/python3 -B tests/sums.py "$out"); rm -f "$out"
+			# shellcheck disable=SC2086
+			count $sums
+		done
 		;;
 	*)
 		echo "tests/run.sh: no part is called $part; there are: unit lint sanitize netns packets uml" >&2

@@ -276,6 +276,30 @@ def test_strangers_are_not_let_in(s, tunnel):
 
 
 @pytest.mark.parametrize("tunnel", TUNNELS)
+def test_host_endpoints_change_nothing_of_it(s, tunnel):
+    """A host endpoint that denies all lets tunnels of nodes pass, in and out, and no stranger's; nor does one that allows all."""
+    if not s.policy:  # host endpoints are policy
+        return
+    s.into(f"{tunnel}-always")
+    host = "".join(f"apiVersion: projectcalico.org/v3\nkind: HostEndpoint\nmetadata: {{name: {n.name}, labels: {{host: y}}}}\n"
+                   f"spec: {{node: {n.name}, interfaceName: {LINK}}}\n---\n" for n in s.lab.nodes)
+    allow = ("apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: hosts}\n"
+             "spec: {selector: has(host), types: [Ingress, Egress], ingress: [{action: Allow}], egress: [{action: Allow}]}\n")
+    try:
+        for texts in ((host,), (host, allow)):
+            s.apply(*texts)
+            assert is_let_in(s, s.first.node.ns, tunnel, s.second)
+            assert not is_let_in(s, s.world, tunnel, s.second)
+            assert s.first.ping(s.second.ip) and s.second.ping(s.first.ip)
+            assert s.seen_by_world() == s.first.node.address
+    finally:
+        for n in s.lab.nodes:
+            s.lab.ctl("delete", "hostendpoint", n.name, check=False)
+        s.lab.ctl("delete", "globalnetworkpolicy", "hosts", check=False)
+        s.settle()
+
+
+@pytest.mark.parametrize("tunnel", TUNNELS)
 def test_pods_send_no_tunnel_packets(s, tunnel):
     """Neither to another node, where NAT would make them a node's, nor to their own; nor with a node's address as source."""
     s.into(f"{tunnel}-always")
