@@ -22,6 +22,7 @@
 #include "agent/bgp/drain.h"
 #include "agent/bgp/peering.h"
 #include "agent/policy/policing.h"
+#include "agent/policy/policy_counters.h"
 #include "agent/routes.h"
 #include "lib/json.h"
 #include "model/wall.h"
@@ -464,11 +465,32 @@ static json_t *answer_log(struct agent *a, const json_t *q)
 	return o;
 }
 
-static json_t *answer_policy(struct agent *a, const json_t *q)
+static json_t *policy_answer(json_t *found)
+{
+	json_t *o = ok();
+
+	js_set(o, "policy", found);
+	return o;
+}
+
+static void on_counted(void *arg, json_t *found)
+{
+	struct ctl_later *later = arg;
+
+	later->work = NULL;
+	later->fn(later->arg, policy_answer(found));
+}
+
+static void stop_counting(void *work)
+{
+	policy_count_stop(work);
+}
+
+static json_t *answer_policy(struct agent *a, const json_t *q, struct ctl_later *later)
 {
 	const char *of = "";
 	struct err e = { 0 };
-	json_t *found, *o;
+	json_t *found;
 
 	if (js_need(js_str(q, "of", &of, &e), "of", &e) < 0)
 		return ctl_refusal(e.msg);
@@ -481,23 +503,23 @@ static json_t *answer_policy(struct agent *a, const json_t *q)
 
 		return ctl_refusal(msg);
 	}
-	o = ok();
-	js_set(o, "policy", found);
-	return o;
+	later->stop = stop_counting;
+	later->work = policing_count(a->policing, found, on_counted, later);
+	return later->work ? NULL : policy_answer(found);
 }
 
 static const struct command {
 	const char *name;
 	json_t *(*answer)(struct agent *a, const json_t *q);
 } commands[] = {
-	{ "status", answer_status }, { "neighbors", answer_neighbors },
-	{ "routes", answer_routes }, { "why", answer_why },
+	{ "status", answer_status },   { "neighbors", answer_neighbors },
+	{ "routes", answer_routes },   { "why", answer_why },
 	{ "version", answer_version }, { "log", answer_log },
-	{ "policy", answer_policy },   { "drain", answer_drain },
-	{ "undrain", answer_undrain }, { "drained", answer_drained },
+	{ "drain", answer_drain },     { "undrain", answer_undrain },
+	{ "drained", answer_drained },
 };
 
-json_t *ctl_answer(struct agent *a, const char *line, size_t len)
+json_t *ctl_answer(struct agent *a, const char *line, size_t len, struct ctl_later *later)
 {
 	json_t *q = NULL, *out = NULL;
 	const char *cmd;
@@ -508,10 +530,12 @@ json_t *ctl_answer(struct agent *a, const char *line, size_t len)
 		return ctl_refusal(e.msg);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(commands) && !out; i++)
+	if (strcmp(cmd, "policy") == 0)
+		out = answer_policy(a, q, later);
 		if (strcmp(commands[i].name, cmd) == 0)
 			out = commands[i].answer(a, q);
 	json_decref(q);
-	return out ? out
+	return out || later->work ? out
 		   : ctl_refusal("cmd: must be one of status, neighbors, routes, why, version, "
 				 "log, policy, drain, undrain, drained");
 }

@@ -5,8 +5,16 @@
 
 #include "agent/agent.h"
 
-/* The answer to one line of input; any bytes are fine. Never NULL; the caller's. */
-json_t *ctl_answer(struct agent *a, const char *line, size_t len);
+/* For an answer that takes a while: who asks says what to call, who answers how to stop it. */
+struct ctl_later {
+	void (*fn)(void *arg, json_t *answer); /* takes the answer over; called from the loop */
+	void *arg;
+	void (*stop)(void *work); /* fn will not be called */
+	void *work;		  /* NULL: nothing is under way */
+};
+
+/* The answer to one line of input; any bytes are fine. The caller's; NULL: it comes by `later`. */
+json_t *ctl_answer(struct agent *a, const char *line, size_t len, struct ctl_later *later);
 
 /* {"ok":false,"msg":...} */
 json_t *ctl_refusal(const char *msg);

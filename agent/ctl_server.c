@@ -27,6 +27,7 @@ struct ctl_conn {
 	struct ctl_server *server;
 	struct bufferevent *bev;
 	bool answered;
+	struct ctl_later later; /* work: the answer is being made */
 };
 
 struct ctl_server {
@@ -42,6 +43,8 @@ static void conn_free(struct ctl_conn *c)
 {
 	DL_DELETE(c->server->conns, c);
 	c->server->n_conns--;
+	if (c->later.work)
+		c->later.stop(c->later.work);
 	bufferevent_free(c->bev);
 	free(c);
 }
@@ -57,6 +60,23 @@ static void reply(struct ctl_conn *c, json_t *answer)
 	bufferevent_write(c->bev, "\n", 1);
 }
 
+static void on_later(void *arg, json_t *answer)
+{
+	reply(arg, answer);
+}
+
+static void ask(struct ctl_conn *c, const char *line, size_t len)
+{
+	json_t *answer;
+
+	c->later = (struct ctl_later) { .fn = on_later, .arg = c };
+	answer = ctl_answer(c->server->agent, line, len, &c->later);
+	if (answer)
+		reply(c, answer);
+	else
+		bufferevent_disable(c->bev, EV_READ);
+}
+
 static void on_read(struct bufferevent *bev, void *arg)
 {
 	struct ctl_conn *c = arg;
@@ -64,11 +84,11 @@ static void on_read(struct bufferevent *bev, void *arg)
 	size_t len;
 	char *line;
 
-	if (c->answered)
+	if (c->answered || c->later.work)
 		return;
 	line = evbuffer_readln(in, &len, EVBUFFER_EOL_LF);
 	if (line)
-		reply(c, ctl_answer(c->server->agent, line, len));
+		ask(c, line, len);
 	else if (evbuffer_get_length(in) >= CTL_LINE_MAX)
 		reply(c,
 		      ctl_refusal("the question is longer than 4096 bytes, or has no end of line"));
@@ -91,11 +111,11 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 	size_t left = evbuffer_get_length(in);
 
 	/* A question whose last line has no newline, from somebody who has said all. */
-	if (what & BEV_EVENT_EOF && !c->answered && left) {
-		reply(c, ctl_answer(c->server->agent, (char *)evbuffer_pullup(in, -1), left));
+	if (what & BEV_EVENT_EOF && !c->answered && !c->later.work && left) {
+		ask(c, (char *)evbuffer_pullup(in, -1), left);
 		return;
 	}
-	if (!(what & BEV_EVENT_EOF) || !c->answered)
+	if (!(what & BEV_EVENT_EOF) || !(c->answered || c->later.work))
 		conn_free(c);
 }
 
@@ -104,7 +124,7 @@ static void make_room(struct ctl_server *s)
 	struct ctl_conn *c;
 
 	DL_FOREACH (s->conns, c)
-		if (!c->answered)
+		if (!c->answered && !c->later.work)
 			break;
 	conn_free(c ? c : s->conns);
 }

@@ -196,10 +196,20 @@ static void family_metrics(struct filter *f, enum ip_family family, struct filte
 	struct ipset_counts sets = ipset_counts(filter_sets(f, family));
 	const char *version = family == IP_V6 ? "6" : "4";
 
-	metrics_add(m, "felix_iptables_chains", "Chains of this agent in the kernel.",
-		    METRIC_GAUGE, METRIC_LABELS({ "ip_version", version }), rules.chains);
-	metrics_add(m, "felix_iptables_rules", "Rules of this agent in the kernel.", METRIC_GAUGE,
-		    METRIC_LABELS({ "ip_version", version }), rules.rules);
+	for (int i = 0; i < IPT_TABLES_; i++) {
+		enum ipt_table table = (enum ipt_table)i;
+		struct ipt_size size = ipt_size(filter_rules(f, family), table);
+		const char *name = ipt_table_name(table);
+
+		metrics_add(m, "felix_iptables_chains", "Chains of this agent in the kernel.",
+			    METRIC_GAUGE,
+			    METRIC_LABELS({ "ip_version", version }, { "table", name }),
+			    size.chains);
+		metrics_add(m, "felix_iptables_rules", "Rules of this agent in the kernel.",
+			    METRIC_GAUGE,
+			    METRIC_LABELS({ "ip_version", version }, { "table", name }),
+			    size.rules);
+	}
 	metrics_add(m, "felix_ipsets_calico", "Sets of this agent.", METRIC_GAUGE,
 		    METRIC_LABELS({ "ip_version", family == IP_V6 ? "inet6" : "inet" }),
 		    sets.sets);

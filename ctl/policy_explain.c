@@ -140,7 +140,7 @@ static int wish_of(const struct args *a, const struct proto_spec *proto, enum ip
 static int read_ends(struct question *q, struct err *e)
 {
 	const char *from = q->args->opt[EXPLAIN_FROM], *to = q->args->opt[EXPLAIN_TO];
-	enum ip_family wish, family;
+	enum ip_family wish = IP_NONE, family;
 	int rc = read_proto(q, e);
 
 	if (rc == 0 && (!from || !to))

@@ -121,6 +121,11 @@ void ipt_touched(struct ipt *t, enum ipt_table table, const char *chain);
 void ipt_doubt(struct ipt *t);
 
 struct ipt_counts ipt_counts(const struct ipt *t);
+/* Of ours in one table of the kernel, as far as we know. */
+struct ipt_size {
+	uint32_t chains, rules;
+};
+struct ipt_size ipt_size(const struct ipt *t, enum ipt_table table);
 
 /* Packets that met each rule of ours: run ipt_counters_cmd beside the driver and give its output to
  * ipt_counters_read. -EINVAL: not the output of iptables-save. */

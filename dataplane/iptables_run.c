@@ -452,7 +452,30 @@ bool ipt_in_sync(const struct ipt *t)
 	       !t->touch_after && !is_work(t) && !is_blocked(t);
 }
 
+struct ipt_size ipt_size(const struct ipt *t, enum ipt_table table)
+{
+	const struct delta *d = &t->tab[table].d;
+	struct ipt_size size = { 0 };
+
+	for (uint32_t id = DELTA_NONE; (id = delta_next(d, id)) != DELTA_NONE;) {
+		const struct ipt_body *have = delta_have_of(d, id);
+
+		size.chains += have != NULL;
+		size.rules += have ? have->n : 0;
+	}
+	return size;
+}
+
 struct ipt_counts ipt_counts(const struct ipt *t)
 {
-	return t->counts;
+	struct ipt_counts c = t->counts;
+
+	c.chains = c.rules = 0;
+	for (int i = 0; i < IPT_TABLES_; i++) {
+		struct ipt_size size = ipt_size(t, (enum ipt_table)i);
+
+		c.chains += size.chains;
+		c.rules += size.rules;
+	}
+	return c;
 }

@@ -646,6 +646,23 @@ void calc_restate(struct calc *c)
 	calc_restate_sets(c);
 }
 
+const struct policy *calc_policy(const struct calc *c, const struct policy_id *id)
+{
+	CLEANUP(freep) char *key = policy_id_text(id);
+	struct pol *pol;
+
+	HASH_FIND_STR(c->pols, key, pol);
+	return pol ? pol->p : NULL;
+}
+
+const struct profile_rules *calc_profile(const struct calc *c, const char *name)
+{
+	struct prof *prof;
+
+	HASH_FIND_STR(c->profs, name, prof);
+	return prof ? prof->rules : NULL;
+}
+
 struct calc_stats calc_stats(const struct calc *c)
 {
 	struct calc_stats s = {

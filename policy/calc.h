@@ -166,6 +166,9 @@ const struct calc_effects *calc_flush(struct calc *c);
  * yet. */
 void calc_restate(struct calc *c);
 struct calc_stats calc_stats(const struct calc *c);
+/* A policy or profile that it holds, until its next step; NULL. */
+const struct policy *calc_policy(const struct calc *c, const struct policy_id *id);
+const struct profile_rules *calc_profile(const struct calc *c, const char *name);
 
 /* The whole state as text, for tests and for people: sets with members, endpoints with policies. */
 char *calc_dump(const struct calc *c);

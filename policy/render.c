@@ -218,6 +218,7 @@ struct renderer {
 	const char *deny, *log_prefix;
 	unsigned blocks; /* done so far */
 	bool src_block, dst_block;
+	int line; /* where the last rule's verdict is; -1: nowhere */
 };
 
 static void emit(const struct renderer *x, const char *match, const char *action)
@@ -364,11 +365,11 @@ static void emit_log(const struct renderer *x, const char *match)
 	str_done(&m);
 }
 
-static void emit_verdict(const struct renderer *x, const char *match, uint32_t bit,
-			 const char *action)
+static void emit_verdict(struct renderer *x, const char *match, uint32_t bit, const char *action)
 {
 	CLEANUP(freep) char *marked = mark_match(bit, bit);
 
+	x->line = (int)x->to->n;
 	emit_mark(x, match, bit, bit);
 	emit(x, marked, action);
 }
@@ -379,6 +380,7 @@ static void render_rule(struct renderer *x)
 	struct proto_spec proto = proto_of(x);
 	CLEANUP(freep) char *match = NULL;
 
+	x->line = -1;
 	if (!rule_in_family(x->r, x->cfg->family) ||
 	    (proto.set && x->r->not_proto.set && proto.number == x->r->not_proto.number))
 		return;
@@ -405,6 +407,7 @@ static void render_rule(struct renderer *x)
 		emit_verdict(x, match, mark->drop, x->deny);
 		break;
 	case RULE_LOG:
+		x->line = (int)x->to->n;
 		emit_log(x, match);
 		break;
 	}
@@ -452,6 +455,19 @@ static void render_rules(const struct render_config *cfg, const struct rules *ru
 		render_rule(&x);
 	}
 	chain_drop_returns(to);
+}
+
+void render_lines(const struct render_config *cfg, const struct rules *rules, int *line)
+{
+	struct chain scratch = { 0 };
+	struct renderer x = { .cfg = cfg, .to = &scratch, .deny = "", .log_prefix = "" };
+
+	for (size_t i = 0; i < rules->n; i++) {
+		x.r = &rules->p[i];
+		render_rule(&x);
+		line[i] = x.line;
+	}
+	chain_done(&scratch);
 }
 
 void render_policy(const struct render_config *cfg, const struct policy *p, bool ingress,

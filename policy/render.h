@@ -74,6 +74,10 @@ void render_policy(const struct render_config *cfg, const struct policy *p, bool
 void render_profile(const struct render_config *cfg, const struct profile_rules *p, bool ingress,
 		    const char *deny, struct chains *out);
 
+/* Where rules are in the chain made of them: line[i], of rules->n, is the iptables rule that a packet
+ * meets when rule i matched it; -1 where the rule does not exist in this family. */
+void render_lines(const struct render_config *cfg, const struct rules *rules, int *line);
+
 enum render_endpoint_kind {
 	RENDER_WORKLOAD,
 	RENDER_HOST, /* normal, filter or mangle */

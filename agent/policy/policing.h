@@ -52,6 +52,10 @@ void policing_not_ready(const struct policing *p, struct str *out);
 size_t policing_troubles(const struct policing *p, struct str *out);
 /* What applies to an endpoint of this node (policy_show.h); NULL: none of this name. */
 json_t *policing_of(const struct policing *p, const char *who);
+/* The same with its rules and what the kernel counted at them (policy_counters.h). NULL when nothing
+ * is under way: then *what is all that can be said. */
+struct policy_counting *policing_count(const struct policing *p, json_t *what,
+				       void (*fn)(void *arg, json_t *what), void *arg);
 /* For status. */
 json_t *policing_status(const struct policing *p);
 

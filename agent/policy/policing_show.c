@@ -1,6 +1,7 @@
 /* policing_show.c - network policy on the loop, to be seen */
 #include "agent/felix.h"
 #include "agent/policy/policing_impl.h"
+#include "agent/policy/policy_counters.h"
 
 static const char *backend_name(const struct policing *p)
 {
@@ -41,6 +42,18 @@ size_t policing_troubles(const struct policing *p, struct str *out)
 json_t *policing_of(const struct policing *p, const char *who)
 {
 	return p ? policy_show_find(p->show, who) : NULL;
+}
+
+struct policy_counting *policing_count(const struct policing *p, json_t *what,
+				       void (*fn)(void *arg, json_t *what), void *arg)
+{
+	const struct policy_counted of = { p->calc, p->kernel, p->filter, p->agent->cache };
+
+	policy_rules_add(what, &of);
+	if (p->kernel)
+		return policy_count(p->agent->base, what, &of, fn, arg);
+	js_set_str(what, "countersWhy", "nothing is in the kernel yet");
+	return NULL;
 }
 
 static json_t *family_status(const struct policing *p, enum ip_family family)

@@ -8,6 +8,8 @@ struct filter;
 struct link_table;
 struct policy_kernel;
 struct policy_settings;
+struct render_config;
+struct tables;
 
 /* All are borrowed. v6: state IPv6 rules as well; bare: only what the network itself needs. NULL when
  * a rule of the frame is refused. */

@@ -166,7 +166,7 @@ json_t *policy_show_find(const struct policy_show *s, const char *who)
 
 		if (!strcmp(id, who) || is_pod(id, who) || (interface && !strcmp(interface, who)) ||
 		    has_address(e->what, who))
-			return json_incref(e->what);
+			return json_deep_copy(e->what);
 	}
 	return NULL;
 }

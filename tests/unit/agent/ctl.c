@@ -24,10 +24,30 @@
 #include "agent/ctl_server.h"
 #include "lib/json.h"
 
+/* Of an answer that takes a while. */
+static struct {
+	struct ctl_later *later;
+	bool stopped;
+} work;
+
+static void work_stop(void *w)
+{
+	assert_ptr_equal(w, &work);
+	work.stopped = true;
+}
+
 /* Answers of the parts are theirs to test: here the question comes back. */
-json_t *ctl_answer(struct agent *a, const char *line, size_t len)
+json_t *ctl_answer(struct agent *a, const char *line, size_t len, struct ctl_later *later)
 {
 	json_t *o = json_object();
+
+	if (str_starts(line, "later")) {
+		json_decref(o);
+		later->stop = work_stop;
+		later->work = &work;
+		work.later = later;
+		return NULL;
+	}
 
 	js_set_bool(o, "ok", true);
 	js_set_int(o, "len", (json_int_t)len);
@@ -218,6 +238,57 @@ static void a_left_over_socket_is_replaced(void **state)
 	ctl_server_free(f.agent.ctl);
 }
 
+/* Ask for what takes a while; shut: say at once that nothing more will be asked. */
+static int ask_later(const struct fixture *f, bool shut)
+{
+	int fd = dial(f);
+
+	memset(&work, 0, sizeof(work));
+	assert_int_equal(send(fd, "later\n", 6, MSG_NOSIGNAL), 6);
+	if (shut)
+		shutdown(fd, SHUT_WR);
+	for (unsigned i = 0; !work.later && i < 5000; i++) {
+		poll(NULL, 0, 1);
+		event_base_loop(f->box->base, EVLOOP_NONBLOCK);
+	}
+	assert_non_null(work.later);
+	/* The end of the questions is no reason to go. */
+	for (unsigned i = 0; i < 20; i++)
+		event_base_loop(f->box->base, EVLOOP_NONBLOCK);
+	assert_false(work.stopped);
+	return fd;
+}
+
+static void an_answer_that_takes_a_while(void **state)
+{
+	struct fixture f;
+	char buf[256];
+
+	open_server(*state, &f);
+	for (int shut = 0; shut < 2; shut++) {
+		int fd = ask_later(&f, shut);
+
+		work.later->work = NULL;
+		work.later->fn(work.later->arg, ctl_refusal("at last"));
+		assert_true(hear(&f, fd, buf, sizeof(buf)) > 0);
+		assert_non_null(strstr(buf, "at last"));
+		assert_false(work.stopped);
+	}
+	ctl_server_free(f.agent.ctl);
+}
+
+static void the_end_stops_what_is_under_way(void **state)
+{
+	struct fixture f;
+	int fd;
+
+	open_server(*state, &f);
+	fd = ask_later(&f, true);
+	ctl_server_free(f.agent.ctl);
+	assert_true(work.stopped);
+	close(fd);
+}
+
 static void a_path_that_is_too_long(void **state)
 {
 	struct box *b = *state;
@@ -242,6 +313,8 @@ int main(void)
 		BOX(silent_clients_make_room),
 		BOX(clients_that_go),
 		BOX(a_left_over_socket_is_replaced),
+		BOX(an_answer_that_takes_a_while),
+		BOX(the_end_stops_what_is_under_way),
 		BOX(a_path_that_is_too_long),
 	};
 

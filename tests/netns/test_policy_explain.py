@@ -1,0 +1,289 @@
+"""What margayctl says of policy, against what packets do: `policy explain` out of the datastore, `policy show` with the
+kernel's counters."""
+
+import json
+
+import pytest
+
+from deploy.lab import ns, wait
+from probe import Server, ask
+
+BACKENDS = ["nft", "legacy"]
+PODS = [("x", "a", {"app": "client"}), ("x", "b", {"app": "server"}), ("y", "c", {"app": "server"})]
+PORTS = [80, 81]
+
+
+class World:
+    """x/a and y/c on node1, x/b on node2, each answering on TCP and UDP ports 80 and 81."""
+
+    def __init__(self, lab, backend):
+        self.lab, self.backend = lab, backend
+        for space in ("x", "y"):
+            lab.apply(f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {space}, labels: {{ns: {space}}}}}\n")
+        self.pods, self.servers = {}, []
+        for i, (space, name, labels) in enumerate(PODS):
+            node = lab.nodes[i % 2]
+            self.pods[f"{space}/{name}"] = node.add_pod(name, space, node.network(args={"margay": {"labels": labels}}))
+        self.servers = [Server(p) for p in self.pods.values()]
+        first, second = self.pods["x/a"], self.pods["x/b"]
+        wait.until("pods reach each other", lambda: first.ping(second.ip) and second.ping(first.ip))
+
+    def settle(self):
+        for node in self.lab.nodes:
+            node.settle_policy()
+
+    def apply(self, *texts):
+        self.lab.apply("---\n".join(texts))
+        self.settle()
+
+    def clean(self):
+        for kind in ("networkpolicies", "globalnetworkpolicies", "tiers", "globalnetworksets", "stagedglobalnetworkpolicies"):
+            found = json.loads(self.lab.ctl("-o", "json", "get", kind, *(["-A"] if kind == "networkpolicies" else [])).stdout)
+            for item in found.get("items", []):
+                meta = item["metadata"]
+                if kind == "tiers" and meta["name"] in ("default", "kube-admin", "kube-baseline"):
+                    continue
+                space = ["-n", meta["namespace"]] if meta.get("namespace") else []
+                self.lab.ctl("delete", kind, meta["name"], *space)
+        self.settle()
+        for node in self.lab.nodes:
+            ns.run(node.ns, "conntrack", "-F", check=False)
+
+    def explain(self, source, target, *more):
+        return json.loads(self.lab.ctl("-o", "json", "policy", "explain", "--from", source, "--to", target, *more).stdout)
+
+    def show(self, pod):
+        return json.loads(self.pods[pod].node.ctl("-o", "json", "policy", "show", pod).stdout)
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def world(request):
+    from conftest import finish, make_lab, new_name, show_logs
+    from deploy.lab.lab import Lab
+    lab = Lab(new_name())
+    try:
+        lab = make_lab(lab.name, nodes=2, tor=False, start=False)
+        for node in lab.nodes:
+            node.start("--iptables-backend", request.param, wait_ready=False)
+        for node in lab.nodes:
+            node.wait_ready()
+        made = World(lab, request.param)
+    except BaseException:
+        show_logs(lab)
+        lab.down()
+        raise
+    yield made
+    for server in made.servers:
+        server.stop()
+    finish(request, [lab])
+
+
+@pytest.fixture
+def w(world):
+    world.clean()
+    return world
+
+
+def k8s(name, space, spec):
+    return f"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: {name}, namespace: {space}}}\n" \
+           f"spec: {json.dumps(spec)}\n"
+
+
+def calico(kind, name, spec, space=None):
+    where = f", namespace: {space}" if space else ""
+    return f"apiVersion: projectcalico.org/v3\nkind: {kind}\nmetadata: {{name: {name}{where}}}\nspec: {json.dumps(spec)}\n"
+
+
+def last_step(stage):
+    return stage["steps"][-1]
+
+
+def probe_all(w):
+    """What packets do: {(source, target, proto, port): passed}."""
+    seen = {}
+    for source, pod in w.pods.items():
+        targets = {}
+        for target, to in w.pods.items():
+            if target == source:
+                continue
+            targets[f"icmp:{to.ip}"] = (source, target, "icmp", None)
+            for port in PORTS:
+                for proto in ("tcp", "udp"):
+                    targets[f"{proto}:{to.ip}:{port}"] = (source, target, proto, port)
+        for text, answer in ask(pod, list(targets)).items():
+            seen[targets[text]] = answer == "yes"
+    return seen
+
+
+def explain_all(w, keys):
+    said = {}
+    for source, target, proto, port in keys:
+        more = ["--proto", proto] + (["--port", str(port)] if port else [])
+        said[source, target, proto, port] = w.explain(source, target, *more)["verdict"] == "Allow"
+    return said
+
+
+SETS = {
+    "nothing": [],
+    "kubernetes, ports and peers": [
+        k8s("web", "x", {"podSelector": {"matchLabels": {"app": "server"}}, "ingress": [
+            {"from": [{"podSelector": {"matchLabels": {"app": "client"}}}], "ports": [{"port": 80}]},
+            {"from": [{"namespaceSelector": {"matchLabels": {"ns": "y"}}}], "ports": [{"port": 81, "protocol": "UDP"}]}]}),
+        k8s("quiet", "y", {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": [{"port": 81, "protocol": "UDP"}]}]})],
+    "tiers, log, pass and a staged one": [
+        calico("Tier", "sec", {"order": 10, "defaultAction": "Pass"}),
+        calico("GlobalNetworkPolicy", "sec.first", {"tier": "sec", "selector": "app == 'server'", "types": ["Ingress"], "ingress": [
+            {"action": "Log"}, {"action": "Pass", "protocol": "UDP"},
+            {"action": "Deny", "protocol": "TCP", "destination": {"notPorts": [80]}}]}),
+        calico("GlobalNetworkPolicy", "second", {"selector": "app == 'server'", "types": ["Ingress"], "ingress": [
+            {"action": "Allow", "notProtocol": "ICMP", "source": {"notSelector": "app == 'server'"}}]}),
+        calico("StagedGlobalNetworkPolicy", "never", {"order": 1, "selector": "all()", "types": ["Ingress"], "ingress": [
+            {"action": "Deny"}]})],
+    "network sets with an exception": [
+        calico("GlobalNetworkSet", "pods", {"nets": ["0.0.0.0/0"]}).replace("{name: pods", "{name: pods, labels: {all: yes!}")
+        .replace("yes!", "'1'"),
+        calico("GlobalNetworkPolicy", "sets", {"selector": "app == 'client'", "types": ["Egress"], "egress": [
+            {"action": "Deny", "protocol": "UDP", "destination": {"selector": "all == '1'", "ports": [81]}},
+            {"action": "Allow", "destination": {"selector": "all == '1'"}}]})],
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_explain_says_what_packets_do(w, name):
+    if SETS[name]:
+        w.apply(*SETS[name])
+    did = probe_all(w)
+    said = explain_all(w, did)
+    assert {k: (did[k], said[k]) for k in did if did[k] != said[k]} == {}
+    assert any(did.values())
+    if name != "nothing":
+        assert not all(did.values())
+
+
+def test_explain_names_tier_policy_and_rule_of_both_ends(w):
+    w.apply(*SETS["tiers, log, pass and a staged one"])
+    said = w.explain("x/a", "x/b", "--proto", "tcp", "--port", "81")
+    assert said["verdict"] == "Deny"
+    egress, ingress = said["stages"]
+    assert (egress["direction"], egress["node"], last_step(egress)["name"]) == ("Egress", "node1", "kns.x")
+    assert said["deniedBy"] == 1 and ingress["direction"] == "Ingress" and ingress["node"] == "node2"
+    log, deny = ingress["steps"]
+    assert (log["tier"], log["name"], log["rule"], log["action"]) == ("sec", "sec.first", 0, "Log")
+    assert (deny["tier"], deny["name"], deny["rule"], deny["action"]) == ("sec", "sec.first", 2, "Deny")
+    assert deny["text"] == "Deny TCP to not ports 80" and deny["definition"]["destination"] == {"notPorts": [80]}
+    # No rule matches: the end of the tier says it, and staged policies are nowhere.
+    said = w.explain("x/b", "y/c", "--proto", "icmp")
+    steps = said["stages"][1]["steps"]
+    assert [s["what"] for s in steps][-3:] == ["endOfTier", "noRuleMatched", "endOfTier"]
+    assert [s["action"] for s in steps if s["what"] == "endOfTier"] == ["Pass", "Deny"]
+    assert "never" not in json.dumps(said)
+
+
+def test_explain_for_the_eye(w):
+    w.apply(*SETS["kubernetes, ports and peers"])
+    text = w.lab.ctl("policy", "explain", "--from", "x/a", "--to", "x/b", "--port", "81").stdout
+    assert text.startswith("tcp from x/a (") and "DENIED by ingress of x/b" in text
+    assert "KubernetesNetworkPolicy x/web" in text and "(end of tier)" in text
+
+
+@pytest.mark.parametrize("args, words", [
+    (["--from", "x/aa", "--to", "x/b", "--port", "1"], "x/aa: no such pod; did you mean x/a?"),
+    (["--from", "a", "--to", "x/b", "--port", "1"], "did you mean the pod x/a?"),
+    (["--from", "x/a", "--to", "node9", "--port", "1"], "did you mean node"),
+    (["--from", "x/a", "--to", "x/b", "--proto", "tcp"], "--port is missing"),
+    (["--from", "x/a", "--to", "x/b", "--port", "http"], "no port of this name"),
+    (["--from", "x/a", "--to", "x/b", "--port", "0"], "from 1 to 65535"),
+    (["--from", "x/a", "--to", "x/b", "--proto", "icmp", "--port", "1"], "no ports"),
+    (["--from", "x/a", "--to", "x/b", "--proto", "tpc", "--port", "1"], "must be tcp, udp"),
+    (["--from", "8.8.8.8", "--to", "9.9.9.9", "--port", "1"], "nobody asks"),
+    (["--from", "x/a", "--to", "2001:db8::1", "--port", "1"], "no IPv6 address"),
+    (["--to", "x/a", "--port", "1"], "--from is missing"),
+])
+def test_explain_has_words_for_what_is_wrong(world, args, words):
+    p = world.lab.ctl("policy", "explain", *args, check=False)
+    assert p.returncode == 1 and p.stdout == "" and words in p.stderr
+
+
+def test_nodes_and_the_world_outside(w):
+    w.apply(k8s("deny", "y", {"podSelector": {}, "policyTypes": ["Ingress"]}))
+    own, other = w.pods["y/c"].node, w.pods["x/b"].node
+    assert own is not other
+    for node, verdict in ((own, "Allow"), (other, "Deny")):
+        said = w.explain(node.name, "y/c", "--proto", "icmp")
+        passed = ns.run(node.ns, "ping", "-n", "-q", "-c", "1", "-W", "1", w.pods["y/c"].ip, check=False).returncode == 0
+        assert (said["verdict"], passed) == (verdict, verdict == "Allow")
+    assert w.explain("203.0.113.9", "y/c", "--port", "80")["verdict"] == "Deny"
+    assert w.explain("203.0.113.9", "x/a", "--port", "80")["verdict"] == "Allow"
+    said = w.explain("x/a", own.name, "--port", "22")
+    assert said["verdict"] == "HostRules" and said["stages"][-1]["point"] == "podToOwnHost"
+
+
+SEND = """
+import socket, sys
+address, port, n = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+for i in range(n):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.sendto(b"four", (address, port))
+    s.close()
+"""
+
+
+def send(w, source, target, port, n):
+    """n datagrams of 32 bytes, each a flow of its own."""
+    ns.out(w.pods[source].ns, "/usr/bin/python3", "-B", "-c", SEND, w.pods[target].ip, port, n)
+
+
+def counts(policy_show, tier, policy, direction):
+    [t] = [t for t in policy_show["tiers"] if t["tier"] == tier]
+    [p] = [p for p in t["policies"] if p["name"] == policy]
+    return [(r.get("packets"), r.get("bytes")) for r in p[direction]]
+
+
+def test_counters_rise_by_what_was_sent(w):
+    w.apply(calico("NetworkPolicy", "udp", {"selector": "app == 'server'", "types": ["Ingress"], "ingress": [
+        {"action": "Deny", "protocol": "UDP", "destination": {"ports": [80]}},
+        {"action": "Log", "protocol": "UDP"},
+        {"action": "Allow", "protocol": "UDP", "source": {"selector": "app == 'client'"},
+         "destination": {"ports": [81, "90:95", "named"]}},
+        {"action": "Allow", "ipVersion": 6}]}, space="x"))
+    before = w.show("x/b")
+    assert before.get("countersWhy") is None
+    assert counts(before, "default", "udp", "ingress")[:3] == [(0, 0)] * 3
+    send(w, "x/a", "x/b", 80, 3)
+    send(w, "x/a", "x/b", 81, 5)
+    send(w, "x/a", "x/b", 99, 2)
+    wanted = [(3, 96), (7, 224), (5, 160)]
+    wait.until(lambda: f"counters {counts(w.show('x/b'), 'default', 'udp', 'ingress')} are {wanted}",
+               lambda: counts(w.show("x/b"), "default", "udp", "ingress")[:3] == wanted, seconds=10)
+    shown = w.show("x/b")
+    [tier] = shown["tiers"]
+    assert (tier["ingressEnd"]["packets"], tier["ingressEnd"]["bytes"]) == (2, 64)
+    assert tier["policies"][0]["ingress"][0]["definition"]["action"] == "Deny"
+    # Egress of x/b: its profile allows whatever it sends; nothing of it is in a tier.
+    [kns] = [p for p in shown["profileRules"] if p["name"] == "kns.x"]
+    assert "packets" in kns["egress"][0]
+    text = w.pods["x/b"].node.ctl("policy", "show", "x/b").stdout
+    [line] = [words for words in text.splitlines() if "ingress[2]" in words]
+    assert line.split()[:6] == ["default", "NetworkPolicy", "x/udp", "ingress[2]", "5", "160"]
+    assert "(end of tier)" in text and "Profile kns.x" in text
+
+
+def test_counting_does_not_stop_the_loop(w):
+    """Many ask at once; the agent answers health while their tools run."""
+    import threading
+    node = w.pods["x/a"].node
+    failed = []
+
+    def ask_often():
+        for _ in range(5):
+            p = node.ctl("-o", "json", "policy", "show", "x/a", check=False)
+            if p.returncode or json.loads(p.stdout).get("countersWhy"):
+                failed.append(p.stderr + p.stdout)
+    threads = [threading.Thread(target=ask_often) for _ in range(4)]
+    for t in threads:
+        t.start()
+    while any(t.is_alive() for t in threads):
+        assert node.health("liveness") == 200
+    for t in threads:
+        t.join()
+    assert failed == []
