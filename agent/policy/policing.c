@@ -85,13 +85,20 @@ static void in_force(struct policing *p)
 					     .arg = p });
 }
 
-/* Give the drivers all that was fed. */
-static void state(struct policing *p)
+const struct calc_effects *policing_flush(struct policing *p)
 {
 	const struct calc_effects *fx = calc_flush(p->calc);
 
-	policy_kernel_take(p->kernel, fx);
 	policy_show_take(p->show, fx);
+	if (p->cutting)
+		cutting_take(p->cutting, fx);
+	return fx;
+}
+
+/* Give the drivers all that was fed. */
+static void state(struct policing *p)
+{
+	policy_kernel_take(p->kernel, policing_flush(p));
 	p->stated = p->fed;
 }
 
@@ -150,6 +157,8 @@ static void work(struct policing *p)
 	}
 	if (!p->enforced_once && filter_enforced(p->filter))
 		in_force(p);
+	if (p->cutting && p->stated == p->fed && filter_enforced(p->filter))
+		cutting_enforced(p->cutting, p->v6);
 }
 
 static void on_turn(evutil_socket_t fd, short what, void *arg)
@@ -270,6 +279,36 @@ bool policing_can(const struct policing *p, enum ip_family family, struct err *e
 	return false;
 }
 
+/* ---- flows ---- */
+
+static bool is_flushed(void *arg)
+{
+	const struct policing *p = arg;
+
+	return p->kernel && p->stated == p->fed;
+}
+
+static void on_rested(void *arg)
+{
+	policing_turn_soon(arg);
+}
+
+static void start_cutting(struct policing *p)
+{
+	struct err e = { 0 };
+
+	p->cutting = cutting_new(&(struct cutting_config) { .base = p->agent->base,
+							    .calc = p->calc,
+							    .links = p->agent->links,
+							    .flushed = is_flushed,
+							    .rested = on_rested,
+							    .arg = p },
+				 &e);
+	if (!p->cutting)
+		log_error("policy", "flows that policy denies cannot be cut, they will go on",
+			  "why=%s", e.msg);
+}
+
 /* ---- life ---- */
 
 int policing_new(struct policing **out, struct agent *a, struct err *e)
@@ -290,6 +329,8 @@ int policing_new(struct policing **out, struct agent *a, struct err *e)
 	p->patience = evtimer_new(a->base, policing_on_patience, p);
 	p->again = evtimer_new(a->base, on_again, p);
 	assert(p->turn && p->patience && p->again);
+	if (p->on && a->cfg->cut_flows)
+		start_cutting(p);
 	link_table_watch(a->links, on_link, p);
 	p->net = cluster_sets_new(a, on_network, p);
 	felix_watch(a->felix, on_settings, p);
@@ -309,6 +350,7 @@ void policing_free(struct policing *p)
 	str_done(&p->set_wrong);
 	policy_feed_free(p->feed);
 	policy_show_free(p->show);
+	cutting_free(p->cutting);
 	calc_free(p->calc);
 	free(p->own);
 	free(p->mark);

@@ -71,7 +71,7 @@ static void on_rest(void *arg, enum ip_family family, enum apply_stage stage)
 	struct policing *p = arg;
 
 	if (p->stated != p->fed || p->links_dirty || p->net_dirty || p->restate ||
-	    policing_has_waits(p) || !p->enforced_once)
+	    policing_has_waits(p) || !p->enforced_once || p->cutting)
 		policing_turn_soon(p);
 }
 
@@ -373,6 +373,8 @@ void policing_open(struct policing *p)
 		log_info("policy", "what was missing is there");
 	*p->broken = '\0';
 	policy_kernel_links(p->kernel, p->agent->links);
+	/* Who is gone meanwhile is told to all but the new drivers, which never knew them. */
+	policing_flush(p);
 	calc_restate(p->calc);
 	p->links_dirty = p->net_dirty = p->net_rules = false;
 }

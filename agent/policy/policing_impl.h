@@ -5,6 +5,7 @@
 #include <uthash.h>
 
 #include "agent/policy/cluster_sets.h"
+#include "agent/policy/cutting.h"
 #include "agent/policy/policing.h"
 #include "agent/policy/policy_feed.h"
 #include "agent/policy/policy_kernel.h"
@@ -36,6 +37,7 @@ struct policing {
 	struct calc *calc;
 	struct policy_feed *feed;
 	struct policy_show *show;
+	struct cutting *cutting; /* NULL: flows live on */
 	struct cluster_sets *net;
 	bool net_dirty, net_rules; /* members changed; or rules */
 	char *own;		   /* how the names of this node's endpoints begin */
@@ -64,6 +66,8 @@ struct policing {
 
 /* policing.c */
 void policing_turn_soon(struct policing *p);
+/* Flush the calculation for all but the drivers; borrowed until its next step. */
+const struct calc_effects *policing_flush(struct policing *p);
 
 /* Is there anything that this agent has to write at all? */
 bool policing_needs_filter(const struct policing *p);

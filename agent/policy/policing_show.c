@@ -100,6 +100,8 @@ json_t *policing_status(const struct policing *p)
 	js_set_int(o, "localEndpoints", (json_int_t)s.local_endpoints);
 	js_set_int(o, "policies", (json_int_t)s.policies);
 	js_set_int(o, "activePolicies", (json_int_t)s.active_policies);
+	if (p->cutting)
+		js_set_int(o, "flowsCut", (json_int_t)cutting_count(p->cutting));
 	if (!p->kernel)
 		return o;
 	js_set_str(o, "backend", backend_name(p));

@@ -3,11 +3,13 @@
 import json
 import re
 import subprocess
+import time
 
 import pytest
 
 from deploy.lab import ns, wait
 from deploy.lab.cni import CniError
+from deploy.lab.traffic import Flow
 from probe import Server, ask, reaches
 
 
@@ -307,3 +309,44 @@ def test_wrong_sources_are_refused(one):
     [wep] = [x for x in json.loads(one.lab.ctl("-o", "json", "get", "workloadendpoints").stdout)["items"]
              if x["spec"]["pod"] == "b"]
     assert wep["spec"]["allowSpoofedSourcePrefixes"] == ["192.0.2.5/32", "2001:db8::/32"]
+
+
+# ---- flows that a narrowed policy denies
+
+def flows(node, port):
+    return [x for x in ns.run(node.ns, "conntrack", "-L", "-p", "udp", check=False).stdout.splitlines() if f"dport={port}" in x]
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_narrowed_policy_and_established_flows(labs, cut):
+    """Off: what flows goes on. On: what is denied now is cut within a second, and the others lose nothing."""
+    lab = labs(nodes=1, tor=False, start=False)
+    [node] = lab.nodes
+    node.start("--iptables-backend", "nft", *(["--cut-denied-flows"] if cut else []))
+    a, b, c = (node.add_pod(x, network=node.network(args={"margay": {"labels": {"pod": x}}})) for x in "abc")
+
+    def allow(*who):
+        lab.apply(calico("NetworkPolicy", "in", {"selector": "pod == 'c'", "types": ["Ingress"], "ingress": [
+            {"action": "Allow", "source": {"selector": f"pod in {{{','.join(repr(x) for x in who)}}}"}}]}, "default"))
+        node.settle_policy()
+    allow("a", "b")
+    shut, kept = Flow(a, c, port=7001), Flow(b, c, port=7002)
+    host = Flow(Host(node), c, port=7003)
+    assert flows(node, 7001) and flows(node, 7002)
+    allow("b")
+    if cut:
+        eventually("the denied flow is cut", lambda: not flows(node, 7001) or "UNREPLIED" in flows(node, 7001)[0], 5)
+    time.sleep(0.5)  # what is to stay stays
+    done, others = shut.stop(), [kept.stop(), host.stop()]
+    assert [(x["lost"], x["errors"]) for x in others] == [([], [])] * 2
+    assert (len(done["lost"]) > 0) == cut, done
+    if cut:
+        assert node.ctl_json("node", "status")["policy"]["flowsCut"] >= 1
+        assert "flows that policy denies now were cut" in node.log()
+
+
+class Host:
+    """The node itself as the source of a flow."""
+
+    def __init__(self, node):
+        self.ns = node.ns
