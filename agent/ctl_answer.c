@@ -326,6 +326,7 @@ static json_t *path_json(const struct bgp_path_info *p)
 	js_set_bool(o, "multipath", p->multipath);
 	js_set_bool(o, "usable", p->usable);
 	js_set_bool(o, "stale", p->stale);
+	js_set_bool(o, "longStale", p->long_stale);
 	js_set_str(o, "why", p->why);
 	return o;
 }
@@ -529,9 +530,9 @@ json_t *ctl_answer(struct agent *a, const char *line, size_t len, struct ctl_lat
 		json_decref(q);
 		return ctl_refusal(e.msg);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(commands) && !out; i++)
 	if (strcmp(cmd, "policy") == 0)
 		out = answer_policy(a, q, later);
+	for (size_t i = 0; i < ARRAY_SIZE(commands) && !out; i++)
 		if (strcmp(commands[i].name, cmd) == 0)
 			out = commands[i].answer(a, q);
 	json_decref(q);
