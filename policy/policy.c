@@ -121,13 +121,28 @@ static int compile(const struct policy_spec *s, struct policy *p, struct err *e)
 	return p->egress ? rules_compile(&s->egress, false, p->ns, &p->out, e) : 0;
 }
 
-/* A text field for a policy that fails closed: NULL when it is absent; false when it is no text. */
-static bool read_text(const json_t *spec, const char *name, const char **out)
+/* A selector for a policy that fails closed: NULL when it is absent, or cannot be read (*widened). */
+static const char *read_selector(const json_t *spec, const char *name, bool *widened)
 {
 	const json_t *v = json_object_get(spec, name);
+	const char *text = json_string_value(v);
+	struct selector *s = NULL;
 
-	*out = json_string_value(v);
-	return !v || json_is_null(v) || json_is_string(v);
+	if (!v || json_is_null(v))
+		return NULL;
+	if (text && selector_parse(text, &s, NULL) == 0) {
+		selector_free(s);
+		return text;
+	}
+	*widened = true;
+	return NULL;
+}
+
+/* Is anything of a global policy's selectors left that says whom it selects? */
+static bool is_bounded(const struct policy *p, const char *selector, const char *ns_selector,
+		       const char *account_selector)
+{
+	return p->ns || !p->widened || selector || ns_selector || account_selector;
 }
 
 static bool reads_true(const json_t *spec, const char *name)
@@ -159,17 +174,20 @@ static struct policy *policy_closed(const struct object *o)
 	const json_t *spec = json_object_get(o->json, "spec");
 	const json_t *types = json_object_get(spec, "types");
 	const json_t *order = json_object_get(spec, "order");
-	const char *selector, *ns_selector, *account_selector, *tier;
 	struct policy *p = policy_new(o);
+	const char *selector = read_selector(spec, "selector", &p->widened);
+	const char *ns_selector =
+		p->ns ? NULL : read_selector(spec, "namespaceSelector", &p->widened);
+	const char *account_selector =
+		read_selector(spec, "serviceAccountSelector", &p->widened);
+	const char *tier = json_string_value(json_object_get(spec, "tier"));
 
-	if (!json_is_object(spec) || !read_text(spec, "selector", &selector) ||
-	    !read_text(spec, "namespaceSelector", &ns_selector) ||
-	    !read_text(spec, "serviceAccountSelector", &account_selector) ||
-	    set_selector(p, selector, p->ns ? NULL : ns_selector, account_selector, NULL) < 0) {
+	p->widened |= !json_is_object(spec);
+	if (!is_bounded(p, selector, ns_selector, account_selector) ||
+	    set_selector(p, selector, ns_selector, account_selector, NULL) < 0) {
 		policy_free(p);
 		return NULL;
 	}
-	read_text(spec, "tier", &tier);
 	p->tier = xstrdup(tier && *tier ? tier : TIER_DEFAULT);
 	/* Where an order cannot be read, it goes first. */
 	p->order = json_is_number(order)	   ? json_number_value(order)

@@ -33,6 +33,9 @@ struct policy {
 	struct rules in, out;
 	/* It could not be read in full: every direction that it may govern is denied. */
 	bool closed;
+	/* closed, and one of its selectors could not be read: it denies for all that the readable ones
+	 * select, and for no more than its namespace. */
+	bool widened;
 	/* It has conditions on HTTP, which a packet filter cannot look at. */
 	bool has_http;
 };
@@ -47,7 +50,9 @@ struct profile_rules {
 /* From an object of kind NetworkPolicy or GlobalNetworkPolicy; for the staged kinds, which are never
  * enforced, 0 and *out NULL. 0, or an error in e and
  *   - a policy that denies, where it could be read which endpoints it selects: it fails closed;
- *   - *out NULL, where not even that could be read.
+ *   - one that denies for more than it selects (widened), where that could not be read in full, but
+ *     its namespace or another of its selectors;
+ *   - *out NULL, where not even that could be read: a global policy without a readable selector.
  * DIFFERS: Calico leaves a policy out that it cannot read, and what it isolated is open. */
 int policy_from_object(const struct object *o, struct policy **out, struct err *e);
 /* From an object of kind NetworkPolicy that k8s_policy made: kind and name are Kubernetes' own. */

@@ -124,6 +124,15 @@ static bool same_id(const struct policy_id *a, const struct policy_id *b)
 	       !strcmp(a->ns ? a->ns : "", b->ns ? b->ns : "");
 }
 
+/* Of the trouble's words: what that means now. */
+static void say_widened(const struct policy *p, struct err *e)
+{
+	struct err old = *e;
+
+	err_set(e, old.code, "%.300s; until it can be read, it denies for all pods %s%s", old.msg,
+		p->ns ? "of namespace " : "that its other selectors select", p->ns ? p->ns : "");
+}
+
 static bool policy_put(const struct subject *s, const struct object *o, struct err *e)
 {
 	bool k8s = o->ns && str_starts(o->name, K8S_POLICY_PREFIX);
@@ -139,6 +148,13 @@ static bool policy_put(const struct subject *s, const struct object *o, struct e
 		return false;
 	id = policy_id(p);
 	r = row_find(s->f, s->key);
+	/* What was known of it says better whom it selects. */
+	if (p->widened && r && r->name) {
+		policy_free(p);
+		return false;
+	}
+	if (p->widened)
+		say_widened(p, e);
 	if (r && r->name && !same_id(&r->id, &id))
 		policy_gone(s);
 	remember(s->f, s->key, &id);
@@ -275,6 +291,25 @@ void policy_feed_free(struct policy_feed *f)
 	free(f);
 }
 
+/* Not even an object: of a policy its key says the namespace. */
+static bool put_nothing(const struct subject *s, struct err *e)
+{
+	struct object o = object_new(s->k->kind, s->k->ns, s->k->name);
+	struct err why = *e;
+	bool told;
+
+	js_set(o.json, "spec", json_array());
+	told = policy_put(s, &o, e);
+	object_done(&o);
+	if (told)
+		err_set(e, why.code,
+			"%.300s; until it can be read, it denies for all pods of namespace %s",
+			why.msg, s->k->ns);
+	else
+		*e = why;
+	return told;
+}
+
 static bool put(const struct subject *s, const struct feed_kind *kind, const char *value)
 {
 	struct err e = { 0 };
@@ -284,6 +319,8 @@ static bool put(const struct subject *s, const struct feed_kind *kind, const cha
 	if (object_decode(s->key, value, 1, &o, &e) == 0) {
 		told = kind->put(s, &o, &e);
 		object_done(&o);
+	} else if (kind->put == policy_put) {
+		told = put_nothing(s, &e);
 	}
 	set_trouble(s->f, s->key, s->what, e.code ? e.msg : NULL);
 	return told;

@@ -1,8 +1,9 @@
 /* policy_feed.h - stored objects as events of the policy calculation.
  *
  * What cannot be read is remembered by name until it is right or gone; a policy that selects
- * readably but says nonsense denies (policy/policy.h), one of which not even that can be read
- * leaves what was known of it in force. */
+ * readably but says nonsense denies (policy/policy.h); one of which not even that can be read leaves
+ * what was known of it in force, and where nothing was (after a restart) denies for all that it can
+ * be about: the pods of its namespace, or those that its other selectors select. */
 #pragma once
 
 #include "lib/str.h"

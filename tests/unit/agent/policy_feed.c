@@ -37,14 +37,16 @@ static int teardown(void **state)
 	return 0;
 }
 
-#define WEP(node, ip)                                                                             \
-	"{\"kind\":\"WorkloadEndpoint\",\"apiVersion\":\"projectcalico.org/v3\",\"metadata\":{"    \
-	"\"name\":\"" node "-k8s-a-eth0\",\"namespace\":\"x\"},\"spec\":{\"orchestrator\":\"k8s\"," \
-	"\"node\":\"" node "\",\"pod\":\"a\",\"endpoint\":\"eth0\",\"ipNetworks\":[\"" ip "/32\"],"  \
+#define WEP(node, ip)                                                                           \
+	"{\"kind\":\"WorkloadEndpoint\",\"apiVersion\":\"projectcalico.org/v3\",\"metadata\":{" \
+	"\"name\":\"" node                                                                      \
+	"-k8s-a-eth0\",\"namespace\":\"x\"},\"spec\":{\"orchestrator\":\"k8s\","                \
+	"\"node\":\"" node "\",\"pod\":\"a\",\"endpoint\":\"eth0\",\"ipNetworks\":[\"" ip       \
+	"/32\"],"                                                                               \
 	"\"profiles\":[\"kns.x\"],\"interfaceName\":\"cali1\"}}"
-#define POLICY(action)                                                                            \
-	"{\"kind\":\"NetworkPolicy\",\"apiVersion\":\"projectcalico.org/v3\",\"metadata\":{"       \
-	"\"name\":\"web\",\"namespace\":\"x\"},\"spec\":{\"selector\":\"all()\",\"types\":["        \
+#define POLICY(action)                                                                       \
+	"{\"kind\":\"NetworkPolicy\",\"apiVersion\":\"projectcalico.org/v3\",\"metadata\":{" \
+	"\"name\":\"web\",\"namespace\":\"x\"},\"spec\":{\"selector\":\"all()\",\"types\":[" \
 	"\"Ingress\"],\"ingress\":[{\"action\":\"" action "\"}]}}"
 
 static void what_is_fed_counts_and_goes_by_its_key(void **state)
@@ -105,14 +107,162 @@ static void what_is_wrong_is_named_and_denies(void **state)
 	str_done(&text);
 }
 
+#define SELECTING(kind, where, selectors)                                                          \
+	"{\"kind\":\"" kind "\",\"apiVersion\":\"projectcalico.org/v3\",\"metadata\":{"            \
+	"\"name\":\"web\"" where "},\"spec\":{" selectors ",\"types\":[\"Ingress\"],\"ingress\":[" \
+	"{\"action\":\"Allow\"}]}}"
+
+/* Tiers with policies that the pod of x has at the next flush; text of the trouble. */
+static size_t policies_here(struct world *w, struct str *text)
+{
+	str_cut(text, 0);
+	policy_feed_troubles(w->feed, text);
+	calc_flush(w->calc);
+	return calc_stats(w->calc).active_policies;
+}
+
+/* The selector cannot be read. What was known stays; who knows nothing denies for the namespace. */
+static void an_unreadable_selector_fails_closed(void **state)
+{
+	static const char good[] =
+		SELECTING("NetworkPolicy", ",\"namespace\":\"x\"", "\"selector\":\"has(no)\"");
+	static const char bad[] =
+		SELECTING("NetworkPolicy", ",\"namespace\":\"x\"", "\"selector\":\"a ==\"");
+	struct world *w = *state;
+	struct str text = { 0 };
+
+	policy_feed_take(w->feed, K "workloadendpoints/x/n1-k8s-a-eth0", WEP("n1", "10.0.0.1"));
+	policy_feed_take(w->feed, K "networkpolicies/x/web", good);
+	assert_int_equal(policies_here(w, &text), 0);
+	assert_false(policy_feed_take(w->feed, K "networkpolicies/x/web", bad));
+	assert_int_equal(policies_here(w, &text), 0);
+	assert_non_null(strstr(str_text(&text), "selector"));
+	policy_feed_take(w->feed, K "networkpolicies/x/web", NULL);
+	/* As after a restart. */
+	assert_true(policy_feed_take(w->feed, K "networkpolicies/x/web", bad));
+	assert_int_equal(policies_here(w, &text), 1);
+	assert_non_null(strstr(str_text(&text), "denies for all pods of namespace x"));
+	assert_true(policy_feed_take(w->feed, K "networkpolicies/x/web", good));
+	assert_int_equal(policies_here(w, &text), 0);
+	assert_string_equal(str_text(&text), "");
+	policy_feed_take(w->feed, K "networkpolicies/x/web", NULL);
+	assert_true(policy_feed_take(w->feed, K "networkpolicies/x/web", "no json"));
+	assert_int_equal(policies_here(w, &text), 1);
+	assert_non_null(strstr(str_text(&text), "denies for all pods of namespace x"));
+	assert_true(policy_feed_take(w->feed, K "networkpolicies/x/web", NULL));
+	assert_int_equal(policies_here(w, &text), 0);
+	str_done(&text);
+}
+
+static void a_global_policy_denies_for_what_can_be_read(void **state)
+{
+	struct world *w = *state;
+	struct str text = { 0 };
+
+	policy_feed_take(w->feed, K "workloadendpoints/x/n1-k8s-a-eth0", WEP("n1", "10.0.0.1"));
+	assert_false(
+		policy_feed_take(w->feed, K "globalnetworkpolicies/web",
+				 SELECTING("GlobalNetworkPolicy", "", "\"selector\":\"a ==\"")));
+	assert_int_equal(policies_here(w, &text), 0);
+	assert_non_null(strstr(str_text(&text), "GlobalNetworkPolicy web"));
+	assert_true(policy_feed_take(w->feed, K "globalnetworkpolicies/web",
+				     SELECTING("GlobalNetworkPolicy", "",
+					       "\"selector\":\"projectcalico.org/namespace == "
+					       "'x'\",\"serviceAccountSelector\":\"(\"")));
+	assert_int_equal(policies_here(w, &text), 1);
+	assert_non_null(strstr(str_text(&text), "that its other selectors select"));
+	str_done(&text);
+}
+
+#define SLICE(service, endpoints)                                                                \
+	"{\"kind\":\"EndpointSlice\",\"apiVersion\":\"projectcalico.org/"                        \
+	"v3\",\"metadata\":{\"name\":"                                                           \
+	"\"s\",\"namespace\":\"x\",\"labels\":{" service "}},\"spec\":{\"endpoints\":" endpoints \
+	",\"ports\":[{\"port\":80}]}}"
+#define OF_WEB "\"kubernetes.io/service-name\":\"web\""
+#define SERVED "[{\"addresses\":[\"10.0.0.9\"]}]"
+
+/* Members of the service's set, which a policy of the pod asks for. */
+static void slices_are_members_of_services(void **state)
+{
+	struct world *w = *state;
+	struct str text = { 0 };
+	const char *key = K "endpointslices/x/s";
+
+	policy_feed_take(w->feed, K "workloadendpoints/x/n1-k8s-a-eth0", WEP("n1", "10.0.0.1"));
+	policy_feed_take(
+		w->feed, K "networkpolicies/x/out",
+		"{\"kind\":\"NetworkPolicy\",\"apiVersion\":\"projectcalico.org/v3\",\"metadata\":{"
+		"\"name\":\"out\",\"namespace\":\"x\"},\"spec\":{\"types\":[\"Egress\"],\"egress\":"
+		"[{"
+		"\"action\":\"Allow\",\"destination\":{\"services\":{\"name\":\"web\"}}}]}}");
+	policies_here(w, &text);
+	assert_int_equal(calc_stats(w->calc).members, 0);
+	assert_true(policy_feed_take(w->feed, key, SLICE(OF_WEB, SERVED)));
+	assert_int_equal(calc_stats(w->calc).members, 1);
+	policy_feed_take(w->feed, key, SLICE("", SERVED));
+	assert_int_equal(calc_stats(w->calc).members, 0);
+	policy_feed_take(w->feed, key, SLICE(OF_WEB, SERVED));
+	policy_feed_take(w->feed, key, SLICE(OF_WEB, "7"));
+	assert_int_equal(calc_stats(w->calc).members, 0);
+	policy_feed_take(w->feed, key, SLICE(OF_WEB, SERVED));
+	assert_true(policy_feed_take(w->feed, key, NULL));
+	assert_int_equal(calc_stats(w->calc).members, 0);
+	assert_int_equal(policy_feed_troubles(w->feed, &text), 0);
+	str_done(&text);
+}
+
+/* Who knows nothing yet is told all that there is, and nothing as gone. */
+static void all_can_be_told_again(void **state)
+{
+	struct world *w = *state;
+	const struct calc_effects *fx;
+	size_t sets, members = 0;
+
+	policy_feed_take(w->feed, K "workloadendpoints/x/n1-k8s-a-eth0", WEP("n1", "10.0.0.1"));
+	policy_feed_take(
+		w->feed, K "networkpolicies/x/web",
+		SELECTING("NetworkPolicy", ",\"namespace\":\"x\"", "\"selector\":\"all()\""));
+	policy_feed_take(
+		w->feed, K "networkpolicies/x/from",
+		"{\"kind\":\"NetworkPolicy\",\"apiVersion\":\"projectcalico.org/v3\",\"metadata\":{"
+		"\"name\":\"from\",\"namespace\":\"x\"},\"spec\":{\"ingress\":[{\"action\":"
+		"\"Allow\",\"source\":{\"selector\":\"all()\"}}]}}");
+	sets = calc_flush(w->calc)->sets.n;
+	assert_true(sets > 0);
+	assert_int_equal(calc_flush(w->calc)->sets.n, 0);
+	calc_restate(w->calc);
+	fx = calc_flush(w->calc);
+	assert_int_equal(fx->endpoints.n, 1);
+	assert_int_equal(fx->policies.n, 2);
+	assert_int_equal(fx->profiles.n, 1);
+	assert_int_equal(fx->sets.n, sets);
+	for (size_t i = 0; i < fx->sets.n; i++) {
+		assert_true(fx->sets.p[i].created);
+		assert_int_equal(fx->sets.p[i].gone.n, 0);
+		members += fx->sets.p[i].added.n;
+	}
+	assert_int_equal(members, calc_stats(w->calc).members);
+	assert_int_equal(fx->policies_gone.n + fx->sets_gone.n + fx->endpoints_gone.n, 0);
+	assert_int_equal(calc_flush(w->calc)->endpoints.n, 0);
+}
+
 static void hostile_values_change_nothing(void **state)
 {
 	struct world *w = *state;
-	static const char *const values[] = { "", "{", "[]", "null", "{\"spec\":7}", "\"x\"",
+	static const char *const values[] = { "",
+					      "{",
+					      "[]",
+					      "null",
+					      "{\"spec\":7}",
+					      "\"x\"",
 					      "{\"metadata\":[],\"spec\":{\"node\":{}}}" };
-	static const char *const keys[] = { K "workloadendpoints/x/n1-k8s-a-eth0", K "tiers/t",
-					    K "profiles/kns.x", K "globalnetworksets/g",
-					    K "hostendpoints/h", K "globalnetworkpolicies/p" };
+	static const char *const keys[] = { K "workloadendpoints/x/n1-k8s-a-eth0",
+					    K "tiers/t",
+					    K "profiles/kns.x",
+					    K "globalnetworksets/g",
+					    K "hostendpoints/h",
+					    K "globalnetworkpolicies/p" };
 
 	for (size_t k = 0; k < ARRAY_SIZE(keys); k++) {
 		for (size_t v = 0; v < ARRAY_SIZE(values); v++)
@@ -127,9 +277,16 @@ static void hostile_values_change_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(what_is_fed_counts_and_goes_by_its_key, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_fed_counts_and_goes_by_its_key, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(other_keys_are_passed_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_wrong_is_named_and_denies, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_unreadable_selector_fails_closed, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_global_policy_denies_for_what_can_be_read, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(slices_are_members_of_services, setup, teardown),
+		cmocka_unit_test_setup_teardown(all_can_be_told_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(hostile_values_change_nothing, setup, teardown),
 	};
 

@@ -148,10 +148,17 @@ static const struct {
 	{ "NetworkPolicy", "{\"types\":[\"Egres\"]}", false, true, true, false, IN_N },
 	{ "NetworkPolicy", "{\"types\":7}", false, true, true, false, IN_N },
 	{ "NetworkPolicy", "{\"order\":\"1\"}", false, true, true, true, IN_N },
-	{ "NetworkPolicy", "{\"selector\":\"a ==\"}", true, false, false, false, NULL },
-	{ "NetworkPolicy", "{\"selector\":7}", true, false, false, false, NULL },
-	{ "NetworkPolicy", "{\"serviceAccountSelector\":\"(\"}", true, false, false, false, NULL },
-	{ "NetworkPolicy", "[7]", true, false, false, false, NULL },
+	/* In a namespace: it denies there. */
+	{ "NetworkPolicy", "{\"selector\":\"a ==\"}", false, true, true, false, IN_N },
+	{ "NetworkPolicy", "{\"selector\":\"a ==\",\"types\":[\"Egress\"]}", false, false, true, false,
+	  IN_N },
+	{ "NetworkPolicy", "{\"selector\":7}", false, true, true, false, IN_N },
+	{ "NetworkPolicy", "{\"serviceAccountSelector\":\"(\"}", false, true, true, false, IN_N },
+	{ "NetworkPolicy", "[7]", false, true, true, false, IN_N },
+	/* Of a global one another selector can be left; else it is about nobody that could be told. */
+	{ "GlobalNetworkPolicy", "{\"selector\":\"has(a)\",\"serviceAccountSelector\":\"(\"}", false,
+	  true, true, false, "has(a)" },
+	{ "GlobalNetworkPolicy", "{\"selector\":\"a ==\"}", true, false, false, false, NULL },
 	{ "GlobalNetworkPolicy", "{\"namespaceSelector\":{}}", true, false, false, false, NULL },
 	{ "GlobalNetworkPolicy",
 	  "{\"selector\":\"has(a)\",\"ingress\":[{\"action\":\"Deny\",\"source\":{\"nets\":"
