@@ -185,11 +185,9 @@ char *ctl_name(const struct object *o)
 	return name_of(o->kind, o->ns, o->name);
 }
 
-int ctl_get(struct ctl *c, const struct kind *kind, const char *ns, const char *name,
-	    struct object *out, struct err *e)
+static int get_key(struct ctl *c, const char *key, const char *what, struct object *out,
+		   struct err *e)
 {
-	CLEANUP(freep) char *key = key_resource(kind, ns, name);
-	CLEANUP(freep) char *what = name_of(kind, kind->flags & KIND_NAMESPACED ? ns : NULL, name);
 	struct store_res res;
 	int rc = ctl_call(c, store_get(key), what, &res, e);
 
@@ -197,6 +195,29 @@ int ctl_get(struct ctl *c, const struct kind *kind, const char *ns, const char *
 		return rc;
 	rc = object_decode(key, res.kv[0].value, res.kv[0].rev, out, e);
 	store_res_done(&res);
+	return rc;
+}
+
+/* A policy under the name that older writers stored it by, which get lists without the tier. */
+static int get_older(struct ctl *c, const struct kind *kind, const char *ns, const char *name,
+		     const char *what, struct object *out)
+{
+	CLEANUP(freep) char *older = xasprintf("default.%s", name);
+	CLEANUP(freep) char *key = key_resource(kind, ns, older);
+
+	return get_key(c, key, what, out, NULL);
+}
+
+int ctl_get(struct ctl *c, const struct kind *kind, const char *ns, const char *name,
+	    struct object *out, struct err *e)
+{
+	CLEANUP(freep) char *key = key_resource(kind, ns, name);
+	CLEANUP(freep) char *what = name_of(kind, kind->flags & KIND_NAMESPACED ? ns : NULL, name);
+	int rc = get_key(c, key, what, out, e);
+
+	if (rc == -ENOENT && kind->flags & KIND_POLICY &&
+	    get_older(c, kind, ns, name, what, out) == 0)
+		return 0;
 	return rc;
 }
 

@@ -132,12 +132,17 @@ static int delete_one(struct ctl *c, struct object *o, struct err *e)
 	struct object stored;
 	int rc;
 
-	if (!r->delete)
+	/* The key of a policy may be one of older writers. */
+	if (!r->delete && !(o->kind->flags & KIND_POLICY))
 		return ctl_delete(c, o, o->rev, e);
 	rc = ctl_get(c, o->kind, o->ns, o->name, &stored, e);
+	/* What cannot be read can still be removed. */
 	if (rc < 0)
-		return rc;
-	rc = about(o, r->delete (c, &stored, o->rev, e), e);
+		return r->delete || rc == -ENOENT ? rc : ctl_delete(c, o, o->rev, e);
+	if (r->delete)
+		rc = about(o, r->delete (c, &stored, o->rev, e), e);
+	else
+		rc = ctl_delete(c, &stored, o->rev, e);
 	object_done(&stored);
 	return rc;
 }

@@ -1,10 +1,11 @@
 /* cni_add.c - ADD, in two halves with the plugin's veth between them
  *
  *	ASSIGN   the machine of ipam/ takes the addresses (a delegate's are taken as they are)
- *	VETH     first answer is out; the plugin makes the veth and says READY, or not
+ *	VETH     first answer is out; the plugin makes the veth and says READY, or not; the pod's
+ *		 policy is on its way to the kernel
  *	PROFILE  the profiles that the endpoint names are stored, where they are not yet
  *	STORE    route, sysctls, neighbours in the kernel; the WorkloadEndpoint on its way to the
- *		 store, its policy on its way to the kernel: the answer waits for both
+ *		 store: the answer waits for it and for the policy
  *	UNDO     something went wrong: everything above backwards, then the answer
  *
  * WHY    From the first to the last moment a note in STATE_DIR/cni-adding says how to undo it (a
@@ -196,7 +197,7 @@ static char *make_wep(void *arg, const char *old)
 	const struct epobj_new w = { .call = &a->job->call,
 				     .node = a->job->agent->cfg->node,
 				     .host_ifname = a->ifname,
-				     .mac = a->mac,
+				     .mac = *a->mac ? a->mac : NULL,
 				     .nets = a->got.nets,
 				     .n_nets = a->got.n,
 				     .uid = uuid_random(uid),
@@ -286,11 +287,8 @@ static void store_and_police(struct add *a)
 	CLEANUP(freep) char *text = make_wep(a, NULL);
 
 	a->stage = ADD_STORE;
-	if (policing_on(agent->policing)) {
-		a->policed = true;
-		policing_expect(agent->policing, a->key, text);
+	if (a->policed)
 		a->wait = policing_wait(agent->policing, a->ifname, on_policed, a);
-	}
 	a->stored = a->storing = true;
 	epobj_put(agent, a->key, make_wep, on_stored, a);
 	a->attached = attach(a, text) == 0;
@@ -388,6 +386,20 @@ static json_t *first_answer(const struct add *a)
 	return o;
 }
 
+/* All that policy goes by is known before there is an interface: its chains are written while the
+ * plugin makes that. */
+static void police(struct add *a)
+{
+	struct policing *p = a->job->agent->policing;
+	CLEANUP(freep) char *text = NULL;
+
+	if (!policing_on(p))
+		return;
+	text = make_wep(a, NULL);
+	a->policed = true;
+	policing_expect(p, a->key, text);
+}
+
 static void answer_first(struct add *a)
 {
 	struct cni_job *j = a->job;
@@ -395,6 +407,7 @@ static void answer_first(struct add *a)
 	a->stage = ADD_VETH;
 	j->on_line = on_line;
 	cni_job_say(j, first_answer(a), CNI_VETH_S);
+	police(a);
 }
 
 /* An address that the rules do not cover would be open. */

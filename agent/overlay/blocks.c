@@ -1,7 +1,8 @@
 /* blocks.c - the blocks that this node holds
- * SHAPE  Affinities and local endpoints are read from the picture as a whole whenever one of them
- *        changed: a node has a handful of blocks and at most some hundred pods. Changes of one loop
- *        turn are one reading.
+ * SHAPE  Affinities are read from the picture as a whole whenever one of them or a local endpoint
+ *        changed: a node has a handful of blocks. Addresses of local endpoints are remembered as they
+ *        come: reading hundreds of objects anew at each pod would be most of its ADD, and those of
+ *        other nodes are none of our business. Changes of one loop turn are one reading.
  * SPEC   confirmed: blackhole, announced. pendingDeletion: the blackhole stays until the affinity
  *        is gone. pending: nothing. A block of one address needs no blackhole. DIFFERS: Calico goes
  *        on announcing a block in pendingDeletion. */
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #include <event2/event.h>
+#include <uthash.h>
 
 #include "agent/agent.h"
 #include "agent/cache.h"
@@ -23,14 +25,25 @@
 #include "lib/vec.h"
 #include "model/affinity.h"
 #include "model/ipamkey.h"
+#include "model/wep.h"
 
 struct prefix_vec {
 	struct prefix *p;
 	size_t n, cap;
 };
 
+/* A pod of this node. */
+struct holder {
+	UT_hash_handle hh; /* by key */
+	char *key;
+	struct prefix nets[WEP_NETS_MAX];
+	unsigned n;
+};
+
 struct blocks {
 	struct agent *agent;
+	char *own; /* how the names of this node's endpoints begin */
+	struct holder *holders;
 	char *prefix; /* of our affinities' keys */
 	struct event *turn;
 	bool started;
@@ -104,18 +117,67 @@ static bool is_own(const struct prefix_vec *blocks, const struct addr *a)
 	return false;
 }
 
-static bool read_wep(void *arg, const struct store_kv *kv)
+static void read_holders(struct reading *r)
 {
-	struct reading *r = arg;
-	struct epobj w;
+	for (const struct holder *h = r->b->holders; h; h = h->hh.next)
+		for (unsigned i = 0; i < h->n; i++)
+			if (!is_own(&r->confirmed, &h->nets[i].addr))
+				vec_push(&r->borrowed, h->nets[i]);
+}
 
-	if (epobj_decode(&w, kv->value, NULL) < 0)
-		return true;
-	for (unsigned i = 0; i < w.n_nets && strcmp(w.node, r->b->agent->cfg->node) == 0; i++)
-		if (!is_own(&r->confirmed, &w.nets[i].addr))
-			vec_push(&r->borrowed, w.nets[i]);
+/* ---- pods ---- */
+
+static void holder_drop(struct blocks *b, struct holder *h)
+{
+	if (!h)
+		return;
+	HASH_DEL(b->holders, h);
+	free(h->key);
+	free(h);
+}
+
+static struct holder *holder_find(const struct blocks *b, const char *key)
+{
+	struct holder *h;
+
+	HASH_FIND_STR(b->holders, key, h);
+	return h;
+}
+
+static struct holder *holder_get(struct blocks *b, const char *key)
+{
+	struct holder *h = holder_find(b, key);
+
+	if (h)
+		return h;
+	h = xcalloc(1, sizeof(*h));
+	h->key = xstrdup(key);
+	HASH_ADD_KEYPTR(hh, b->holders, h->key, strlen(h->key), h);
+	return h;
+}
+
+/* True when the addresses of this node's pods are others now. */
+static bool take_wep(struct blocks *b, const struct store_kv *kv)
+{
+	struct holder *h;
+	struct epobj w;
+	bool here;
+
+	if (!kv->value || epobj_decode(&w, kv->value, NULL) < 0) {
+		h = holder_find(b, kv->key);
+		holder_drop(b, h);
+		return h != NULL;
+	}
+	here = !strcmp(w.node, b->agent->cfg->node);
+	h = here ? holder_get(b, kv->key) : holder_find(b, kv->key);
+	if (here) {
+		memcpy(h->nets, w.nets, sizeof(h->nets));
+		h->n = w.n_nets;
+	} else {
+		holder_drop(b, h);
+	}
 	epobj_done(&w);
-	return true;
+	return h != NULL;
 }
 
 /* ---- carrying out ---- */
@@ -169,7 +231,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 	struct reading r = { .b = b };
 
 	cache_each(b->agent->cache, b->prefix, read_affinity, &r);
-	cache_each(b->agent->cache, WEP_KEYS, read_wep, &r);
+	read_holders(&r);
 	sort(&r.confirmed);
 	sort(&r.holes);
 	sort(&r.borrowed);
@@ -185,20 +247,39 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 	routes_claimed(b->agent->routes, ROUTES_BLOCKS);
 }
 
-static void changed(void *arg, const struct store_kv *kv)
+static void turn_soon(struct blocks *b)
 {
 	static const struct timeval now = { 0 };
-	struct blocks *b = arg;
 
 	if (b->started && cache_synced(b->agent->cache) &&
 	    !event_pending(b->turn, EV_TIMEOUT, NULL))
 		evtimer_add(b->turn, &now);
 }
 
+static void on_affinity(void *arg, const struct store_kv *kv)
+{
+	turn_soon(arg);
+}
+
+static void on_wep(void *arg, const struct store_kv *kv)
+{
+	struct blocks *b = arg;
+	size_t n = strlen(b->own);
+	const char *name;
+
+	if (!kv) {
+		turn_soon(b);
+		return;
+	}
+	name = strrchr(kv->key, '/') + 1;
+	if (!strncmp(name, b->own, n) && name[n] != '-' && take_wep(b, kv))
+		turn_soon(b);
+}
+
 void blocks_start(struct blocks *b)
 {
 	b->started = true;
-	changed(b, NULL);
+	turn_soon(b);
 }
 
 struct blocks *blocks_new(struct agent *a)
@@ -207,10 +288,11 @@ struct blocks *blocks_new(struct agent *a)
 
 	b->agent = a;
 	b->prefix = xasprintf(IPAMKEY_HOSTS "%s/", a->cfg->node);
+	b->own = wep_name_prefix(a->cfg->node, NULL);
 	b->turn = evtimer_new(a->base, on_turn, b);
 	assert(b->turn);
-	cache_subscribe(a->cache, b->prefix, changed, b);
-	cache_subscribe(a->cache, WEP_KEYS, changed, b);
+	cache_subscribe(a->cache, b->prefix, on_affinity, b);
+	cache_subscribe(a->cache, WEP_KEYS, on_wep, b);
 	return b;
 }
 
@@ -219,10 +301,13 @@ void blocks_free(struct blocks *b)
 	if (!b)
 		return;
 	event_free(b->turn);
+	while (b->holders)
+		holder_drop(b, b->holders);
 	vec_done(&b->confirmed);
 	vec_done(&b->holes);
 	vec_done(&b->borrowed);
 	free(b->prefix);
+	free(b->own);
 	free(b);
 }
 

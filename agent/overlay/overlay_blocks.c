@@ -6,7 +6,7 @@
  *	            belongs into a tunnel must not leave this node in the open
  *	NOT_OURS    none; but the old one stays until BGP has its own, at most 30 s
  *
- * TESTS  tests/netns/test_encap.py, test_encap_faults.py */
+ * TESTS  tests/unit/agent/overlay_roads.c, tests/netns/test_encap.py, test_encap_faults.py */
 #include <stdlib.h>
 #include <string.h>
 

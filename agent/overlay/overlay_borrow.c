@@ -4,7 +4,7 @@
  * SHAPE  For each block that the picture keeps (own ones, and those with guests: scopes.c) the list
  *        of guests; the difference to the list before goes into the overlay's blocks, where a guest
  *        is a block of one address.
- * TESTS  tests/netns/test_encap_faults.py */
+ * TESTS  tests/unit/agent/overlay_roads.c, tests/netns/test_encap_faults.py */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* overlay_read.c - pools, settings and nodes of the picture, as the plan wants them
- * TESTS  tests/netns/test_encap.py */
+ * TESTS  tests/unit/agent/overlay_roads.c, tests/netns/test_encap.py */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  *        compared as bytes.
  * DIFFERS: the set of VXLAN holds all other nodes, not only those that have told their device's
  *        address: a node that turns to VXLAN is heard at once.
- * TESTS  tests/netns/test_nat.py */
+ * TESTS  tests/unit/agent/cluster_sets.c, tests/netns/test_nat.py */
 #include "agent/policy/cluster_sets.h"
 
 #include <stdlib.h>

@@ -27,6 +27,12 @@ enum {
 	 * time, would make each other wait. Whoever changes something else does not wait. */
 	GONE_MS = 100,
 	AGAIN_S = 5, /* tools and modules that are missing are looked for again */
+	/* Every batch costs a tool's run or two, however small it is. While pods of other nodes come
+	 * and go without end, each batch is followed by so many times its own length of rest, in
+	 * which changes collect. The first change after a rest does not wait, nor does what is about
+	 * policy or this node. */
+	REST_TIMES = 9,
+	REST_MAX_MS = 200,
 };
 
 /* ---- turns ---- */
@@ -41,7 +47,32 @@ void policing_turn_soon(struct policing *p)
 static void changed(struct policing *p)
 {
 	p->fed++;
+	p->urgent = true;
 	policing_turn_soon(p);
+}
+
+static int64_t rest_ms(const struct policing *p)
+{
+	int64_t rest = (p->ended_ms - p->begun_ms) * REST_TIMES, left;
+
+	if (p->urgent || p->batch || policing_has_waits(p))
+		return 0;
+	left = p->ended_ms + (rest < REST_MAX_MS ? rest : REST_MAX_MS) - agent_now_ms();
+	return left > 0 ? left : 0;
+}
+
+void policing_turn_in_time(struct policing *p)
+{
+	struct timeval later = { .tv_usec = (suseconds_t)rest_ms(p) * 1000 };
+
+	if (!later.tv_usec || !evtimer_pending(p->turn, NULL))
+		evtimer_add(p->turn, &later);
+}
+
+static void changed_elsewhere(struct policing *p)
+{
+	p->fed++;
+	policing_turn_in_time(p);
 }
 
 static void changed_later(struct policing *p)
@@ -100,6 +131,9 @@ static void state(struct policing *p)
 {
 	policy_kernel_take(p->kernel, policing_flush(p));
 	p->stated = p->fed;
+	p->urgent = false;
+	p->batch = true;
+	p->begun_ms = agent_now_ms();
 }
 
 bool policing_serves_network(const struct policing *p)
@@ -151,7 +185,7 @@ static void work(struct policing *p)
 			policy_kernel_links(p->kernel, p->agent->links);
 		p->links_dirty = false;
 		state_network(p);
-		if (p->stated != p->fed)
+		if (p->stated != p->fed && !rest_ms(p))
 			state(p);
 		filter_run(p->filter);
 	}
@@ -207,8 +241,11 @@ static void on_change(void *arg, const struct store_kv *kv)
 		policing_restate(p);
 	if (!p->on || !policy_feed_take(p->feed, kv->key, kv->value))
 		return;
-	if (kv->value || !str_starts(kv->key, KEY_RESOURCES "workloadendpoints/") ||
-	    !is_own(p, kv->key))
+	if (!str_starts(kv->key, KEY_RESOURCES "workloadendpoints/"))
+		changed(p);
+	else if (!is_own(p, kv->key))
+		changed_elsewhere(p);
+	else if (kv->value)
 		changed(p);
 	else
 		changed_later(p);

@@ -70,9 +70,15 @@ static void on_rest(void *arg, enum ip_family family, enum apply_stage stage)
 {
 	struct policing *p = arg;
 
-	if (p->stated != p->fed || p->links_dirty || p->net_dirty || p->restate ||
-	    policing_has_waits(p) || !p->enforced_once || p->cutting)
+	if (p->batch && filter_settled(p->filter)) {
+		p->batch = false;
+		p->ended_ms = agent_now_ms();
+	}
+	if (p->links_dirty || p->net_dirty || p->restate || policing_has_waits(p) ||
+	    !p->enforced_once || p->cutting)
 		policing_turn_soon(p);
+	else if (p->stated != p->fed)
+		policing_turn_in_time(p);
 }
 
 /* ---- is all there that is needed? ---- */

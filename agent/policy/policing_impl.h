@@ -59,6 +59,9 @@ struct policing {
 	struct ipt_sweep *sweep;
 	bool links_dirty;
 	uint64_t fed, stated;
+	bool urgent;		    /* what was fed is not only pods of other nodes */
+	bool batch;		    /* one is being written, */
+	int64_t begun_ms, ended_ms; /* or was */
 	bool enforced_once;	    /* since the drivers were made */
 	bool ever;		    /* in this life */
 	struct policing_wait waits; /* head of a ring */
@@ -66,6 +69,8 @@ struct policing {
 
 /* policing.c */
 void policing_turn_soon(struct policing *p);
+/* When the rest between two batches is over. */
+void policing_turn_in_time(struct policing *p);
 /* Flush the calculation for all but the drivers; borrowed until its next step. */
 const struct calc_effects *policing_flush(struct policing *p);
 

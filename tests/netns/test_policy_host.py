@@ -154,6 +154,15 @@ def test_apply_on_forward(g):
     assert mistakes(g.pod, to(g.near, ["tcp:80", "icmp"], ["tcp:81"])) == {}
 
 
+def test_apply_on_forward_of_every_interface_meets_pods_too(g):
+    g.apply(hep(interface="*", profiles=["projectcalico-default-allow"]),
+            gnp("through", {"applyOnForward": True, "types": ["Ingress", "Egress"], "ingress": [tcp("Deny", 81), {
+                "action": "Allow"}], "egress": [tcp("Deny", 82), {"action": "Allow"}]}))
+    for source, target in ((g.near, g.far), (g.near, g.pod), (g.pod, g.near)):
+        assert mistakes(source, to(target, ["tcp:80", "icmp"], ["tcp:81", "tcp:82"])) == {}
+    assert mistakes(g.host, to(g.pod, ["tcp:80", "tcp:81", "tcp:82"]) | to(g.near, ["tcp:81"], ["tcp:82"])) == {}
+
+
 @pytest.fixture
 def service(g):
     """8080 of the node is the pod's 80, and 8081 the node's own 81: the test's own rules, as kube-proxy's would be."""

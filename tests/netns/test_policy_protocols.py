@@ -27,7 +27,7 @@ def make(lab, backend):
     return g
 
 
-ground = ground_fixture(make)
+ground = ground_fixture(make, ["nft"])  # what differs between the two is in the other files
 
 
 @pytest.fixture

@@ -1,137 +1,18 @@
-/* resources.c - stories of commands against an embedded datastore, as a person types them
- *
- * SHAPE  Each step is a command line, the manifest that it reads, its exit status, and words that
- *        its two outputs must hold. Commands run inside of this process, stdout and stderr in
- * files. */
-#include <fcntl.h>
+/* resources.c - stories of commands about resources */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "ctl/cmd.h"
 #include "ctl/ctl.h"
 #include "ctl/ipam_run.h"
 #include "datastore/ds.h"
 #include "model/ipamkey.h"
 #include "model/key.h"
-
-enum { WORDS_MAX = 16 };
-
-static char dir[] = "/tmp/margay-ctl-test-XXXXXX";
-static char *datastore;
-
-static char *slurp(const char *name)
-{
-	CLEANUP(freep) char *path = xasprintf("%s/%s", dir, name);
-	FILE *f = fopen(path, "r");
-	struct str s = { 0 };
-	int ch;
-
-	assert_non_null(f);
-	while ((ch = getc(f)) != EOF)
-		str_addc(&s, (char)ch);
-	fclose(f);
-	return str_take(&s);
-}
-
-static void spill(const char *name, const char *text)
-{
-	CLEANUP(freep) char *path = xasprintf("%s/%s", dir, name);
-	FILE *f = fopen(path, "w");
-
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-}
-
-/* Point fd at a file of dir; the old one comes back by dup2. */
-static int redirect(int fd, const char *name)
-{
-	CLEANUP(freep) char *path = xasprintf("%s/%s", dir, name);
-	int old = dup(fd), new = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-
-	assert_true(old >= 0 && new >= 0);
-	dup2(new, fd);
-	close(new);
-	return old;
-}
-
-static void restore(int fd, int old)
-{
-	dup2(old, fd);
-	close(old);
-}
-
-static int run_command(struct ctl *c, const char *line)
-{
-	CLEANUP(freep) char *text = xstrdup(line);
-	char *argv[WORDS_MAX] = { NULL };
-	const char *word[WORDS_MAX];
-	const struct cmd *cmd;
-	struct err e = { 0 };
-	struct args a;
-	int argc = 0;
-	bool help;
-
-	for (char *s = strtok(text, " "); s && argc < WORDS_MAX; s = strtok(NULL, " "))
-		argv[argc++] = s;
-	if (cmd_parse(c, argc, argv, word, &cmd, &a, &help, &e) < 0)
-		return ctl_error("%s", e.msg);
-	return cmd->run(c, &a);
-}
-
-/* Returns the exit status; out and err get what was printed, heap. manifest: what "-f M" is. */
-static int margayctl(const char *line, const char *manifest, char **out, char **err)
-{
-	CLEANUP(freep) char *file = xasprintf("%s/m.yaml", dir), *full = NULL;
-	struct ctl c = { .run_dir = dir, .datastore = datastore };
-	int old_out, old_err, rc;
-
-	spill("m.yaml", manifest ? manifest : "");
-	full = xasprintf("margayctl %s%s%s", line, manifest ? " -f " : "", manifest ? file : "");
-	fflush(stdout);
-	old_out = redirect(STDOUT_FILENO, "out");
-	old_err = redirect(STDERR_FILENO, "err");
-	rc = run_command(&c, full);
-	ctl_close(&c);
-	fflush(stdout);
-	fflush(stderr);
-	restore(STDOUT_FILENO, old_out);
-	restore(STDERR_FILENO, old_err);
-	*out = slurp("out");
-	*err = slurp("err");
-	return rc;
-}
-
-struct step {
-	const char *line, *manifest;
-	int rc;
-	const char *out, *err; /* must be in it; "" must be empty; NULL: anything */
-};
-
-static void expect(const struct step *s, const char *what, const char *is, const char *want)
-{
-	if (want && (*want ? !strstr(is, want) : *is))
-		fail_msg("%s: %s is \"%s\", not \"%s\"", s->line, what, is, want);
-}
-
-static void play(const struct step *steps, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		CLEANUP(freep) char *out = NULL, *err = NULL;
-		int rc = margayctl(steps[i].line, steps[i].manifest, &out, &err);
-
-		if (rc != steps[i].rc)
-			fail_msg("%s: exit status %d\n%s%s", steps[i].line, rc, out, err);
-		expect(&steps[i], "stdout", out, steps[i].out);
-		expect(&steps[i], "stderr", err, steps[i].err);
-	}
-}
+#include "tests/unit/ctl/story.h"
 
 #define POOL(name, spec)                                                                          \
 	"apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: " name "}\nspec: " spec \
@@ -142,7 +23,7 @@ static void play(const struct step *steps, size_t n)
 
 static void a_pool_lives(void **state)
 {
-	static const struct step steps[] = {
+	static const struct story_step steps[] = {
 		{ "get pools", NULL, 1, "", "there is no database" },
 		{ "delete pool a", NULL, 1, "", "there is no database" },
 		{ "replace", POOL("a", "{cidr: 10.20.0.0/16}"), 1, "", "there is no database" },
@@ -193,12 +74,12 @@ static void a_pool_lives(void **state)
 		{ "get pools", NULL, 0, "NAME   CIDR   SELECTOR\n", "" },
 	};
 
-	play(steps, ARRAY_SIZE(steps));
+	story_play(steps, ARRAY_SIZE(steps));
 }
 
 static void kinds_and_namespaces(void **state)
 {
-	static const struct step steps[] = {
+	static const struct story_step steps[] = {
 		{ "apply",
 		  OBJECT("BGPPeer", "tor", "{peerIP: 10.0.0.1, asNumber: 65001}") "---\n" OBJECT(
 			  "BGPConfiguration", "default", "{asNumber: 64999}"),
@@ -234,7 +115,7 @@ static void kinds_and_namespaces(void **state)
 		{ "apply", NULL, 1, "", "-f FILE is missing" },
 	};
 
-	play(steps, ARRAY_SIZE(steps));
+	story_play(steps, ARRAY_SIZE(steps));
 }
 
 static void revisions(void **state)
@@ -242,31 +123,31 @@ static void revisions(void **state)
 	CLEANUP(freep) char *out = NULL, *err = NULL, *stale = NULL;
 	const char *rev;
 
-	assert_int_equal(margayctl("apply", POOL("r", "{cidr: 10.30.0.0/16}"), &out, &err), 0);
+	assert_int_equal(story_run("apply", POOL("r", "{cidr: 10.30.0.0/16}"), &out, &err), 0);
 	freep(&out);
 	freep(&err);
-	assert_int_equal(margayctl("get pool r -o yaml", NULL, &out, &err), 0);
+	assert_int_equal(story_run("get pool r -o yaml", NULL, &out, &err), 0);
 	rev = strstr(out, "resourceVersion: \"");
 	assert_non_null(rev);
 	stale = xstrdup(out);
 	freep(&out);
 	freep(&err);
 	/* What get printed can be applied as it is; a second time it is old. */
-	assert_int_equal(margayctl("apply", stale, &out, &err), 0);
+	assert_int_equal(story_run("apply", stale, &out, &err), 0);
 	freep(&out);
 	freep(&err);
-	assert_int_equal(margayctl("apply", stale, &out, &err), 1);
+	assert_int_equal(story_run("apply", stale, &out, &err), 1);
 	assert_non_null(strstr(err, "metadata.resourceVersion: is "));
 	freep(&out);
 	freep(&err);
-	assert_int_equal(margayctl("create", stale, &out, &err), 1);
+	assert_int_equal(story_run("create", stale, &out, &err), 1);
 	assert_non_null(strstr(err, "metadata.resourceVersion: a new object has none"));
 }
 
 /* The value behind a key; NULL when it is not there. */
 static char *stored(const char *key)
 {
-	struct ctl c = { .run_dir = dir, .datastore = datastore };
+	struct ctl c = { .run_dir = story_dir, .datastore = story_store };
 	struct store_res res;
 	struct err e = { 0 };
 	char *value = NULL;
@@ -283,7 +164,7 @@ static char *stored(const char *key)
 
 static size_t stored_under(const char *prefix)
 {
-	struct ctl c = { .run_dir = dir, .datastore = datastore };
+	struct ctl c = { .run_dir = story_dir, .datastore = story_store };
 	struct store_res res;
 	size_t n = 0;
 
@@ -298,21 +179,21 @@ static size_t stored_under(const char *prefix)
 static void what_ipam_reads_is_what_was_set(void **state)
 {
 	CLEANUP(freep) char *value = NULL;
-	static const struct step set[] = {
+	static const struct story_step set[] = {
 		{ "apply",
 		  OBJECT("IPAMConfiguration", "default",
 			 "{strictAffinity: true, maxBlocksPerHost: 4}"),
 		  0, NULL, "" },
 		{ "get ipamconfig", NULL, 0, "default   true", "" },
 	};
-	static const struct step unset[] = { { "delete ipamconfig default", NULL, 0, NULL, "" } };
+	static const struct story_step unset[] = { { "delete ipamconfig default", NULL, 0, NULL, "" } };
 
-	play(set, ARRAY_SIZE(set));
+	story_play(set, ARRAY_SIZE(set));
 	value = stored(IPAMKEY_CONFIG);
 	assert_non_null(value);
 	assert_non_null(strstr(value, "\"strict_affinity\":true"));
 	assert_non_null(strstr(value, "\"maxBlocksPerHost\":4"));
-	play(unset, ARRAY_SIZE(unset));
+	story_play(unset, ARRAY_SIZE(unset));
 	freep(&value);
 	value = stored(IPAMKEY_CONFIG);
 	assert_null(value);
@@ -321,7 +202,7 @@ static void what_ipam_reads_is_what_was_set(void **state)
 /* One address of the only pool for a handle, as the agent of host would take it. */
 static char *assign(const char *host, const char *handle)
 {
-	struct ctl c = { .run_dir = dir, .datastore = datastore };
+	struct ctl c = { .run_dir = story_dir, .datastore = story_store };
 	struct ipam_assign req = {
 		.host = host, .handle = handle, .use = IPAM_USE_WORKLOAD, .want_v4 = 1
 	};
@@ -349,7 +230,7 @@ static char *assign(const char *host, const char *handle)
 
 static void pools_and_nodes_go_with_what_is_theirs(void **state)
 {
-	static const struct step begin[] = {
+	static const struct story_step begin[] = {
 		{ "delete -s pool r", NULL, 0, NULL, NULL },
 		{ "apply", POOL("p", "{cidr: 10.40.0.0/24}"), 0, NULL, "" },
 		{ "apply", OBJECT("Node", "n1", "{}"), 0, NULL, "" },
@@ -358,13 +239,13 @@ static void pools_and_nodes_go_with_what_is_theirs(void **state)
 		{ "apply", OBJECT("BGPConfiguration", "node.n1", "{listenPort: 1790}"), 0, NULL,
 		  "" },
 	};
-	static const struct step node[] = {
+	static const struct story_step node[] = {
 		{ "delete node n1", NULL, 0, "Successfully deleted 1 'Node'", "" },
 		{ "get bgppeer of-n1", NULL, 1, NULL, "does not exist" },
 		{ "get bgpconfig node.n1", NULL, 1, NULL, "does not exist" },
 		{ "get wep n1-k8s-a-eth0", NULL, 1, NULL, "does not exist" },
 	};
-	static const struct step pool[] = {
+	static const struct story_step pool[] = {
 		{ "create", POOL("q", "{cidr: 10.40.0.0/16}"), 1, NULL, "overlaps" },
 		{ "delete pool p", NULL, 0, "Successfully deleted 1",
 		  "1 of its addresses are still in use" },
@@ -375,7 +256,7 @@ static void pools_and_nodes_go_with_what_is_theirs(void **state)
 	CLEANUP(freep) char *mine = NULL, *tunnel = NULL, *other = NULL, *wep = NULL;
 	CLEANUP(freep) char *out = NULL, *err = NULL;
 
-	play(begin, ARRAY_SIZE(begin));
+	story_play(begin, ARRAY_SIZE(begin));
 	mine = assign("n1", "net.a");
 	tunnel = assign("n1", "ipip-tunnel-addr-n1");
 	other = assign("n2", "net.b");
@@ -383,59 +264,43 @@ static void pools_and_nodes_go_with_what_is_theirs(void **state)
 			       "{node: n1, orchestrator: k8s, pod: a, endpoint: eth0, ipNetworks: "
 			       "[%s/32]}"),
 			mine);
-	assert_int_equal(margayctl("apply", wep, &out, &err), 0);
+	assert_int_equal(story_run("apply", wep, &out, &err), 0);
 	assert_int_equal(stored_under(IPAMKEY_BLOCKS), 2);
 	assert_int_equal(stored_under(IPAMKEY_HANDLES), 3);
 
-	play(node, ARRAY_SIZE(node));
+	story_play(node, ARRAY_SIZE(node));
 	assert_int_equal(stored_under(IPAMKEY_BLOCKS), 1);
 	assert_int_equal(stored_under(IPAMKEY_HANDLES), 1);
 	assert_int_equal(stored_under(IPAMKEY_HOSTS "n1/"), 0);
 	assert_int_equal(stored_under(IPAMKEY_HOSTS "n2/"), 1);
 
-	play(pool, ARRAY_SIZE(pool));
+	story_play(pool, ARRAY_SIZE(pool));
 	assert_int_equal(stored_under(IPAMKEY_HOSTS), 0);
 	assert_int_equal(stored_under(IPAMKEY_BLOCKS), 1); /* in use: stays, nobody's */
 }
 
 static void broken_objects_do_not_hide_the_others(void **state)
 {
-	struct ctl c = { .run_dir = dir, .datastore = datastore };
-	static const struct step steps[] = {
+	struct ctl c = { .run_dir = story_dir, .datastore = story_store };
+	static const struct story_step steps[] = {
 		{ "get ipreservations", NULL, 1, "good\n", "ipreservations/bad: line 1" },
 		{ "apply", OBJECT("IPReservation", "good", "{reservedCIDRs: [10.0.0.1]}"), 0, NULL,
 		  "" },
 		{ "delete ipreservation bad", NULL, 0, NULL, "" },
 		{ "get ipreservations -o wide", NULL, 0, "good   10.0.0.1\n", "" },
 	};
-	static const struct step before[] = {
+	static const struct story_step before[] = {
 		{ "apply", OBJECT("IPReservation", "good", "{}"), 0, NULL, "" },
 	};
 
-	play(before, 1);
+	story_play(before, 1);
 	assert_int_equal(ctl_open(&c, CTL_WRITE, NULL), 0);
 	assert_int_equal(ctl_call(&c,
 				  store_create(KEY_RESOURCES "ipreservations/bad", "{\"kind\":"),
 				  "x", NULL, NULL),
 			 0);
 	ctl_close(&c);
-	play(steps, ARRAY_SIZE(steps));
-}
-
-static int set_up(void **state)
-{
-	if (!mkdtemp(dir))
-		return -1;
-	datastore = xasprintf("sqlite:%s/t.db", dir);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	CLEANUP(freep) char *line = xasprintf("rm -rf %s", dir);
-
-	free(datastore);
-	return system(line);
+	story_play(steps, ARRAY_SIZE(steps));
 }
 
 int main(void)
@@ -449,5 +314,5 @@ int main(void)
 		cmocka_unit_test(broken_objects_do_not_hide_the_others),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, story_set_up, story_tear_down);
 }
