@@ -2,7 +2,7 @@
 # Everything that can say whether margay is right, in one command.
 #
 #   sudo ./tests/run.sh              all of it
-#   sudo ./tests/run.sh unit netns   only these parts: unit, lint, sanitize, netns, packets, uml
+#   sudo ./tests/run.sh unit netns   only these parts: unit, lint, sanitize, netns, packets, uml, fuzz
 #
 # Ends with one line: N passed, N failed, N skipped. The exit status is 0 only if nothing failed.
 #   unit      build with gcc and with clang, unit tests and simulations (gcc)
@@ -10,10 +10,11 @@
 #   sanitize  the same unit tests and simulations under AddressSanitizer and UBSan (clang)
 #   netns     real kernel, real BIRD, real CNI plugins, in network namespaces
 #   packets   random worlds of policy in two agents, judged packet by packet; WORLDS=2000 for long
+#   fuzz      each fuzz target for some seconds beyond its corpus; tests/fuzz/run.sh does it for longer
 #   uml       what needs a tunnel that the running kernel may lack (ipip), under user-mode-linux
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
-parts=${*:-lint unit sanitize netns packets uml}
+parts=${*:-lint unit sanitize netns packets uml fuzz}
 if [ "$(id -u)" != 0 ]; then
 	echo "tests/run.sh: must be root, for packages and network namespaces: sudo $0 $*" >&2
 	exit 1
@@ -112,8 +113,12 @@ for part in $parts; do
 			count $sums
 		done
 		;;
+	fuzz)
+		say "fuzz targets"
+		step "nothing found in 10 s each" tests/fuzz/run.sh 10
+		;;
 	*)
-		echo "tests/run.sh: no part is called $part; there are: unit lint sanitize netns packets uml" >&2
+		echo "tests/run.sh: no part is called $part; there are: unit lint sanitize netns packets uml fuzz" >&2
 		exit 2
 		;;
 	esac
