@@ -278,11 +278,14 @@ static const struct field rows[] = {
 		     .check = check_host, .doc = "Address for that."),
 	FIELD_INT(struct agent_config, health_port, "healthPort", .min = 1, .max = 65535,
 		  .def = "9099", .doc = "TCP port for that."),
-	FIELD_BOOL(struct agent_config, metrics, "metricsEnabled", .def = "true",
+	FIELD_BOOL(struct agent_config, metrics, "metricsEnabled",
+		   FIELD_HAS(struct agent_config, has_metrics), .def = "true",
 		   .doc = "Serve /metrics for Prometheus over HTTP."),
-	FIELD_STRING(struct agent_config, metrics_host, "metricsHost", .def = "127.0.0.1",
+	FIELD_STRING(struct agent_config, metrics_host, "metricsHost",
+		     FIELD_HAS(struct agent_config, has_metrics_host), .def = "127.0.0.1",
 		     .check = check_host, .doc = "Address for that."),
-	FIELD_INT(struct agent_config, metrics_port, "metricsPort", .min = 1, .max = 65535,
+	FIELD_INT(struct agent_config, metrics_port, "metricsPort",
+		  FIELD_HAS(struct agent_config, has_metrics_port), .min = 1, .max = 65535,
 		  .def = "9091", .doc = "TCP port for that."),
 };
 static const struct fields table = FIELDS("margayd.yaml", struct agent_config, rows);

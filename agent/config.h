@@ -70,9 +70,10 @@ struct agent_config {
 	bool health;
 	char *health_host;
 	int health_port;
-	bool metrics;
+	bool metrics, has_metrics; /* has: told, see above */
 	char *metrics_host;
 	int metrics_port;
+	bool has_metrics_host, has_metrics_port;
 };
 
 enum config_backend {

@@ -12,6 +12,7 @@
 #include <event2/http.h>
 
 #include "agent/config.h"
+#include "agent/felix.h"
 #include "agent/log.h"
 #include "agent/metrics.h"
 
@@ -22,11 +23,20 @@ enum {
 	HEADERS_MAX = 8192,
 };
 
+/* Where it is to be served. */
+struct place {
+	bool on;
+	char host[ADDR_STR_MAX];
+	uint16_t port;
+};
+
 struct metrics_server {
 	struct agent *agent;
 	struct evhttp *http;
+	struct evhttp_bound_socket *bound; /* NULL: not listening */
 	struct event *retry;
-	bool said; /* that the port is taken */
+	struct place place;
+	bool said; /* that it cannot be had */
 };
 
 static void answer(struct evhttp_request *req, int code, const char *reason, const char *type,
@@ -62,22 +72,22 @@ static void on_other(struct evhttp_request *req, void *arg)
 
 static void try_listen(struct metrics_server *s)
 {
-	const struct agent_config *cfg = s->agent->cfg;
 	static const struct timeval later = { .tv_sec = RETRY_S };
-	const char *host =
-		strcmp(cfg->metrics_host, "localhost") == 0 ? "127.0.0.1" : cfg->metrics_host;
+	const struct place *at = &s->place;
 
-	if (evhttp_bind_socket(s->http, host, (uint16_t)cfg->metrics_port) == 0) {
+	s->bound = evhttp_bind_socket_with_handle(s->http, at->host, at->port);
+	if (s->bound) {
 		if (s->said)
-			log_info("metrics", "the metrics port is free now; serving", "port=%d",
-				 cfg->metrics_port);
+			log_info("metrics", "the metrics port is free now; serving", "port=%u",
+				 at->port);
+		s->said = false;
 		return;
 	}
 	if (!s->said)
 		log_error("metrics",
 			  "cannot serve metrics; trying again. Choose another --metrics-port, "
 			  "or --metrics-enabled=false",
-			  "host=%s port=%d why=%s", host, cfg->metrics_port, strerror(errno));
+			  "host=%s port=%u why=%s", at->host, at->port, strerror(errno));
 	s->said = true;
 	evtimer_add(s->retry, &later);
 }
@@ -87,13 +97,61 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 	try_listen(arg);
 }
 
+/* What was told to this program counts before FelixConfiguration. Calico's agent serves on all
+ * addresses when it is told to serve and not where; this one without a word serves on loopback. */
+static const char *host_of(const struct agent_config *cfg, const struct felixconfig *f)
+{
+	if (cfg->has_metrics_host)
+		return cfg->metrics_host;
+	if (*f->metrics_host)
+		return f->metrics_host;
+	return f->has_metrics_enabled && f->metrics_enabled ? "0.0.0.0" : "127.0.0.1";
+}
+
+static struct place place_of(struct agent *a)
+{
+	const struct agent_config *cfg = a->cfg;
+	const struct felixconfig *f = felix_config(a->felix);
+	const char *host = host_of(cfg, f);
+	struct place at = { 0 };
+	struct addr addr;
+
+	at.on = !cfg->has_metrics && f->has_metrics_enabled ? f->metrics_enabled : cfg->metrics;
+	at.port = (uint16_t)(cfg->has_metrics_port ? cfg->metrics_port : f->metrics_port);
+	/* A name would have to be looked up, and the loop would stand still meanwhile. */
+	if (!strcmp(host, "localhost"))
+		host = "127.0.0.1";
+	else if (!addr_parse(host, &addr)) {
+		log_error("metrics", "prometheusMetricsHost is no address; serving on loopback",
+			  "is=%s", host);
+		host = "127.0.0.1";
+	}
+	str_copy(at.host, sizeof(at.host), host);
+	return at;
+}
+
+static void on_settings(void *arg)
+{
+	struct metrics_server *s = arg;
+	struct place at = place_of(s->agent);
+
+	if (at.on == s->place.on && at.port == s->place.port && !strcmp(at.host, s->place.host))
+		return;
+	if (s->bound)
+		evhttp_del_accept_socket(s->http, s->bound);
+	s->bound = NULL;
+	s->said = false;
+	evtimer_del(s->retry);
+	s->place = at;
+	if (at.on)
+		try_listen(s);
+}
+
 struct metrics_server *metrics_server_new(struct agent *a)
 {
 	struct metrics_server *s = xcalloc(1, sizeof(*s));
 
 	s->agent = a;
-	if (!a->cfg->metrics)
-		return s;
 	s->http = evhttp_new(a->base);
 	s->retry = evtimer_new(a->base, on_retry, s);
 	assert(s->http && s->retry);
@@ -103,7 +161,8 @@ struct metrics_server *metrics_server_new(struct agent *a)
 	evhttp_set_timeout(s->http, TIMEOUT_S);
 	evhttp_set_cb(s->http, "/metrics", on_metrics, s);
 	evhttp_set_gencb(s->http, on_other, s);
-	try_listen(s);
+	felix_watch(a->felix, on_settings, s);
+	on_settings(s);
 	return s;
 }
 
@@ -111,9 +170,7 @@ void metrics_server_free(struct metrics_server *s)
 {
 	if (!s)
 		return;
-	if (s->http)
-		evhttp_free(s->http);
-	if (s->retry)
-		event_free(s->retry);
+	evhttp_free(s->http);
+	event_free(s->retry);
 	free(s);
 }

@@ -1,4 +1,4 @@
-/* metrics_server.h - GET /metrics on metricsHost:metricsPort.
+/* metrics_server.h - GET /metrics where the configuration says, this program's before FelixConfiguration; live.
  *
  * A port that is taken is logged and tried again; it is no reason to end. */
 #pragma once

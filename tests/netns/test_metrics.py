@@ -197,3 +197,26 @@ def test_turned_off(labs):
     [node] = lab.nodes
     node.start("--metrics-enabled=false")
     assert get(node)[0] == 0
+
+
+def felix(lab, **spec):
+    import json
+    lab.apply("apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata: {name: default}\n"
+              f"spec: {json.dumps(spec)}\n")
+
+
+def test_felixconfiguration_says_where(labs):
+    """As Calico's agent does it, and without a restart."""
+    lab = labs(nodes=1, tor=False)
+    [node] = lab.nodes
+    assert get(node)[0] == 200 and get(node, host=node.address)[0] == 0
+    felix(lab, prometheusMetricsEnabled=False)
+    wait.until("it is turned off", lambda: get(node)[0] == 0)
+    felix(lab, prometheusMetricsEnabled=True, prometheusMetricsPort=9191)
+    wait.until("all addresses answer", lambda: get(node, host=node.address, port=9191)[0] == 200)
+    assert get(node)[0] == 0
+    felix(lab, prometheusMetricsEnabled=True, prometheusMetricsHost="127.0.0.1")
+    wait.until("only loopback answers", lambda: get(node)[0] == 200 and get(node, host=node.address)[0] == 0)
+    felix(lab, prometheusMetricsEnabled=True, prometheusMetricsHost="prometheus.example")
+    wait.until("the agent says what is wrong", lambda: "is no address" in node.log())
+    assert get(node)[0] == 200
