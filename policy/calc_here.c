@@ -149,8 +149,8 @@ static char *signature(const struct ep *ep, const struct calc_tiers tiers[static
 
 		str_addf(&s, "\ns %s", prefix_format(&here->spoof[i], text));
 	}
-	/* Where a host endpoint is found by its addresses, they matter. */
-	for (uint32_t i = 0; ep->kind == ENDPOINT_HOST && i < ep->gives->n_net; i++) {
+	/* A host endpoint may be found by its addresses; of a pod others want to know them. */
+	for (uint32_t i = 0; i < ep->gives->n_net; i++) {
 		char text[PREFIX_STR_MAX];
 
 		str_addf(&s, "\nn %s", prefix_format(&ep->gives->net[i], text));

@@ -380,6 +380,7 @@ void policing_free(struct policing *p)
 {
 	if (!p)
 		return;
+	link_table_unwatch(p->agent->links, on_link, p);
 	policing_waits_done(p);
 	policing_close(p);
 	cluster_sets_free(p->net);
