@@ -34,7 +34,8 @@ def ip(*args, check=True):
 
 
 class Bench:
-    def __init__(self, build, rounds):
+    def __init__(self, build, rounds, policy=True):
+        self.policy = policy
         self.build, self.rounds = Path(build).resolve(), rounds
         self.dir = Path(tempfile.mkdtemp(prefix="mbench-"))
         self.spaces, self.agent, self.timer = [], None, None
@@ -54,7 +55,7 @@ class Bench:
         self.agent = subprocess.Popen(
             ["ip", "netns", "exec", NODE, str(self.build / "agent/margayd"), "-c", "/dev/null", "--node", "bench",
              "--datastore", f"sqlite:{self.dir}/margay.db", "--run-dir", str(self.dir / "run"),
-             "--state-dir", str(self.dir / "state")],
+             "--state-dir", str(self.dir / "state"), f"--policy={'true' if self.policy else 'false'}"],
             env=os.environ | {"CALICO_IPV4POOL_CIDR": "172.31.0.0/16"}, stdout=log, stderr=log)
         binary = self.dir / "cnitime"
         sh("cc", "-O2", "-D_GNU_SOURCE", "-o", binary, HERE / "cnitime.c")
@@ -171,9 +172,10 @@ def main():
     ap.add_argument("--build", default=ROOT / "build")
     ap.add_argument("--rounds", type=int, default=60)
     ap.add_argument("--pods", default="0,250")
+    ap.add_argument("--no-policy", action="store_true", help="as the other plugins, which have none")
     opt = ap.parse_args()
     plugins = ["margay", "ptp", "bridge"]
-    bench, missed, have, rss = Bench(opt.build, opt.rounds), [], 0, None
+    bench, missed, have, rss = Bench(opt.build, opt.rounds, not opt.no_policy), [], 0, None
     try:
         bench.up()
         for p in plugins:
