@@ -22,6 +22,7 @@
 #include "agent/cni/flows.h"
 #include "agent/routes.h"
 #include "dataplane/netlink.h"
+#include "dataplane/sysctl.h"
 #include "dataplane/veth.h"
 #include "dataplane/workload.h"
 
@@ -124,12 +125,23 @@ static struct workload_if endpoint_if(const struct endpoints *eps, const struct 
 	return w;
 }
 
+/* The kernel forwards IPv6 only where it does for all interfaces; pods may have IPv6 on a node that has
+ * no address of its own. */
+static int forward_ipv6(const struct endpoints *eps, const struct workload_if *w, struct err *e)
+{
+	if (!w->ipv6 || !eps->agent->cfg->ip_forward)
+		return 0;
+	return sysctl_set("net/ipv6/conf/all/forwarding", "1", e);
+}
+
 static int endpoint_set_up(struct endpoints *eps, struct endpoint *ep, uint32_t ifindex,
 			   struct err *e)
 {
 	struct workload_if w = endpoint_if(eps, ep);
-	int rc = workload_sysctls(&w, e);
+	int rc = forward_ipv6(eps, &w, e);
 
+	if (!rc)
+		rc = workload_sysctls(&w, e);
 	for (unsigned i = 0; !rc && ep->w.has_mac && i < ep->w.n_nets; i++)
 		if (ep->w.nets[i].len == addr_bits(ep->w.nets[i].addr.family))
 			rc = workload_neighbour(&eps->nl, ifindex, &ep->w.nets[i].addr, ep->w.mac,

@@ -18,7 +18,7 @@ def make(lab, backend):
     lab.up(nodes=1, tor=False)
     node = lab.nodes[0]
     lab.apply(POOL + POOL6 + "---\n" + space("x", ns="x"))
-    start(lab, backend, "--ip6", "fd61::11")
+    start(lab, backend)  # the node itself has no IPv6, and forwards it for its pods all the same
     g = Ground(lab, backend)
     for name in ("a", "b", "s"):
         setattr(g, name, dual_stack_pod(node, name, "x", pod=name))
@@ -301,7 +301,7 @@ def test_what_allow_and_deny_are(ground):
         # Our jump is first, and what it accepts comes no further.
         assert mistakes(g.a, four(g, "tcp:80 tcp:81", "tcp:82 udp:80")) == {}
         g.node.stop()
-        g.node.start("--policy", "--iptables-backend", g.backend, "--ip6", "fd61::11", "--chain-insert-mode", "append",
+        g.node.start("--policy", "--iptables-backend", g.backend, "--chain-insert-mode", "append",
                      "--iptables-filter-allow-action", "RETURN", "--iptables-mangle-allow-action", "RETURN",
                      "--iptables-filter-deny-action", "REJECT")
         g.settle()
