@@ -207,10 +207,15 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 		pass_end(c, rc, &e);
 }
 
+/* REST_MS of rest after a pass, whose timer is pending then. */
+bool cutting_is_due(const struct cutting *c)
+{
+	return c->dirty && !c->passing && !evtimer_pending(c->turn, NULL);
+}
+
 void cutting_enforced(struct cutting *c, bool v6)
 {
-	/* REST_MS of rest after a pass, whose timer is pending then. */
-	if (!c->dirty || c->passing || evtimer_pending(c->turn, NULL))
+	if (!cutting_is_due(c))
 		return;
 	c->dirty = false;
 	c->v6 = v6;

@@ -31,6 +31,8 @@ struct cutting *cutting_new(const struct cutting_config *cfg, struct err *e);
 void cutting_free(struct cutting *c);
 /* What a flush of the calculation told. */
 void cutting_take(struct cutting *c, const struct calc_effects *fx);
+/* Does something that was taken wait for cutting_enforced, now? */
+bool cutting_is_due(const struct cutting *c);
 /* All that was taken is enforced by the kernel. */
 void cutting_enforced(struct cutting *c, bool v6);
 /* Flows cut since the start. */

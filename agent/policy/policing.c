@@ -187,7 +187,9 @@ static void work(struct policing *p)
 		state_network(p);
 		if (p->stated != p->fed && !rest_ms(p))
 			state(p);
+		p->running = true;
 		filter_run(p->filter);
+		p->running = false;
 	}
 	if (!p->enforced_once && filter_enforced(p->filter))
 		in_force(p);

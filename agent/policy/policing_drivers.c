@@ -69,13 +69,15 @@ static void on_report(void *arg, enum ip_family family, const char *kind, const 
 static void on_rest(void *arg, enum ip_family family, enum apply_stage stage)
 {
 	struct policing *p = arg;
+	/* Not from within our own turn: while something is in trouble that would never end. */
+	bool awaited = !p->running && (policing_has_waits(p) || !p->enforced_once ||
+				       (p->cutting && cutting_is_due(p->cutting)));
 
 	if (p->batch && filter_settled(p->filter)) {
 		p->batch = false;
 		p->ended_ms = agent_now_ms();
 	}
-	if (p->links_dirty || p->net_dirty || p->restate || policing_has_waits(p) ||
-	    !p->enforced_once || p->cutting)
+	if (p->links_dirty || p->net_dirty || p->restate || awaited)
 		policing_turn_soon(p);
 	else if (p->stated != p->fed)
 		policing_turn_in_time(p);

@@ -57,6 +57,7 @@ struct policing {
 
 	struct event *turn, *patience, *again;
 	struct ipt_sweep *sweep;
+	bool running; /* within our own filter_run: what follows looks at what came of it */
 	bool links_dirty;
 	uint64_t fed, stated;
 	bool urgent;		    /* what was fed is not only pods of other nodes */
