@@ -34,8 +34,9 @@ def ip(*args, check=True):
 
 
 class Bench:
-    def __init__(self, build, rounds, policy=True):
-        self.policy = policy
+    def __init__(self, build, rounds, policy=True, env=None):
+        """env: more of it for the agent."""
+        self.policy, self.env = policy, env or {}
         self.build, self.rounds = Path(build).resolve(), rounds
         self.dir = Path(tempfile.mkdtemp(prefix="mbench-"))
         self.spaces, self.agent, self.timer = [], None, None
@@ -51,12 +52,7 @@ class Bench:
         for dev in ("lo", "wire", "eth0"):
             ip("-n", NODE, "link", "set", dev, "up")
         ip("-n", NODE, "route", "add", "default", "via", "192.168.61.1")
-        log = open(self.dir / "agent.log", "w")
-        self.agent = subprocess.Popen(
-            ["ip", "netns", "exec", NODE, str(self.build / "agent/margayd"), "-c", "/dev/null", "--node", "bench",
-             "--datastore", f"sqlite:{self.dir}/margay.db", "--run-dir", str(self.dir / "run"),
-             "--state-dir", str(self.dir / "state"), f"--policy={'true' if self.policy else 'false'}"],
-            env=os.environ | {"CALICO_IPV4POOL_CIDR": "172.31.0.0/16"}, stdout=log, stderr=log)
+        self.start_agent()
         binary = self.dir / "cnitime"
         sh("cc", "-O2", "-D_GNU_SOURCE", "-o", binary, HERE / "cnitime.c")
         self.timer = subprocess.Popen(
@@ -64,6 +60,14 @@ class Bench:
             stdout=subprocess.PIPE, text=True, env=os.environ | {"CNI_PATH": f"{self.build}/cni-plugin:{STOCK}"})
         self.configs()
         self.wait_ready()
+
+    def start_agent(self):
+        with open(self.dir / "agent.log", "a") as log:
+            self.agent = subprocess.Popen(
+                ["ip", "netns", "exec", NODE, str(self.build / "agent/margayd"), "-c", "/dev/null", "--node", "bench",
+                 "--datastore", f"sqlite:{self.dir}/margay.db", "--run-dir", str(self.dir / "run"),
+                 "--state-dir", str(self.dir / "state"), f"--policy={'true' if self.policy else 'false'}"],
+                env=os.environ | {"CALICO_IPV4POOL_CIDR": "172.31.0.0/16"} | self.env, stdout=log, stderr=log)
 
     def space(self, name):
         ip("netns", "del", name, check=False)
@@ -124,10 +128,10 @@ class Bench:
                      + (self.dir / "agent.log").read_text()[-2000:])
         return us
 
-    def fill(self, have, want):
+    def fill(self, have, want, plugin="margay"):
         for i in range(have, want):
             self.space(f"mbench-f{i}")
-            self.must("margay", "ADD", f"fill{i}", f"mbench-f{i}", f"fill{i}")
+            self.must(plugin, "ADD", f"fill{i}", f"mbench-f{i}", f"fill{i}")
 
     def measure(self, plugins):
         times = {(p, v): [] for p in plugins for v in ("ADD", "DEL")}
