@@ -19,7 +19,8 @@
 #include "lib/str.h"
 
 enum {
-	METRICS_SERIES_MAX = 10000, /* in one scrape: 1 MB of text. What is more is counted, not shown */
+	METRICS_SERIES_MAX =
+		10000, /* in one scrape: 1 MB of text. What is more is counted, not shown */
 	METRIC_LABELS_MAX = 8,
 	METRIC_BUCKETS_MAX = 16,
 };
@@ -34,13 +35,13 @@ struct metric_label {
 	const char *value; /* any text; NULL is "" */
 };
 /* A list as an argument: METRIC_LABELS({ "peer", text }, { "family", "ipv4" }). */
-#define METRIC_LABELS(...)                                                                         \
-	(const struct metric_label[])                                                              \
-	{                                                                                          \
-		__VA_ARGS__,                                                                       \
-		{                                                                                  \
-			NULL, NULL                                                                 \
-		}                                                                                  \
+#define METRIC_LABELS(...)            \
+	(const struct metric_label[]) \
+	{                             \
+		__VA_ARGS__,          \
+		{                     \
+			NULL, NULL    \
+		}                     \
 	}
 
 /* How often something took how long. bound: upper ends, rising, at most METRIC_BUCKETS_MAX, which

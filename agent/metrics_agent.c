@@ -146,8 +146,9 @@ static void route_metrics(void *arg, struct metrics *m)
 		const char *state;
 		uint32_t n;
 	} rows[] = {
-		{ "wanted", c.desired },	 { "installed", c.installed }, { "waiting", c.waiting },
-		{ "conflicting", c.conflicts }, { "failed", c.failed },
+		{ "wanted", c.desired },  { "installed", c.installed },
+		{ "waiting", c.waiting }, { "conflicting", c.conflicts },
+		{ "failed", c.failed },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
@@ -157,8 +158,8 @@ static void route_metrics(void *arg, struct metrics *m)
 		(double)c.written);
 	counter(m, "margay_routes_removed_total", "Routes that were taken out of the kernel.",
 		(double)c.removed);
-	counter(m, "margay_routes_tampered_total",
-		"Routes that somebody else changed or removed.", (double)c.foreign);
+	counter(m, "margay_routes_tampered_total", "Routes that somebody else changed or removed.",
+		(double)c.foreign);
 	counter(m, "margay_routes_resyncs_total", "Times that all routes were read again.",
 		(double)c.resyncs);
 }
@@ -211,8 +212,7 @@ static void family_metrics(struct filter *f, enum ip_family family, struct filte
 			    size.rules);
 	}
 	metrics_add(m, "felix_ipsets_calico", "Sets of this agent.", METRIC_GAUGE,
-		    METRIC_LABELS({ "ip_version", family == IP_V6 ? "inet6" : "inet" }),
-		    sets.sets);
+		    METRIC_LABELS({ "ip_version", family == IP_V6 ? "inet6" : "inet" }), sets.sets);
 	sum->saves += (double)rules.saves;
 	sum->save_errors += (double)rules.save_errors;
 	sum->restores += (double)rules.restores;
@@ -259,7 +259,8 @@ static void policy_metrics(void *arg, struct metrics *m)
 	if (!policing_parts(a->policing, &p))
 		return;
 	gauge(m, "margay_policy_objects_invalid",
-	      "Stored objects that policy cannot use as they are; margayctl node status names them.",
+	      "Stored objects that policy cannot use as they are; margayctl node status names "
+	      "them.",
 	      (double)policing_troubles(a->policing, &wrong));
 	str_done(&wrong);
 	gauge(m, "margay_policy_in_force", "Does the kernel enforce all that is stored?",

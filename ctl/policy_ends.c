@@ -60,9 +60,10 @@ static struct prefix node_net(const struct object *o, enum ip_family family)
 {
 	struct prefix p;
 
-	if (o && prefix_parse_or_addr(text_at(o, family == IP_V6 ? "spec.bgp.ipv6Address"
-								  : "spec.bgp.ipv4Address"),
-				      &p) &&
+	if (o &&
+	    prefix_parse_or_addr(
+		    text_at(o, family == IP_V6 ? "spec.bgp.ipv6Address" : "spec.bgp.ipv4Address"),
+		    &p) &&
 	    p.addr.family == family)
 		return p;
 	return (struct prefix) { 0 };
@@ -72,7 +73,8 @@ static bool node_has(const struct object *o, const struct addr *a)
 {
 	static const char *const paths[] = { "spec.bgp.ipv4Address", "spec.bgp.ipv6Address",
 					     "spec.bgp.ipv4IPIPTunnelAddr",
-					     "spec.ipv4VXLANTunnelAddr", "spec.ipv6VXLANTunnelAddr" };
+					     "spec.ipv4VXLANTunnelAddr",
+					     "spec.ipv6VXLANTunnelAddr" };
 	json_t *list = json_object_get(json_object_get(o->json, "spec"), "addresses"), *v;
 	struct prefix p;
 	size_t i;
@@ -142,7 +144,8 @@ static const struct object *find_pod(const struct policy_world *w, const char *w
 	const struct object *found = NULL;
 	struct addr a;
 
-	for (const struct object *o = NULL; slash && (o = policy_world_next(w, "WorkloadEndpoint", o));) {
+	for (const struct object *o = NULL;
+	     slash && (o = policy_world_next(w, "WorkloadEndpoint", o));) {
 		if (strlen(o->ns) != n || strncmp(o->ns, who, n) ||
 		    (strcmp(pod_of(o), slash + 1) && strcmp(o->name, slash + 1)))
 			continue;
@@ -293,12 +296,13 @@ static int no_host(const struct policy_world *w, const char *who, struct err *e)
 	for (const struct object *o = NULL; (o = policy_world_next(w, "WorkloadEndpoint", o));)
 		if (!strcmp(pod_of(o), who))
 			return err_set(e, -ENOENT,
-				       "%.80s: no node of this name; did you mean the pod %s/%s?", who,
-				       o->ns, pod_of(o));
+				       "%.80s: no node of this name; did you mean the pod %s/%s?",
+				       who, o->ns, pod_of(o));
 	for (const struct object *o = NULL; (o = policy_world_next(w, "Node", o));)
 		names_add(&all, xstrdup(o->name));
-	rc = say_names(who, "is no NAMESPACE/POD, no address, and no node or host endpoint has this name",
-		       &all, &all, "nodes are ", e);
+	rc = say_names(
+		who, "is no NAMESPACE/POD, no address, and no node or host endpoint has this name",
+		&all, &all, "nodes are ", e);
 	names_done(&all);
 	return rc;
 }
@@ -437,13 +441,14 @@ static void through_tunnel(const struct policy_world *w, const struct ippool *po
 {
 	const struct object *node = policy_world_find(w, "Node", NULL, from->at.node);
 	bool ipip = pool->ipip != ENCAP_NEVER;
-	const char *path = ipip				 ? "spec.bgp.ipv4IPIPTunnelAddr"
+	const char *path = ipip			      ? "spec.bgp.ipv4IPIPTunnelAddr"
 			   : to->addr.family == IP_V6 ? "spec.ipv6VXLANTunnelAddr"
-							 : "spec.ipv4VXLANTunnelAddr";
+						      : "spec.ipv4VXLANTunnelAddr";
 	struct addr a;
 
 	note(notes,
-	     "between %s and %s packets go through a tunnel (pool %s): of host endpoints only \"*\" "
+	     "between %s and %s packets go through a tunnel (pool %s): of host endpoints only "
+	     "\"*\" "
 	     "sees them",
 	     from->at.node, to->at.node, pool->name);
 	from->at.uplink = to->at.uplink = NULL;
@@ -463,9 +468,8 @@ static void note_outside(const struct policy_world *w, const struct policy_end *
 
 static void note_guess(const struct policy_world *w, const struct policy_end *end, json_t *notes)
 {
-	const struct object *o = end->at.uplink ? policy_world_find(w, "HostEndpoint", NULL,
-								    end->at.uplink)
-						: NULL;
+	const struct object *o =
+		end->at.uplink ? policy_world_find(w, "HostEndpoint", NULL, end->at.uplink) : NULL;
 
 	if (o && !json_array_size(js_at(o->json, "spec.expectedIPs")))
 		note(notes, "taken to pass interface %s of %s, where host endpoint %s is",

@@ -78,10 +78,11 @@ static int read_port(struct question *q, struct err *e)
 
 	if (!proto_has_ports(q->packet.proto)) {
 		if (text)
-			return err_set(e, -EINVAL,
-				       "--port: protocol %u has no ports; they go with tcp, udp and "
-				       "sctp",
-				       q->packet.proto);
+			return err_set(
+				e, -EINVAL,
+				"--port: protocol %u has no ports; they go with tcp, udp and "
+				"sctp",
+				q->packet.proto);
 		return 0;
 	}
 	if (!text)
@@ -231,8 +232,9 @@ static void set_rule(const struct question *q, const struct explain_step *s, boo
 
 	js_set_str(out, "action", action_word(s->action));
 	if (s->unreadable) {
-		js_set_str(out, "text", s->policy ? "it cannot be read in full: denies all"
-						  : "it does not exist: denies all");
+		js_set_str(out, "text",
+			   s->policy ? "it cannot be read in full: denies all"
+				     : "it does not exist: denies all");
 		return;
 	}
 	js_set_int(out, "rule", (json_int_t)s->index);
@@ -316,7 +318,7 @@ static const char *text_of(const json_t *o, const char *name)
 	return s ? s : "";
 }
 
-/* "egress of x/a", "preDNAT ingress of node1's eth0". */
+/* "egress of x/a", "preDNAT ingress of host endpoint eth0". */
 static char *where_words(const struct question *q, const json_t *stage)
 {
 	const char *applies = text_of(stage, "applies"), *id = text_of(stage, "endpoint");
@@ -327,8 +329,11 @@ static char *where_words(const struct question *q, const json_t *stage)
 
 	if (!*id)
 		return xasprintf("node %s", text_of(stage, "node"));
-	return xasprintf("%s%s%s of %s", strcmp(applies, "normal") ? applies : "",
-			 strcmp(applies, "normal") ? " " : "", egress ? "egress" : "ingress", name);
+	return xasprintf("%s%s%s of %s%s", strcmp(applies, "normal") ? applies : "",
+			 strcmp(applies, "normal") ? " " : "", egress ? "egress" : "ingress",
+			 strcmp(text_of(stage, "endpointKind"), "HostEndpoint") ? ""
+										: "host endpoint ",
+			 name);
 }
 
 static char *whose_words(const json_t *step)
@@ -357,9 +362,11 @@ static char *what_words(const json_t *stage, const json_t *step)
 		return xstrdup("Deny: the endpoint is turned off");
 	if (!strcmp(text_of(stage, "verdict"), "Deny"))
 		return xstrdup("Deny: no profile allows it");
-	return xstrdup(strcmp(text_of(stage, "verdict"), "Allow")
+	if (!strcmp(text_of(stage, "verdict"), "Allow"))
+		return xstrdup("Allow");
+	return xstrdup(strcmp(text_of(stage, "applies"), "applyOnForward")
 			       ? "no decision: what comes next decides"
-			       : "Allow");
+			       : "no decision: the host's own rules decide");
 }
 
 static char *rule_number(const json_t *stage, const json_t *step)
@@ -447,14 +454,14 @@ static void print(const struct question *q, const json_t *answer)
 	size_t i;
 
 	print_packet(q);
-	printf(": %s", !strcmp(verdict, "Allow")  ? "ALLOWED"
-		       : !strcmp(verdict, "Deny") ? "DENIED by "
-						  : "policy allows it; the host's own rules decide");
+	printf(": %s", !strcmp(verdict, "Allow") ? "ALLOWED"
+		       : !strcmp(verdict, "Deny")
+			       ? "DENIED by "
+			       : "policy allows it; the host's own rules decide");
 	if (json_object_get(answer, "deniedBy")) {
 		size_t at = (size_t)json_integer_value(json_object_get(answer, "deniedBy"));
 		CLEANUP(freep)
-		char *where =
-			where_words(q, json_array_get(json_object_get(answer, "stages"), at));
+		char *where = where_words(q, json_array_get(json_object_get(answer, "stages"), at));
 
 		printf("%s", where);
 	}

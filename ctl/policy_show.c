@@ -97,7 +97,9 @@ static void print_direction(const json_t *o, const char *direction, const char *
 {
 	static const char *const with[] = { "TIER",    "APPLIES", "POLICY", "RULE",
 					    "PACKETS", "BYTES",	  "WHAT" };
-	static const char *const without[] = { "TIER", "POLICY", "RULE", "PACKETS", "BYTES", "WHAT" };
+	static const char *const without[] = {
+		"TIER", "POLICY", "RULE", "PACKETS", "BYTES", "WHAT"
+	};
 	CLEANUP(freep) char *end = xasprintf("%sEnd", direction);
 	struct view v = { .direction = direction };
 	const json_t *tiers = json_object_get(o, "tiers"), *item;
@@ -145,7 +147,8 @@ int cmd_policy_show(struct ctl *c, const struct args *a)
 	struct err e = { 0 };
 
 	if (a->n_words != 1)
-		return ctl_error("must be NAMESPACE/POD, a host endpoint, an interface or an address");
+		return ctl_error(
+			"must be NAMESPACE/POD, a host endpoint, an interface or an address");
 	q = agent_question("policy");
 	js_set_str(q, "of", a->word[0]);
 	if (agent_ask(c, q, &answer, &e) < 0)

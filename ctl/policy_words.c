@@ -63,9 +63,12 @@ static void add_side(struct str *out, const json_t *side, const char *word)
 	static const struct {
 		const char *field, *name;
 	} rows[] = {
-		{ "namespaceSelector", "namespaces" }, { "selector", "selector" },
-		{ "notSelector", "not selector" },     { "nets", "nets" },
-		{ "notNets", "not nets" },	       { "ports", "ports" },
+		{ "namespaceSelector", "namespaces" },
+		{ "selector", "selector" },
+		{ "notSelector", "not selector" },
+		{ "nets", "nets" },
+		{ "notNets", "not nets" },
+		{ "ports", "ports" },
 		{ "notPorts", "not ports" },
 	};
 	const json_t *accounts = json_object_get(side, "serviceAccounts");

@@ -17,9 +17,18 @@
 int policy_world_load(struct ctl *c, struct policy_world *w, struct err *e)
 {
 	static const char *const kinds[] = {
-		"WorkloadEndpoint",    "HostEndpoint", "NetworkSet", "GlobalNetworkSet",
-		"NetworkPolicy",       "GlobalNetworkPolicy", "Profile", "Tier", "Node",
-		"IPPool",	       "FelixConfiguration",  "EndpointSlice",
+		"WorkloadEndpoint",
+		"HostEndpoint",
+		"NetworkSet",
+		"GlobalNetworkSet",
+		"NetworkPolicy",
+		"GlobalNetworkPolicy",
+		"Profile",
+		"Tier",
+		"Node",
+		"IPPool",
+		"FelixConfiguration",
+		"EndpointSlice",
 	};
 	int rc = ctl_open(c, CTL_READ, e);
 
@@ -63,8 +72,8 @@ const struct object *policy_world_find(const struct policy_world *w, const char 
 const struct object *policy_world_policy(const struct policy_world *w, const struct policy *p)
 {
 	CLEANUP(freep)
-	char *name = xasprintf("%s%s", p->kind == POLICY_KUBERNETES ? K8S_POLICY_PREFIX : "",
-			       p->name);
+	char *name =
+		xasprintf("%s%s", p->kind == POLICY_KUBERNETES ? K8S_POLICY_PREFIX : "", p->name);
 
 	return policy_world_find(w, p->ns ? "NetworkPolicy" : "GlobalNetworkPolicy", p->ns, name);
 }

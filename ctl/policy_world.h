@@ -9,8 +9,9 @@
 struct policy_end;
 
 struct policy_world {
-	struct object_vec objects; /* policies, profiles, tiers, endpoints, sets, nodes, pools, ... */
-	size_t n_broken;	   /* left out, and told */
+	struct object_vec
+		objects; /* policies, profiles, tiers, endpoints, sets, nodes, pools, ... */
+	size_t n_broken; /* left out, and told */
 };
 
 int policy_world_load(struct ctl *c, struct policy_world *w, struct err *e);

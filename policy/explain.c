@@ -149,17 +149,17 @@ static enum outcome walk_tier(const struct walk *w, const struct calc_tier *t, b
 			continue;
 		governing++;
 		o = walk_rules(w, w->ingress ? &p->in : &p->out,
-			       (struct explain_step) { .tier = t->name,
-						       .policy = p,
-						       .unreadable = p->closed });
+			       (struct explain_step) {
+				       .tier = t->name, .policy = p, .unreadable = p->closed });
 	}
 	w->out->n_policies += governing;
 	if (o != GOES_ON || !governing || !end_counts)
 		return o;
-	vec_push(&w->out->steps, (struct explain_step) {
-					 .what = EXPLAIN_TIER_END,
-					 .tier = t->name,
-					 .action = t->action == TIER_PASS ? RULE_PASS : RULE_DENY });
+	vec_push(
+		&w->out->steps,
+		(struct explain_step) { .what = EXPLAIN_TIER_END,
+					.tier = t->name,
+					.action = t->action == TIER_PASS ? RULE_PASS : RULE_DENY });
 	return t->action == TIER_PASS ? PASSED : DENIED;
 }
 

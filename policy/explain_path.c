@@ -72,9 +72,8 @@ static bool is_silent(const struct explain *x, enum calc_class class)
 
 static enum explain_verdict ask(struct traveller *t, struct explain_stage stage)
 {
-	if (!stage.endpoint ||
-	    !explain_endpoint(t->calc, stage.kind, stage.endpoint, stage.ingress, stage.class, t->p,
-			      &stage.why))
+	if (!stage.endpoint || !explain_endpoint(t->calc, stage.kind, stage.endpoint, stage.ingress,
+						 stage.class, t->p, &stage.why))
 		return EXPLAIN_OPEN;
 	if (is_silent(&stage.why, stage.class)) {
 		explain_done(&stage.why);

@@ -1,6 +1,6 @@
 /* feed.h - stored objects as events of the calculation, for who has objects and wants it to know.
  *
- * Kinds: policies, profiles, tiers, endpoints and network sets. The agent, which has changes and
+ * Kinds: policies, profiles, tiers, endpoints, network sets and slices of services. The agent, which has changes and
  * deletions to follow, is in agent/policy/policy_feed.h. */
 #pragma once
 

@@ -125,8 +125,8 @@ static json_t *profile_json(const char *name, const struct policy_counted *of)
 	const struct profile_rules *rules = calc_profile(of->calc, name);
 	struct profile_rules *missing = rules ? NULL : profile_missing(name);
 	json_t *o = json_object(), *spec = rules && !rules->closed
-						  ? stored_spec(of->cache, "Profile", NULL, name)
-						  : NULL;
+						   ? stored_spec(of->cache, "Profile", NULL, name)
+						   : NULL;
 
 	rules = rules ? rules : missing;
 	js_set_str(o, "name", name);

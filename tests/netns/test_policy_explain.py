@@ -218,6 +218,33 @@ def test_nodes_and_the_world_outside(w):
     assert said["verdict"] == "HostRules" and said["stages"][-1]["point"] == "podToOwnHost"
 
 
+def hosts_open(w):
+    """Every interface of both nodes has a host endpoint, which lets all through that nobody speaks about."""
+    for node in w.lab.nodes:
+        w.lab.apply(calico("HostEndpoint", f"{node.name}-all", {"node": node.name, "interfaceName": "*",
+                                                                "profiles": ["projectcalico-default-allow"]})
+                    .replace("-all}", "-all, labels: {host: 'yes'}}"))
+    w.settle()
+
+
+def test_host_endpoints_are_on_the_way(w):
+    hosts_open(w)
+    try:
+        w.apply(calico("GlobalNetworkPolicy", "fwd", {"selector": "host == 'yes'", "applyOnForward": True,
+                                                      "types": ["Ingress", "Egress"], "egress": [{"action": "Allow"}], "ingress": [
+                    {"action": "Deny", "protocol": "UDP", "destination": {"ports": [81]}}, {"action": "Allow"}]}))
+        did = probe_all(w)
+        said = explain_all(w, did)
+        assert {k: (did[k], said[k]) for k in did if did[k] != said[k]} == {}
+        assert not did["x/a", "x/b", "udp", 81] and did["x/a", "x/b", "udp", 80]
+        first = w.explain("x/a", "x/b", "--proto", "udp", "--port", "81")["stages"][0]
+        assert (first["endpoint"], first["applies"], first["verdict"]) == ("node1-all", "applyOnForward", "Deny")
+    finally:
+        for node in w.lab.nodes:
+            w.lab.ctl("delete", "hostendpoint", f"{node.name}-all")
+        w.settle()
+
+
 SEND = """
 import socket, sys
 address, port, n = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])

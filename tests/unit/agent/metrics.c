@@ -22,17 +22,17 @@ static char *scrape(metrics_fn *fn, void *arg)
 	return str_take(&out);
 }
 
-#define NOTHING_DROPPED                                                                            \
-	"# HELP margay_metrics_dropped_series Series of this scrape that were left out: too "      \
-	"many, or not well-formed.\n# TYPE margay_metrics_dropped_series gauge\n"                  \
+#define NOTHING_DROPPED                                                                       \
+	"# HELP margay_metrics_dropped_series Series of this scrape that were left out: too " \
+	"many, or not well-formed.\n# TYPE margay_metrics_dropped_series gauge\n"             \
 	"margay_metrics_dropped_series 0\n"
 
 static void add_mixed(void *arg, struct metrics *m)
 {
 	metrics_add(m, "z_total", "Last.", METRIC_COUNTER, METRIC_LABELS({ "a", "1" }), 5);
 	metrics_add(m, "b", "Between.", METRIC_GAUGE, NULL, -1.5);
-	metrics_add(m, "z_total", "Last.", METRIC_COUNTER, METRIC_LABELS({ "a", "2" }, { "b", NULL }),
-		    18446744073709551615.0);
+	metrics_add(m, "z_total", "Last.", METRIC_COUNTER,
+		    METRIC_LABELS({ "a", "2" }, { "b", NULL }), 18446744073709551615.0);
 }
 
 static void families_stand_together(void **state)
@@ -55,8 +55,9 @@ static void labels_are_escaped(void **state)
 	static const struct {
 		const char *value, *written;
 	} rows[] = {
-		{ "plain", "plain" },	   { "q\"q", "q\\\"q" },   { "b\\b", "b\\\\b" },
-		{ "n\nn", "n\\nn" },	   { "\x01\x7f", "??" },   { "\xff\xc3\xa4", "???" },
+		{ "plain", "plain" },		{ "q\"q", "q\\\"q" },
+		{ "b\\b", "b\\\\b" },		{ "n\nn", "n\\nn" },
+		{ "\x01\x7f", "??" },		{ "\xff\xc3\xa4", "???" },
 		{ "}{,=# HELP", "}{,=# HELP" },
 	};
 
@@ -87,9 +88,11 @@ static void numbers_are_exact(void **state)
 {
 	CLEANUP(freep) char *text = scrape(add_numbers, NULL);
 	static const char *const lines[] = {
-		"n{i=\"0\"} 0\n",	"n{i=\"1\"} 1\n", "n{i=\"2\"} 1e+15\n", "n{i=\"3\"} 123456789012345\n",
-		"n{i=\"4\"} 0.1\n",	"n{i=\"5\"} 0.33333333333333331\n",	"n{i=\"6\"} -2\n",
-		"n{i=\"nan\"} NaN\n",	"n{i=\"inf\"} -Inf\n",
+		"n{i=\"0\"} 0\n",      "n{i=\"1\"} 1\n",
+		"n{i=\"2\"} 1e+15\n",  "n{i=\"3\"} 123456789012345\n",
+		"n{i=\"4\"} 0.1\n",    "n{i=\"5\"} 0.33333333333333331\n",
+		"n{i=\"6\"} -2\n",     "n{i=\"nan\"} NaN\n",
+		"n{i=\"inf\"} -Inf\n",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
@@ -190,8 +193,8 @@ static void a_scrape_forgets_the_last(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(families_stand_together), cmocka_unit_test(labels_are_escaped),
-		cmocka_unit_test(numbers_are_exact),	   cmocka_unit_test(histograms_add_up),
+		cmocka_unit_test(families_stand_together),   cmocka_unit_test(labels_are_escaped),
+		cmocka_unit_test(numbers_are_exact),	     cmocka_unit_test(histograms_add_up),
 		cmocka_unit_test(what_cannot_be_is_counted), cmocka_unit_test(series_are_bounded),
 		cmocka_unit_test(a_scrape_forgets_the_last),
 	};

@@ -214,8 +214,7 @@ static struct jnode node_of(const struct jworld *w)
 
 static struct explain_end node_end(const struct jnode *n, enum explain_place place)
 {
-	const struct jendpoint *up =
-		judge_host(n->w, "eth0", n->link[0].addr, n->link[0].n_addr);
+	const struct jendpoint *up = judge_host(n->w, "eth0", n->link[0].addr, n->link[0].n_addr);
 	const struct jendpoint *every = judge_host(n->w, "none", NULL, 0);
 
 	return (struct explain_end) { .place = place,
@@ -253,7 +252,8 @@ static void try_ways(struct rng *r, const struct jworld *w, struct calc *c, uint
 {
 	struct jnode n = node_of(w);
 	struct jpacket p = packet_random(r, w);
-	const struct jendpoint *a = &w->pod[rng_below(r, J_PODS)], *b = &w->pod[rng_below(r, J_PODS)];
+	const struct jendpoint *a = &w->pod[rng_below(r, J_PODS)],
+			       *b = &w->pod[rng_below(r, J_PODS)];
 	struct explain_end out = node_end(&n, EXPLAIN_OUTSIDE), host = node_end(&n, EXPLAIN_HOST),
 			   from = node_end(&n, EXPLAIN_POD), to = from;
 	CLEANUP(freep) char *id_a = xasprintf("n%d/here-k8s-%s-eth0", a->ns, a->name);
