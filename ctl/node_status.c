@@ -54,6 +54,34 @@ static void print_drain(const json_t *o)
 	puts(".");
 }
 
+/* "Policy: in force (iptables-nft; no IPv6: there is no IPv6 pool), 3 of 7 policies apply here." And what
+ * of objects and settings does not count. */
+static void print_policy(const json_t *status)
+{
+	const json_t *o = json_object_get(status, "policy"),
+		     *wrong = json_object_get(status, "policyTroubles");
+	const char *none = answer_text(o, "noIPv6");
+	size_t i;
+	json_t *v;
+
+	if (!json_is_true(json_object_get(o, "on"))) {
+		puts("Policy: off.");
+	} else {
+		printf("Policy: %sin force",
+		       json_is_true(json_object_get(o, "inForce")) ? "" : "not (all) ");
+		if (*answer_text(o, "backend"))
+			printf(" (iptables-%s%s%s)", answer_text(o, "backend"),
+			       *none ? "; no IPv6: " : "", none);
+		printf(", %lld of %lld policies apply here.\n", answer_number(o, "activePolicies"),
+		       answer_number(o, "policies"));
+	}
+	if (json_array_size(wrong))
+		printf("Not right, and so left out or closed (%lld):\n",
+		       answer_number(status, "policyObjectsWrong"));
+	json_array_foreach (wrong, i, v)
+		printf("  - %s\n", json_string_value(v));
+}
+
 static void print_node(const json_t *o)
 {
 	const json_t *ds = json_object_get(o, "datastore"), *routes = json_object_get(o, "routes"),
@@ -77,6 +105,7 @@ static void print_node(const json_t *o)
 	printf("Endpoints: %lld. Routes: %lld wanted, %lld in the kernel.\n",
 	       answer_number(o, "endpoints"), answer_number(routes, "wanted"),
 	       answer_number(routes, "installed"));
+	print_policy(o);
 }
 
 static void add_session(struct table *t, const json_t *s)

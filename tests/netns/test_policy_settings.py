@@ -111,6 +111,8 @@ def test_a_wrong_field_is_named_and_the_others_count(one):
     eventually("it is named", lambda: any("logActionRateLimit" in x and "FelixConfiguration default" in x
                                           for x in one.ctl_json("node", "status")["policyTroubles"]))
     assert one.health() == 200 and rules(one, "cali-wl-to-host")[-1].endswith("-j ACCEPT")
+    said = one.ctl("node", "status").stdout
+    assert "Policy: in force (iptables-nft; no IPv6: there is no IPv6 pool)" in said and "logActionRateLimit" in said, said
     said = lab.ctl("apply", "-f", "-", stdin=felix({"logActionRateLimit": "often"}), check=False)
     assert said.returncode == 1 and "logActionRateLimit" in said.stderr
 
