@@ -15,7 +15,7 @@ from lab import start
 
 WORLDS = os.environ.get("WORLDS", "60")
 CHANGES = os.environ.get("CHANGES", "8")
-KILLED_WORLDS = max(3, int(WORLDS) // 20)
+KILLED_WORLDS = max(6, int(WORLDS) // 20)
 CHANGED_WORLDS = max(4, int(WORLDS) // 10)
 ROUNDS = int(os.environ.get("ROUNDS", "2"))
 SEED = int(os.environ.get("SEED", "1"))
