@@ -16,6 +16,7 @@ enum key_flags {
 	KEY_V6 = 1,	 /* only with IPv6 */
 	KEY_LENIENT = 2, /* a failure harms nothing */
 	KEY_RP_FILTER = 4,
+	KEY_NO_V6 = 8, /* only where no IPv6 may be */
 };
 
 /* In the order in which they are set: DIR/INTERFACE/KEY. */
@@ -23,6 +24,8 @@ static const struct {
 	const char *dir, *key, *value;
 	int flags;
 } keys[] = {
+	/* Else a pod that may talk to nobody could talk to its host by link-local addresses. */
+	{ "net/ipv6/conf", "disable_ipv6", "1", KEY_NO_V6 | KEY_LENIENT },
 	{ "net/ipv6/conf", "accept_ra", "0", KEY_LENIENT },
 	{ "net/ipv4/conf", "route_localnet", "1", 0 },
 	{ "net/ipv4/neigh", "proxy_delay", "0", KEY_LENIENT },
@@ -65,7 +68,8 @@ static int each_key(const struct workload_if *w,
 		bool lenient = keys[i].flags & KEY_LENIENT;
 		int rc;
 
-		if ((keys[i].flags & KEY_V6) && !w->ipv6)
+		if (((keys[i].flags & KEY_V6) && !w->ipv6) ||
+		    ((keys[i].flags & KEY_NO_V6) && !w->no_ipv6))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s/%s", keys[i].dir, w->ifname, keys[i].key);
 		str_copy(value, sizeof(value), keys[i].value);

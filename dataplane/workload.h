@@ -8,6 +8,7 @@
 struct workload_if {
 	const char *ifname;
 	bool ipv6;	       /* set the IPv6 ones as well */
+	bool no_ipv6;	       /* nobody polices IPv6 here: the link carries none */
 	bool any_source;       /* the pod may use other source addresses: rp_filter 0 */
 	const char *rp_filter; /* else this value; NULL: what conf/default says now */
 };

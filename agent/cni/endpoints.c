@@ -122,6 +122,9 @@ static struct workload_if endpoint_if(const struct endpoints *eps, const struct 
 	for (unsigned i = 0; i < ep->w.n_nets; i++)
 		if (ep->w.nets[i].addr.family == IP_V6)
 			w.ipv6 = true;
+	/* DIFFERS: Calico's agent without IPv6 support leaves the link-local addresses of host and pod to
+	 * themselves, and no policy stands between them. */
+	w.no_ipv6 = !w.ipv6 && !policing_can(eps->agent->policing, IP_V6, NULL);
 	return w;
 }
 

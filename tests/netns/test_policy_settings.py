@@ -312,6 +312,25 @@ def test_wrong_sources_are_refused(one):
     assert wep["spec"]["allowSpoofedSourcePrefixes"] == ["192.0.2.5/32", "2001:db8::/32"]
 
 
+# ---- the way round by IPv6
+
+@pytest.mark.parametrize("policy", [True, False])
+def test_no_way_round_policy_by_link_local_addresses(labs, policy):
+    """On a node without IPv6 a pod's link carries none; with policy off it is as the kernel makes it."""
+    lab = labs(nodes=1, tor=False, start=False)
+    [node] = lab.nodes
+    node.start(f"--policy={'true' if policy else 'false'}")
+    pod = node.add_pod("a")
+    pod.check()
+    # The host's end has the MAC ee:ee:ee:ee:ee:ee.
+    reached = lambda: pod.run("ping", "-6", "-n", "-q", "-c", "1", "-W", "1", "fe80::ecee:eeff:feee:eeee%eth0", check=False).returncode == 0  # noqa: E731
+    if policy:
+        assert ns.out(node.ns, "sysctl", "-n", f"net.ipv6.conf.{pod.host_interface}.disable_ipv6").strip() == "1"
+        assert not reached()
+    else:
+        eventually("the host's link-local address answers", reached)
+
+
 # ---- flows that a narrowed policy denies
 
 def flows(node, port):

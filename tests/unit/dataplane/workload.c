@@ -105,6 +105,14 @@ static void test_sysctls(void **state)
 	assert_int_equal(workload_sysctls(&w, &e), 0);
 	assert_int_equal(sysctl_read("net/ipv4/conf/cali1/rp_filter", value, &e), 0);
 	assert_string_equal(value, "2");
+	assert_int_equal(sysctl_read("net/ipv6/conf/cali1/disable_ipv6", value, &e), 0);
+	assert_string_equal(value, "0");
+	w.ipv6 = false;
+	w.no_ipv6 = true;
+	assert_int_equal(workload_sysctls(&w, &e), 0);
+	assert_int_equal(sysctl_read("net/ipv6/conf/cali1/disable_ipv6", value, &e), 0);
+	assert_string_equal(value, "1");
+	assert_string_equal(out_of("ip -6 addr show dev cali1"), "");
 }
 
 static void test_no_such_interface(void **state)
