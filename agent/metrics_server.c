@@ -97,8 +97,9 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 	try_listen(arg);
 }
 
-/* What was told to this program counts before FelixConfiguration. Calico's agent serves on all
- * addresses when it is told to serve and not where; this one without a word serves on loopback. */
+/* What was told to this program counts before FelixConfiguration.
+ * DIFFERS: Calico's agent serves no metrics unless it is told to, and then on all addresses unless it
+ *        is told where. The second holds here, too; without a word they are on loopback. */
 static const char *host_of(const struct agent_config *cfg, const struct felixconfig *f)
 {
 	if (cfg->has_metrics_host)

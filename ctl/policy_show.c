@@ -136,6 +136,10 @@ static void print(const json_t *o)
 	print_direction(o, "egress", "Egress");
 	if (*why)
 		printf("\nThe kernel's counters could not be read: %s\n", why);
+	else if (json_is_true(json_object_get(o, "sharedEnds")))
+		puts("\nRules count the packets of all endpoints of this node that the policy "
+		     "selects, ends\nthose of all pods to which the same applies, since they were "
+		     "last written.");
 	else
 		puts("\nRules count the packets of all endpoints of this node that the policy "
 		     "selects, since the rules were last written.");

@@ -363,6 +363,7 @@ static void start(struct event_base *base, struct policy_counting *c,
 	if (!l.tables)
 		return;
 	look(&l, of);
+	js_set_bool(c->what, "sharedEnds", l.render->share_endpoints);
 	r->c = c;
 	r->family = family;
 	ipt_counters_cmd(filter_rules(of->filter, family), &r->cmd);

@@ -1,8 +1,9 @@
 /* policy_counters.h - rules of what applies to an endpoint, each with what the kernel counted at it.
  *
  * A chain of a policy is shared by all endpoints of this node that the policy selects, so its rules
- * count for all of them; ends of tiers and of profiles are in chains of the pod itself. Counted is
- * since the chain was last written. */
+ * count for all of them. Ends of tiers and of profiles are in the pod's own chain; with
+ * iptables-legacy pods to which the same applies share that one, too ("sharedEnds"). Counted is since
+ * the chain was last written. */
 #pragma once
 
 #include "agent/agent.h"
