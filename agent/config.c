@@ -818,7 +818,9 @@ void config_help(struct str *out)
 		"  --print-config\n        show what holds after file, environment and options\n"
 		"  --help, --version\n\n"
 		"Options go before the environment, the environment before the file.\n"
-		"DATASTORE_TYPE, ETCD_ENDPOINTS and KUBECONFIG stand for --datastore.\n\n");
+		"DATASTORE_TYPE, ETCD_ENDPOINTS and KUBECONFIG stand for --datastore.\n"
+		"Every FELIX_NAME is read as that field of FelixConfiguration, over the objects of the\n"
+		"datastore and below what is told here.\n\n");
 	for (size_t i = 0; i < names.n; i++) {
 		const struct config_name *n = &names.name[i];
 

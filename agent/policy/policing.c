@@ -283,7 +283,8 @@ static void on_settings(void *arg)
 {
 	struct policing *p = arg;
 
-	if (policing_settings_differ(p)) {
+	/* Before the first picture there is nothing to be made anew. */
+	if ((p->kernel || *p->broken) && policing_settings_differ(p)) {
 		log_info("policy", "settings that rules depend on are other ones");
 		policing_restate(p);
 	}
