@@ -187,6 +187,9 @@ static const struct field rows[] = {
 		     .doc = "Sockets cni.sock and ctl.sock, and the lock."),
 	FIELD_STRING(struct agent_config, state_dir, "stateDir", .def = "/var/lib/margay",
 		     .flags = FIELD_NOT_EMPTY, .doc = "What outlives a restart of the machine."),
+	FIELD_STRING(struct agent_config, bird_socket_dir, "birdSocketDir", .def = "",
+		     .doc = "Answer calicoctl node status in BIRD's place, on bird.ctl and bird6.ctl "
+			    "in this directory: /var/run/calico for Calico's tools; unset: do not."),
 	FIELD_STRING(
 		struct agent_config, ip, "ip", .def = "", .check = check_ip,
 		.doc = "The node's IPv4 address: autodetect, none, or ADDRESS[/LENGTH]; unset: "

@@ -17,6 +17,7 @@ struct agent_config {
 	char *node;	 /* the Node resource's name */
 	char *datastore; /* as ds_open takes it */
 	char *run_dir;	 /* sockets, lock */
+	char *bird_socket_dir; /* answer there as BIRD does; "": do not */
 	char *state_dir; /* what must outlive a restart: journal, the embedded database */
 
 	/* addresses */

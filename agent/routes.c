@@ -27,6 +27,8 @@ struct routes {
 	unsigned claimed; /* set of enum routes_party */
 	bool settled;	  /* the first apply after all had claimed is through */
 	char trouble[256];
+	routes_applied_fn *applied;
+	void *applied_arg;
 };
 
 static void apply(struct routes *r);
@@ -99,6 +101,8 @@ static int apply_slice(struct routes *r, unsigned budget, struct err *e)
 	r->trouble[0] = '\0';
 	if (rc == 0 && !r->settled && r->claimed == (1u << ROUTES_PARTY_MAX_) - 1)
 		r->settled = true;
+	if (rc == 0 && r->applied)
+		r->applied(r->applied_arg);
 	return rc;
 }
 
@@ -184,6 +188,12 @@ void routes_changed(struct routes *r)
 
 	if (!event_pending(r->turn, EV_TIMEOUT, NULL))
 		evtimer_add(r->turn, &now);
+}
+
+void routes_on_applied(struct routes *r, routes_applied_fn *fn, void *arg)
+{
+	r->applied = fn;
+	r->applied_arg = arg;
 }
 
 int routes_flush(struct routes *r, struct err *e)

@@ -29,6 +29,10 @@ void routes_free(struct routes *r);
 struct route_table *routes_table(const struct routes *r);
 /* Claims changed: apply at the end of this turn of the loop. */
 void routes_changed(struct routes *r);
+/* fn is called whenever nothing is left to write: all that was claimed is in the kernel, or waits for a
+ * link. One at a time; NULL: nobody. */
+typedef void routes_applied_fn(void *arg);
+void routes_on_applied(struct routes *r, routes_applied_fn *fn, void *arg);
 /* Apply now: for who must know that a route is in the kernel before going on. 0 or -errno. */
 int routes_flush(struct routes *r, struct err *e);
 void routes_claimed(struct routes *r, enum routes_party who);

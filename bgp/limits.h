@@ -25,6 +25,7 @@ enum {
 	/* After that Cease a session rests for so long: time for somebody to look at it (RFC 4486 4 leaves
 	 * it open; to come back at once would only be the same flood again and again). */
 	BGP_PREFIX_LIMIT_RESTART_S = 300,
+	BGP_PREFIX_LIMIT_RESTART_MAX_S = 30 * 86400,
 	/* Paths to one prefix: every node of the largest cluster announcing the same service, thrice. */
 	BGP_PATHS_PER_PREFIX_MAX = 16384,
 	/* Sessions, living or being swept, and this node; their number is 16 bits in every path. */

@@ -74,7 +74,7 @@ struct bgp_peer_config {
 	uint8_t ttl_security;	     /* RFC 5082: hops away; 0: off */
 	uint16_t gr_restart_s; /* RFC 4724 restart time that we offer; 0: no graceful restart */
 	uint32_t prefix_limit; /* per family, 0: the built-in one; above it: Cease/1 */
-	uint32_t prefix_limit_restart_s; /* then Idle for so long, at most 86400; 0: the built-in one */
+	uint32_t prefix_limit_restart_s; /* then Idle for so long; 0: the built-in one */
 	bool add_path;	       /* RFC 7911: offer to send and to receive all paths */
 	bool enhanced_refresh; /* RFC 7313: offered */
 	bool extended_message; /* RFC 8654: offered */
@@ -234,6 +234,9 @@ bool bgp_speaker_next_fib_change(struct bgp_speaker *sp, struct bgp_fib_change *
 void bgp_speaker_retell_fib(struct bgp_speaker *sp);
 
 /* ---- questions (status, metrics) ---- */
+
+/* As it was set last. */
+const struct bgp_global *bgp_speaker_global(const struct bgp_speaker *sp);
 
 struct bgp_peer_status {
 	const struct bgp_peer_config *config; /* borrowed */

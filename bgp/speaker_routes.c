@@ -55,8 +55,10 @@ static void over_limit(struct bgp_peer *p, enum bgp_af af)
 	char why[BGP_TEXT_MAX];
 	uint32_t restart = p->config.prefix_limit_restart_s;
 
-	if (!restart || restart > 86400)
+	if (!restart)
 		restart = BGP_PREFIX_LIMIT_RESTART_S;
+	if (restart > BGP_PREFIX_LIMIT_RESTART_MAX_S)
+		restart = BGP_PREFIX_LIMIT_RESTART_MAX_S;
 	put_u16(data, info->afi);
 	data[2] = info->safi;
 	put_u32(data + 3, prefix_limit(p));

@@ -4,6 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+const struct bgp_global *bgp_speaker_global(const struct bgp_speaker *sp)
+{
+	return &sp->global;
+}
+
 static int64_t running(int64_t deadline)
 {
 	return deadline == INT64_MAX ? 0 : deadline;

@@ -8,14 +8,16 @@
 #include "ctl/cmd.h"
 #include "ctl/ctl.h"
 
-/* "*" best, "=" used beside it, "s" kept from before the peer's restart, "!" not usable. */
+/* "*" best, "=" used beside it, "s" kept from before the peer's restart, "l" kept even longer (RFC 9494),
+ * "!" not usable. */
 static char *flags(const json_t *r)
 {
 	bool best = json_is_true(json_object_get(r, "best"));
 
-	return xasprintf("%s%s%s%s", best ? "*" : "",
+	return xasprintf("%s%s%s%s%s", best ? "*" : "",
 			 !best && json_is_true(json_object_get(r, "multipath")) ? "=" : "",
 			 json_is_true(json_object_get(r, "stale")) ? "s" : "",
+			 json_is_true(json_object_get(r, "longStale")) ? "l" : "",
 			 json_is_true(json_object_get(r, "usable")) ? "" : "!");
 }
 

@@ -130,6 +130,9 @@ static void apply_knobs(const struct bgp_knobs *k, struct bgp_peer_config *c)
 	if (k->has_hold)
 		c->hold_s = k->hold_s;
 	c->prefix_limit = k->prefix_limit;
+	c->prefix_limit_restart_s = k->prefix_limit_restart_s;
+	c->long_lived_s = k->long_lived_s;
+	c->own_only = k->own_only;
 }
 
 /* Append, unless the address and port have a session already or are our own. */

@@ -10,7 +10,8 @@
  *	margay.io/prefixLimit: 1000		Cease/1 above it, per family
  *	margay.io/prefixLimitRestart: 5m	try again that long after the limit was hit
  *	margay.io/exportOwnBlocksOnly: true	tell no routes of others
- *	margay.io/longLivedGracefulRestart: 1h	RFC 9494: how long a peer's routes are kept
+ *	margay.io/longLivedGracefulRestart: 1h	RFC 9494: have our routes kept that long, and keep the
+ *						peer's for as long as it says
  *	margay.io/interface: eth1,swp*		BGPPeer: whoever is on these links (bgp_world.h)
  *	margay.io/remoteAS: external		of such a neighbour: external, internal or a number
  *

@@ -122,6 +122,15 @@ static void ask_kernel(struct fib *f, struct hop *h)
 	nl_buf_done(&b);
 }
 
+/* The way's interface by its name, for filters that ask and for status. */
+static void name_interface(const struct fib *f, struct hop *h)
+{
+	const struct link *l = h->nh.ifindex ? link_by_index(f->agent->links, h->nh.ifindex) : NULL;
+
+	if (l)
+		str_copy(h->res.ifname, sizeof(h->res.ifname), l->name);
+}
+
 static void resolve(struct fib *f, struct hop *h)
 {
 	const struct link *l = link_by_subnet(f->agent->links, &h->addr, NULL);
@@ -130,10 +139,12 @@ static void resolve(struct fib *f, struct hop *h)
 		return; /* our own address: not a way to anywhere */
 	if (!l || !l->up) {
 		ask_kernel(f, h);
+		name_interface(f, h);
 		return;
 	}
 	h->res = (struct bgp_resolution) { .reachable = true, .connected = true };
 	h->nh = (struct route_nh) { .gw = h->addr, .ifindex = l->index, .onlink = true };
+	name_interface(f, h);
 }
 
 static void forget_hops(struct fib *f)

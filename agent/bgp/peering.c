@@ -22,8 +22,10 @@
 #include "agent/bgp/bfd_thread.h"
 #include "agent/bgp/bgp_config.h"
 #include "agent/bgp/bgp_listen.h"
+#include "agent/bgp/bgp_metrics.h"
 #include "agent/bgp/bgp_policy.h"
 #include "agent/bgp/bgp_socket.h"
+#include "agent/bgp/birdctl.h"
 #include "agent/bgp/drain.h"
 #include "agent/cache.h"
 #include "agent/config.h"
@@ -63,6 +65,8 @@ struct peering {
 	uint64_t next_id; /* of accepted connections; the speaker's have the highest bit set */
 	struct bgp_listen *listen;
 	struct drain *drain;
+	struct birdctl *bird;
+	struct bgp_metrics *metrics;
 	struct bfd_thread *bfd;
 	struct event *timer, *run, *configure, *hops;
 	struct {
@@ -198,6 +202,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	}
 	if (c->lingering)
 		return;
+	bgp_metrics_heard(p->metrics);
 	bgp_speaker_received(p->speaker, c->id, buf, (size_t)n, agent_now_ms());
 	settle(p);
 }
@@ -383,9 +388,11 @@ static void on_run(evutil_socket_t fd, short what, void *arg)
 		fib_change(p->agent->fib, &change);
 		n++;
 	}
+	more |= n == FIB_BUDGET;
+	bgp_metrics_decided(p->metrics, n, more);
 	effects(p);
 	set_timer(p);
-	if (more || n == FIB_BUDGET)
+	if (more)
 		arm(p->run, 0);
 	else
 		release_when_converged(p);
@@ -591,6 +598,13 @@ static void changed(void *arg, const struct store_kv *kv)
 		arm(p->configure, kv ? CONFIG_DELAY_MS : 0);
 }
 
+static void all_applied(void *arg)
+{
+	struct peering *p = arg;
+
+	bgp_metrics_in_kernel(p->metrics);
+}
+
 static void drain_moved(void *arg)
 {
 	changed(arg, NULL);
@@ -652,6 +666,9 @@ struct peering *peering_new(struct agent *a)
 	assert(p->timer && p->run && p->configure && p->hops);
 	p->listen = bgp_listen_new(a->base, on_accept, p);
 	p->drain = drain_new(a->base, a->cfg->state_dir, drain_moved, p);
+	p->bird = birdctl_new(a);
+	p->metrics = bgp_metrics_new(a);
+	routes_on_applied(a->routes, all_applied, p);
 	p->bfd = bfd_thread_new(a->base, on_path, p);
 	link_table_watch(a->links, link_changed, p);
 	cache_subscribe(a->cache, KEY_RESOURCES "nodes/", changed, p);
@@ -679,6 +696,9 @@ void peering_free(struct peering *p)
 		conn_free(c);
 	bgp_listen_free(p->listen);
 	drain_free(p->drain);
+	birdctl_free(p->bird);
+	routes_on_applied(p->agent->routes, NULL, NULL);
+	bgp_metrics_free(p->metrics);
 	bgp_speaker_free(p->speaker);
 	event_free(p->timer);
 	event_free(p->run);

@@ -18,6 +18,27 @@ spec: {peerIP: 192.168.61.1, asNumber: 65001, filters: [tor]}
 """
 
 
+KNOBS = """
+apiVersion: projectcalico.org/v3
+kind: IPPool
+metadata: {name: pool}
+spec: {cidr: 172.31.0.0/16}
+---
+apiVersion: projectcalico.org/v3
+kind: BGPPeer
+metadata: {name: tor, annotations: {%s}}
+spec: {peerIP: 192.168.61.1, asNumber: 65001, maxRestartTime: 1s}
+"""
+
+
+def knobs(**values):
+    return KNOBS % ", ".join(f'margay.io/{k}: "{v}"' for k, v in values.items())
+
+
+def neighbor(node, address=TOR):
+    return next((n for n in node.ctl_json("bgp", "neighbors")["neighbors"] if n["address"] == address), {"state": ""})
+
+
 def why(node, prefix, to=TOR):
     answers = node.ctl_json("bgp", "why", prefix, *(["--to", to] if to else []))["why"]
     assert all(a["steps"] and a["text"] for a in answers)
@@ -114,3 +135,97 @@ def test_routes_say_by_which_step(three):
         assert p["why"], p
     text = node.ctl("bgp", "routes", other).stdout
     assert other in text
+
+
+def test_a_filter_by_interface(labs):
+    """What leaves by the nodes' link matches, what would leave by another does not."""
+    lab = labs(nodes=2, manifest=knobs(bfd="off").replace("asNumber: 65001", "asNumber: 65001, filters: [f]"))
+    one, two = lab.nodes
+    one.add_pod("p1")
+    two.add_pod("p2")
+    [other] = two.ctl_json("node", "status")["blocks"]
+    wait.until("the router is told by both", lambda: lab.birdc("show", "route", "all", other).count("BGP.as_path") == 2)
+
+    def reject_on(interface):
+        lab.apply(f"""
+apiVersion: projectcalico.org/v3
+kind: BGPFilter
+metadata: {{name: f}}
+spec: {{exportV4: [{{interface: "{interface}", source: RemotePeers, action: Reject}}]}}
+""")
+    reject_on("wlan*")
+    wait.until("the filter is there", lambda: len(lab.ctl("get", "bgpfilter").stdout.splitlines()) == 2)
+    assert why(one, other)["rule"] == "in-pool"
+    reject_on("eth*")
+    wait.until("rejected", lambda: why(one, other)["rule"] == "filter-rejects" and why(one, other)["verdict"] == "not-told")
+    wait.until("only its owner tells it", lambda: lab.birdc("show", "route", "all", other).count("BGP.as_path") == 1)
+
+
+def test_only_own_blocks_are_told(labs):
+    lab = labs(nodes=2, manifest=knobs(exportOwnBlocksOnly="true"))
+    one, two = lab.nodes
+    one.add_pod("p1")
+    two.add_pod("p2")
+    blocks = {n: n.ctl_json("node", "status")["blocks"][0] for n in lab.nodes}
+    wait.until("the mesh knows both", lambda: blocks[one] in two.routes() and blocks[two] in one.routes())
+    for node in lab.nodes:
+        wait.until("the router has it", lambda n=node: why(n, blocks[n])["verdict"] == "told")
+        other = blocks[two if node is one else one]
+        assert (why(node, other)["rule"], why(node, other)["verdict"]) == ("not-own", "not-told")
+    for block in blocks.values():
+        shown = wait.until("the router", lambda b=block: lab.birdc("show", "route", "all", b))
+        assert shown.count("BGP.as_path") == 1, shown
+    # turned off, everything is told
+    lab.apply(knobs(exportOwnBlocksOnly="false"))
+    wait.until("both ways", lambda: lab.birdc("show", "route", "all", blocks[one]).count("BGP.as_path") == 2)
+
+
+def test_hold_time_and_a_limit_that_is_hit(labs):
+    lab = labs(nodes=1, manifest=knobs(holdTime="9s", prefixLimit="3", prefixLimitRestart="1h"))
+    node = lab.nodes[0]
+    assert (neighbor(node)["holdSeconds"], neighbor(node)["prefixLimit"]) == (9, 3)
+    conf = (lab.dir / "tor.conf").read_text()
+    more = "".join(f"route 198.51.{i}.0/24 blackhole;" for i in range(4))
+    (lab.dir / "tor.conf").write_text(conf + f"protocol static flood {{ ipv4; {more} }}\n")
+    ns.out(lab.ns("tor"), "birdc", "-s", lab.dir / "tor.ctl", "configure")
+    n = wait.until("the session ends", lambda: neighbor(node) if neighbor(node)["state"] == "Idle" else None)
+    for words in ("more than 3 ipv4-unicast prefixes", "sent", "trying again in 3600 s"):
+        assert words in n["lastNotification"], n
+    assert n["timers"]["nextTryIn"] > 3000
+    assert "Maximum" in lab.birdc("show", "protocols", "all", "node1") or "Maximum" in lab.log("tor")
+    # raised: at once
+    lab.apply(knobs(prefixLimit="100"))
+    wait.until("the session is back", lambda: neighbor(node)["state"] == "Established")
+
+
+def test_a_wrong_knob_is_named_and_hurts_nobody_else(labs):
+    lab = labs(nodes=2, start=False, manifest=knobs(exportOwnBlocksOnly="perhaps"))
+    for node in lab.nodes:
+        node.start(wait_ready=False)
+    one, two = lab.nodes
+    wait.until("the mesh is up", lambda: neighbor(one, two.address)["state"] == "Established")
+    wait.until("it is said", lambda: "margay.io/exportOwnBlocksOnly" in one.health_text() and "true or false" in one.health_text())
+
+
+def metrics(node):
+    text = ns.run(node.ns, "python3", "-c", "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9091/metrics', timeout=3).read().decode())").stdout
+    return dict(line.rsplit(" ", 1) for line in text.splitlines() if line and line[0] != "#")
+
+
+def test_numbers_for_prometheus(three):
+    """Sums for the mesh, series of its own for the session that somebody configured."""
+    node = three.nodes[0]
+    wait.until("all routes are there", lambda: all(b in node.routes() for n in three.nodes[1:]
+                                                   for b in n.ctl_json("node", "status")["blocks"]))
+    m = {k: float(v) for k, v in metrics(node).items() if k.startswith("margay_bgp")}
+    assert m['margay_bgp_sessions{peer="mesh"}'] == 2 and m['margay_bgp_sessions_up{peer="mesh"}'] == 2
+    assert m[f'margay_bgp_sessions_up{{peer="{TOR}"}}'] == 1
+    assert not any(n.address in k for k in m for n in three.nodes), "no series for each node of the mesh"
+    assert m['margay_bgp_routes{peer="mesh",family="ipv4-unicast",kind="received"}'] >= 2
+    assert m[f'margay_bgp_routes{{peer="{TOR}",family="ipv4-unicast",kind="sent"}}'] >= 1
+    assert m['margay_bgp_messages_total{peer="mesh",direction="sent"}'] > 2
+    assert m['margay_bgp_flaps_total{peer="mesh"}'] == 0
+    assert m['margay_bgp_prefixes{family="ipv4-unicast"}'] >= 4
+    assert m["margay_bgp_update_to_kernel_seconds_count"] >= 1
+    assert m['margay_bgp_update_to_kernel_seconds_bucket{le="+Inf"}'] == m["margay_bgp_update_to_kernel_seconds_count"]
+    assert m["margay_bgp_drain_phase"] == 0

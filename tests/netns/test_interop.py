@@ -30,9 +30,11 @@ class Router:
     """A top-of-rack router in the lab's namespace `tor`, AS 65001."""
 
     refreshes = True
+    long_lived = False  # RFC 9494: can it be told to speak it?
 
-    def __init__(self, lab, password=None):
-        self.lab, self.password = lab, password
+    def __init__(self, lab, password=None, stale_s=0):
+        """stale_s: graceful restart of one second, then RFC 9494 for so long."""
+        self.lab, self.password, self.stale_s = lab, password, stale_s
         self.dir = lab.dir / "router"
         self.dir.mkdir(exist_ok=True)
 
@@ -48,14 +50,17 @@ class Router:
 
 
 class Bird(Router):
+    long_lived = True
+
     def start(self):
         password = f'password "{self.password}";' if self.password else ""
+        stale = f"graceful restart time 1; long lived graceful restart on; long lived stale time {self.stale_s};" if self.stale_s else ""
         (self.dir / "bird.conf").write_text(f"""
 router id {TOR};
 protocol device {{ }}
 protocol direct {{ ipv4; }}
 protocol static {{ ipv4; route {NETWORK} blackhole; }}
-protocol bgp node {{ local {TOR} as 65001; neighbor {NODE} as 64512; {password} graceful restart on;
+protocol bgp node {{ local {TOR} as 65001; neighbor {NODE} as 64512; {password} graceful restart on; {stale}
   ipv4 {{ import all; export where source = RTS_STATIC; add paths on; }}; }}
 """)
         self.spawn("bird", "-f", "-c", self.dir / "bird.conf", "-s", self.dir / "ctl")
@@ -66,17 +71,24 @@ protocol bgp node {{ local {TOR} as 65001; neighbor {NODE} as 64512; {password} 
     def community(self, high, low):
         return f"({high},{low})" in self.routes()
 
+    def is_long_stale(self, block):
+        return block in self.routes() and self.community(65535, 6)
+
 
 class Frr(Router):
+    long_lived = True
+
     def start(self):
         password = f" neighbor {NODE} password {self.password}\n" if self.password else ""
+        stale = f" bgp graceful-restart restart-time 1\n bgp long-lived-graceful-restart stale-time {self.stale_s}\n" \
+            if self.stale_s else ""
         (self.dir / "bgpd.conf").write_text(f"""
 router bgp 65001
  bgp router-id {TOR}
  no bgp ebgp-requires-policy
  no bgp network import-check
  bgp graceful-restart
- neighbor {NODE} remote-as 64512
+{stale} neighbor {NODE} remote-as 64512
 {password} address-family ipv4 unicast
   network {NETWORK}
 """)
@@ -92,9 +104,19 @@ router bgp 65001
     def community(self, high, low):
         return "172.30." in self.out("vtysh", "--vty_socket", self.dir, "-c", f"show bgp ipv4 unicast community {high}:{low}")
 
+    def is_long_stale(self, block):
+        return "llgr-stale" in self.out("vtysh", "--vty_socket", self.dir, "-c", f"show bgp ipv4 unicast {block}")
+
 
 class GoBgp(Router):
+    long_lived = True
+
     def start(self):
+        stale = f"""    [neighbors.afi-safis.long-lived-graceful-restart.config]
+      enabled = true
+      restart-time = {self.stale_s}
+""" if self.stale_s else ""
+        long_lived = "    long-lived-enabled = true\n" if self.stale_s else ""
         password = f'    auth-password = "{self.password}"\n' if self.password else ""
         (self.dir / "gobgpd.toml").write_text(f"""
 [global.config]
@@ -106,14 +128,14 @@ class GoBgp(Router):
     peer-as = 64512
 {password}  [neighbors.graceful-restart.config]
     enabled = true
-    restart-time = 120
+    restart-time = {1 if self.stale_s else 120}
     notification-enabled = true
-  [[neighbors.afi-safis]]
+{long_lived}  [[neighbors.afi-safis]]
     [neighbors.afi-safis.config]
       afi-safi-name = "ipv4-unicast"
     [neighbors.afi-safis.mp-graceful-restart.config]
       enabled = true
-    [neighbors.afi-safis.add-paths.config]
+{stale}    [neighbors.afi-safis.add-paths.config]
       receive = true
       send-max = 8
 """)
@@ -126,6 +148,10 @@ class GoBgp(Router):
 
     def community(self, high, low):
         return f"{high}:{low}" in self.out("gobgp", "global", "rib")
+
+    def is_long_stale(self, block):
+        shown = self.out("gobgp", "global", "rib", block)
+        return "llgr-stale" in shown.lower() or "65535:6" in shown
 
 
 class OpenBgpd(Router):
@@ -220,6 +246,23 @@ def pair(request, labs):
     return lab, node, router
 
 
+LONG = MANIFEST.replace("metadata: {name: tor}", 'metadata: {name: tor, annotations: {margay.io/longLivedGracefulRestart: 1h}}') \
+    % ", maxRestartTime: 1s"
+
+
+@pytest.fixture(params=[r for r in ROUTERS if r.long_lived], ids=lambda r: r.__name__)
+def long_pair(request, labs):
+    """Both are to be kept for a second, and then as the last resort for an hour."""
+    lab = labs(nodes=1, tor=True, start=False, manifest=LONG)
+    router = request.param(lab, stale_s=3600)
+    router.start()
+    node = lab.nodes[0]
+    node.start()
+    established(node)
+    node.add_pod("p")
+    return lab, node, router
+
+
 def neighbor(node):
     return next(n for n in node.ctl_json("bgp", "neighbors")["neighbors"] if n["address"] == TOR)
 
@@ -289,3 +332,36 @@ def test_the_node_is_killed_and_comes_back(pair):
     established(node)
     wait.until("the block at the router", lambda: block in router.routes())
     wait.until("the network is there", lambda: NETWORK in node.routes())
+
+
+def path(node):
+    return next(iter(node.ctl_json("bgp", "routes", NETWORK)["routes"]), {})
+
+
+def test_the_router_is_away_for_long(long_pair):
+    """RFC 9494: past the restart time its network is a last resort, until it is back and has said its End-of-RIB."""
+    lab, node, router = long_pair
+    block = block_of(node)
+    wait.until("the router's network in the kernel", lambda: NETWORK in node.routes())
+    offered = neighbor(node)["capabilities"]["received"]["long-lived-graceful-restart"]
+    assert offered["seconds"] == {"ipv4-unicast": 3600}, offered
+    router.kill()
+    wait.until("kept as the last resort", lambda: path(node).get("longStale"), 20)
+    assert NETWORK in node.routes()
+    router.start()
+    established(node, 60)
+    wait.until("fresh again", lambda: path(node).get("longStale") is False, 60)
+    assert NETWORK in node.routes()
+    wait.until("the block at the router", lambda: block in router.routes(), 60)
+
+
+def test_the_node_is_away_for_long(long_pair):
+    """The other way round: the router keeps our block with LLGR_STALE, and lets the mark go when we are back."""
+    lab, node, router = long_pair
+    block = block_of(node)
+    wait.until("the block at the router", lambda: block in router.routes())
+    node.kill()
+    wait.until("marked at the router", lambda: router.is_long_stale(block), 60)
+    node.start()
+    established(node, 60)
+    wait.until("the block without the mark", lambda: block in router.routes() and not router.is_long_stale(block), 60)

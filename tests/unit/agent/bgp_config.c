@@ -15,8 +15,8 @@
 /* A world in text, one word list per line:
  *	node NAME v4=CIDR v6=CIDR as=N cluster=ID port=N label=KEY:VALUE
  *	peer NAME node=.. nodesel=.. ip=.. port=.. peersel=.. as=.. localas=.. nh=N old manual
- *		nosource ttl=N secret=NAME restart=S allow=N
- *	mesh off	as N	meshsecret NAME	meshrestart S */
+ *		nosource ttl=N secret=NAME restart=S allow=N hold=S limit=N limitrestart=S longlived=S own
+ *	mesh off	as N	meshsecret NAME	meshrestart S	meshknobs hold=S ... */
 static char *word(char **rest)
 {
 	char *w = strsep(rest, " ");
@@ -71,6 +71,28 @@ static void add_node(struct bgp_world *w, char *rest)
 	vec_push(&w->nodes, n);
 }
 
+/* One of the annotations' fields; false: it is none. */
+static bool add_knob(struct bgp_knobs *k, const char *name, const char *value)
+{
+	uint32_t n = value ? (uint32_t)atoi(value) : 0;
+
+	if (strcmp(name, "hold") == 0) {
+		k->has_hold = true;
+		k->hold_s = (uint16_t)n;
+	} else if (strcmp(name, "limit") == 0) {
+		k->prefix_limit = n;
+	} else if (strcmp(name, "limitrestart") == 0) {
+		k->prefix_limit_restart_s = n;
+	} else if (strcmp(name, "longlived") == 0) {
+		k->long_lived_s = n;
+	} else if (strcmp(name, "own") == 0) {
+		k->own_only = true;
+	} else {
+		return false;
+	}
+	return true;
+}
+
 static void add_peer(struct bgp_world *w, char *rest)
 {
 	struct bgp_peer_spec p = { .name = xstrdup(word(&rest)) };
@@ -112,7 +134,7 @@ static void add_peer(struct bgp_world *w, char *rest)
 			p.reverse_manual = true;
 		else if (strcmp(k, "nosource") == 0)
 			p.source_none = true;
-		else
+		else if (!add_knob(&p.knobs, k, v))
 			fail_msg("peer key %s", k);
 	}
 	vec_push(&w->peers, p);
@@ -139,7 +161,17 @@ static void build(struct bgp_world *w, const char *text)
 			w->defaults.as = (asn_t)atoi(line);
 		else if (strcmp(what, "meshrestart") == 0)
 			w->defaults.mesh_restart_s = (uint16_t)atoi(line);
-		else if (strcmp(what, "meshsecret") == 0) {
+		else if (strcmp(what, "meshknobs") == 0) {
+			char *k;
+
+			while ((k = word(&line))) {
+				char *v = strchr(k, '=');
+
+				if (v)
+					*v++ = '\0';
+				assert_true(add_knob(&w->defaults.knobs, k, v));
+			}
+		} else if (strcmp(what, "meshsecret") == 0) {
 			w->defaults.secret_name = xstrdup(line);
 			w->defaults.secret_key = xstrdup("password");
 		} else
@@ -190,6 +222,12 @@ static void show(const struct bgp_peer_config *c, struct str *out)
 		str_addf(out, " families %x of %s", c->families, addr_format(&c->addr, a));
 	if (c->hold_s != 240)
 		str_addf(out, " hold %u", c->hold_s);
+	if (c->prefix_limit || c->prefix_limit_restart_s)
+		str_addf(out, " limit %u rest %u", c->prefix_limit, c->prefix_limit_restart_s);
+	if (c->long_lived_s)
+		str_addf(out, " long-lived %u", c->long_lived_s);
+	if (c->own_only)
+		str_add(out, " own-only");
 	str_add(out, "\n");
 }
 
@@ -210,6 +248,14 @@ static const struct {
 	  "Mesh_10_0_0_11 as 64512 passive\n",
 	  "" },
 	{ "a node that is not there has no sessions", THREE, "x", "", "" },
+	{ "what annotations say, of a BGPPeer and of the mesh",
+	  THREE "meshknobs hold=9 limit=7\n"
+		"peer p ip=10.0.0.1 as=65001 hold=30 limit=100 limitrestart=60 longlived=3600 own",
+	  "a",
+	  "Global_10_0_0_1 as 65001 hold 30 limit 100 rest 60 long-lived 3600 own-only\n"
+	  "Mesh_10_0_0_10 as 64512 hold 9 limit 7 rest 0\n"
+	  "Mesh_10_0_0_11 as 64512 hold 9 limit 7 rest 0\n",
+	  "" },
 	{ "mesh off", THREE "mesh off", "a", "", "" },
 	{ "a reflector has no mesh", THREE "node r v4=10.0.0.1/24 cluster=1", "r", "", "" },
 	{ "and is not in that of others", THREE "node r v4=10.0.0.1/24 cluster=1", "a",
