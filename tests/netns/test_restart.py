@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import threading
+import time
 
 from deploy.lab import ns, wait
 from deploy.lab.cni import CniError
@@ -132,3 +133,27 @@ def left_is_right(lab, node):
     wait.until("one workload route", lambda: sum("dev cali" in r for r in node.routes().splitlines()) == 1)
     weps = lab.ctl("get", "workloadendpoints", "-A").stdout.strip().splitlines()
     assert len(weps) == 4, weps  # a heading and three
+
+
+def test_a_dead_peer_does_not_delay_own_blocks(labs):
+    """Calico's BIRD holds everything back for 240 s after a restart while one peer that did graceful restart stays away. Own
+    blocks depend on nobody: a live peer has them within a second of Established."""
+    lab = labs()
+    ready_pods(lab)
+    one, two, dead = lab.nodes
+    [block] = one.ctl_json("node", "status")["blocks"]
+    dead.kill()
+    lab.birdc("show", "status")
+    ns.out(lab.ns("tor"), "birdc", "-s", lab.dir / "tor.ctl", "down")  # it forgets everything
+    one.kill()
+    one.start(wait_ready=False)
+    wait.until("the mesh session", lambda: any(n["address"] == two.address and n["state"] == "Established"
+                                               for n in one.ctl_json("bgp", "neighbors")["neighbors"]))
+    assert not one.ctl_json("node", "status")["bgpConverged"], "the dead peer is being waited for"
+    lab.spawn("tor", lab.ns("tor"), "bird", "-f", "-c", lab.dir / "tor.conf", "-s", lab.dir / "tor.ctl")
+    wait.until("the router's session", lambda: "Established" in lab.birdc("show", "protocols", "node1"), 60, step=0.005)
+    began = time.monotonic()
+    wait.until("the block at the router", lambda: f"via {one.address}" in lab.birdc("show", "route", "all", block), 60, step=0.005)
+    took = time.monotonic() - began
+    assert took < 1, f"{took:.2f} s"
+    assert not one.ctl_json("node", "status")["bgpConverged"]
