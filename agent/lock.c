@@ -1,10 +1,15 @@
 /* lock.c - one agent per directory
+ * WHY    A tool that the agent starts holds a copy of the lock between fork and exec. An agent that is
+ *        killed just then leaves it there for a moment, and its next life must not fail for that.
  * TESTS  tests/unit/agent/lock.c */
 #include "agent/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -29,13 +34,36 @@ static int make_dirs(const char *dir, struct err *e)
 	}
 }
 
-static int busy(int fd, const char *path, struct err *e)
+enum {
+	LEFT_MS = 5000, /* for a child of a dead agent to come to its exec, on a busy machine */
+	POLL_MS = 10,
+	PID_MAX = 24,
+};
+
+/* Who took the lock last, as it says itself; "" when it says nothing. */
+static void read_pid(int fd, char pid[static PID_MAX])
 {
-	char pid[24] = "";
-	ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
+	ssize_t n = pread(fd, pid, PID_MAX - 1, 0);
 
 	pid[n > 0 ? n : 0] = '\0';
 	pid[strcspn(pid, "\n")] = '\0';
+}
+
+static bool is_dead(int fd)
+{
+	char text[PID_MAX];
+	long pid;
+
+	read_pid(fd, text);
+	pid = strtol(text, NULL, 10);
+	return pid > 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH;
+}
+
+static int busy(int fd, const char *path, struct err *e)
+{
+	char pid[PID_MAX];
+
+	read_pid(fd, pid);
 	return err_set(
 		e, -EBUSY,
 		"%s: another agent (process %s) uses this directory. Stop it, or give this one "
@@ -43,11 +71,23 @@ static int busy(int fd, const char *path, struct err *e)
 		path, *pid ? pid : "unknown");
 }
 
+static int take(int fd, const char *path, struct err *e)
+{
+	for (unsigned ms = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; ms += POLL_MS) {
+		if (errno != EWOULDBLOCK)
+			return err_set(e, -errno, "cannot lock %s: %s", path, strerror(errno));
+		if (ms >= LEFT_MS || !is_dead(fd))
+			return busy(fd, path, e);
+		poll(NULL, 0, POLL_MS);
+	}
+	return 0;
+}
+
 int lock_dir(const char *dir, struct err *e)
 {
 	CLEANUP(freep) char *path = xasprintf("%s/lock", dir);
 	CLEANUP(closep) int fd = -1;
-	char pid[24];
+	char pid[PID_MAX];
 	int n;
 
 	if (!*dir || make_dirs(dir, e) < 0)
@@ -55,10 +95,8 @@ int lock_dir(const char *dir, struct err *e)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return err_set(e, -errno, "cannot open %s: %s", path, strerror(errno));
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK
-			       ? busy(fd, path, e)
-			       : err_set(e, -errno, "cannot lock %s: %s", path, strerror(errno));
+	if (take(fd, path, e) < 0)
+		return e->code;
 	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n)
 		return err_set(e, -errno, "cannot write %s: %s", path, strerror(errno));

@@ -208,9 +208,9 @@ static void failsafes(struct frame *f, const struct failsafe *list, size_t n, bo
 	}
 }
 
-/* DIFFERS: Calico's failsafe ports are of no use over IPv6 where a host endpoint denies all, because its
- * neighbours are not found any more. Here whatever keeps an IPv6 link alive is a failsafe, too: groups
- * (130 to 132, 143), routers (133, 134), neighbours (135, 136); none of it passes a router. */
+/* DIFFERS: Calico's failsafe ports are of no use over IPv6 where a host endpoint denies all, because
+ * its neighbours are not found any more. Here whatever keeps an IPv6 link alive is a failsafe, too:
+ * groups (130 to 132, 143), routers (133, 134), neighbours (135, 136); none of it passes a router. */
 static void failsafe_link(struct frame *f)
 {
 	static const int types[] = { 130, 131, 132, 133, 134, 135, 136, 143 };

@@ -128,8 +128,8 @@ static struct workload_if endpoint_if(const struct endpoints *eps, const struct 
 	return w;
 }
 
-/* The kernel forwards IPv6 only where it does for all interfaces; pods may have IPv6 on a node that has
- * no address of its own. */
+/* The kernel forwards IPv6 only where it does for all interfaces; pods may have IPv6 on a node that
+ * has no address of its own. */
 static int forward_ipv6(const struct endpoints *eps, const struct workload_if *w, struct err *e)
 {
 	if (!w->ipv6 || !eps->agent->cfg->ip_forward)

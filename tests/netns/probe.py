@@ -10,6 +10,7 @@ ip/99:10.0.0.1 (a protocol). SCTP needs no kernel that speaks it: INIT and INIT 
 """
 
 import os
+import select
 import selectors
 import signal
 import socket
@@ -285,7 +286,7 @@ def knock(targets):
         began = time.monotonic()
         opened |= {f"{t}={said}" for t, said in answers(0.1, targets).items() if said != "no"}
         rounds += 1
-        time.sleep(max(0, began + 0.1 - time.monotonic()))  # an open flow keeps its ICMP number: do not use them up
+        select.select([], [], [], max(0, began + 0.1 - time.monotonic()))  # each open flow uses up an ICMP number
     print(rounds, *opened)
 
 

@@ -1,5 +1,6 @@
 /* lock.c - one agent per directory, and the mark of an earlier one */
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -63,6 +64,34 @@ static void lock_ends_with_its_process(void **state)
 	close(pipefd[1]);
 }
 
+/* A child that a killed agent left on its way to exec holds the lock a little longer. */
+static void lock_is_waited_for_when_its_agent_is_dead(void **state)
+{
+	struct err e = { 0 };
+	int pipefd[2], status, fd;
+	pid_t child;
+	char c;
+
+	assert_int_equal(pipe(pipefd), 0);
+	child = fork();
+	if (child == 0) {
+		fd = lock_dir(dir, &e);
+		if (fd >= 0 && fork() == 0) {
+			poll(NULL, 0, 200);
+			_exit(0);
+		}
+		_exit(write(pipefd[1], fd >= 0 ? "y" : "n", 1) != 1);
+	}
+	waitpid(child, &status, 0);
+	assert_int_equal(read(pipefd[0], &c, 1), 1);
+	assert_int_equal(c, 'y');
+	fd = lock_dir(dir, &e);
+	assert_true(fd >= 0);
+	close(fd);
+	close(pipefd[0]);
+	close(pipefd[1]);
+}
+
 static void what_cannot_be_a_directory(void **state)
 {
 	struct err e = { 0 };
@@ -102,6 +131,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(second_is_told_who_has_it),
 		cmocka_unit_test(lock_ends_with_its_process),
+		cmocka_unit_test(lock_is_waited_for_when_its_agent_is_dead),
 		cmocka_unit_test(what_cannot_be_a_directory),
 		cmocka_unit_test(mark_is_new_once),
 	};
