@@ -142,7 +142,9 @@ static json_t *session_full(const struct bgp_peer_status *st)
 	json_t *o = session_brief(st), *msgs = json_object();
 	const struct bgp_peer_config *c = st->config;
 
-	js_set_int(o, "remoteAS", c->remote_as);
+	js_set_int(o, "remoteAS", st->remote_as);
+	if (c->ifindex)
+		js_set_str(o, "interface", c->ifname);
 	if (c->local_as)
 		js_set_int(o, "localAS", c->local_as);
 	set_addr(o, "source", &c->source);

@@ -263,11 +263,13 @@ static void insert(struct bgp_candidate *c, unsigned n, unsigned i)
 	c[n] = new;
 }
 
-static unsigned find_hop(const struct bgp_candidate *c, unsigned n, const struct addr *hop)
+/* A link-local next hop is another one on another link. */
+static unsigned find_hop(const struct bgp_candidate *c, unsigned n, const struct bgp_candidate *of)
 {
 	unsigned i = 0;
 
-	while (i < n && !addr_eq(&c[i].attrs->v.next_hop, hop))
+	while (i < n && !(addr_eq(&c[i].attrs->v.next_hop, &of->attrs->v.next_hop) &&
+			  c[i].source->ifindex == of->source->ifindex))
 		i++;
 	return i;
 }
@@ -283,7 +285,7 @@ static unsigned choose(struct bgp_candidate *c, unsigned n, unsigned max)
 
 		if (in == max && by_ties(&c[i], &c[in - 1]) > 0)
 			continue;
-		same = find_hop(c, in, &c[i].attrs->v.next_hop);
+		same = find_hop(c, in, &c[i]);
 		if (same < in && by_ties(&c[i], &c[same]) > 0)
 			continue;
 		if (same < in) { /* it was not the best way to this next hop */

@@ -3,6 +3,7 @@
  * INVARIANTS  a set is referenced by each net whose `hops` it is and by each queue entry whose
  *        `told` it is; it goes with the last one. */
 #include "bgp/fib.h"
+#include "bgp/nexthop.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -10,13 +11,13 @@
 
 struct bgp_hops {
 	uint32_t refs, hash, next;
-	uint32_t n;
+	uint32_t n, metric;
 	struct addr a[];
 };
 
 struct bgp_fib_entry {
 	uint32_t net;
-	uint32_t told;
+	uint32_t told, told_metric;
 	enum bgp_af af;
 };
 
@@ -45,18 +46,19 @@ void bgp_fib_done(struct bgp_fib *fib)
 
 /* ---- sets ---- */
 
-static uint32_t hops_hash(const struct addr *a, unsigned n)
+static uint32_t hops_hash(const struct addr *a, unsigned n, uint32_t metric)
 {
-	uint32_t h = n;
+	uint32_t h = n ^ metric * 0x85ebca6bu;
 
 	for (unsigned i = 0; i < n; i++)
 		h = h * 0x9e3779b1u + addr_hash(&a[i]);
 	return h ^ h >> 16;
 }
 
-static bool hops_eq(const struct bgp_hops *s, uint32_t hash, const struct addr *a, unsigned n)
+static bool hops_eq(const struct bgp_hops *s, uint32_t hash, const struct addr *a, unsigned n,
+		    uint32_t metric)
 {
-	if (s->hash != hash || s->n != n)
+	if (s->hash != hash || s->n != n || s->metric != metric)
 		return false;
 	for (unsigned i = 0; i < n; i++) {
 		if (!addr_eq(&s->a[i], &a[i]))
@@ -99,15 +101,15 @@ static uint32_t number_take(struct bgp_fib *fib)
 }
 
 /* The number of this set, with one more reference. */
-static uint32_t hops_intern(struct bgp_fib *fib, const struct addr *a, unsigned n)
+static uint32_t hops_intern(struct bgp_fib *fib, const struct addr *a, unsigned n, uint32_t metric)
 {
-	uint32_t hash = hops_hash(a, n), i;
+	uint32_t hash = hops_hash(a, n, metric), i;
 	struct bgp_hops *s;
 
 	if (!n)
 		return 0;
 	for (i = fib->buckets[hash & fib->mask]; i; i = fib->sets.p[i]->next) {
-		if (hops_eq(fib->sets.p[i], hash, a, n)) {
+		if (hops_eq(fib->sets.p[i], hash, a, n, metric)) {
 			fib->sets.p[i]->refs++;
 			return i;
 		}
@@ -115,7 +117,7 @@ static uint32_t hops_intern(struct bgp_fib *fib, const struct addr *a, unsigned 
 	if (++fib->count > fib->mask)
 		buckets_grow(fib);
 	s = xmalloc(sizeof(*s) + n * sizeof(s->a[0]));
-	*s = (struct bgp_hops) { .refs = 1, .hash = hash, .n = n };
+	*s = (struct bgp_hops) { .refs = 1, .hash = hash, .n = n, .metric = metric };
 	memcpy(s->a, a, n * sizeof(s->a[0]));
 	i = number_take(fib);
 	s->next = fib->buckets[hash & fib->mask];
@@ -163,21 +165,26 @@ static void queue_push(struct bgp_fib *fib, const struct bgp_fib_entry *e)
 }
 
 void bgp_fib_want(struct bgp_fib *fib, enum bgp_af af, uint32_t index, const struct addr *hops,
-		  unsigned n)
+		  unsigned n, uint32_t metric)
 {
 	struct bgp_net *net = bgp_rib_net(&fib->rib[af], index);
 	uint32_t old = net->hops, set;
 
-	if (old ? hops_eq(fib->sets.p[old], hops_hash(hops, n), hops, n) : n == 0)
+	if (old ? hops_eq(fib->sets.p[old], hops_hash(hops, n, metric), hops, n, metric) : n == 0)
 		return;
-	set = hops_intern(fib, hops, n);
+	set = hops_intern(fib, hops, n, metric);
 	net->hops = set;
 	if (net->flags & BGP_NET_TELL) {
 		hops_unref(fib, old);
 		return;
 	}
 	net->flags |= BGP_NET_TELL;
-	queue_push(fib, &(struct bgp_fib_entry) { .net = index, .told = old, .af = af });
+	queue_push(fib, &(struct bgp_fib_entry) {
+				.net = index,
+				.told = old,
+				.told_metric = old ? fib->sets.p[old]->metric : 0,
+				.af = af,
+			});
 }
 
 static void fill(const struct bgp_fib *fib, enum bgp_af af, const struct bgp_net *net,
@@ -187,8 +194,9 @@ static void fill(const struct bgp_fib *fib, enum bgp_af af, const struct bgp_net
 
 	out->prefix = bgp_net_prefix(&fib->rib[af], net);
 	out->n = net->hops ? s->n : 0;
-	if (net->hops)
-		memcpy(out->next_hop, s->a, s->n * sizeof(s->a[0]));
+	out->metric = out->old_metric = net->hops ? s->metric : 0;
+	for (size_t i = 0; i < out->n; i++)
+		out->ifindex[i] = bgp_hop_link(&s->a[i], &out->next_hop[i]);
 }
 
 static bool next_retold(struct bgp_fib *fib, struct bgp_fib_change *out, enum bgp_af *af,
@@ -246,6 +254,7 @@ enum bgp_fib_step bgp_fib_next(struct bgp_fib *fib, struct bgp_fib_change *out, 
 	if (same)
 		return BGP_FIB_SETTLED;
 	fill(fib, e.af, net, out);
+	out->old_metric = e.told ? e.told_metric : out->metric;
 	return BGP_FIB_CHANGE;
 }
 
@@ -253,14 +262,17 @@ void bgp_fib_retell(struct bgp_fib *fib)
 {
 	uint32_t n = fib->n, kept = 0;
 
-	/* The walk tells what is there; the queue keeps what is gone. */
+	/* The walk tells what is there; the queue keeps what is gone, and who had another metric. */
 	for (uint32_t i = 0; i < n; i++) {
 		struct bgp_fib_entry e = fib->queue[(fib->head + i) & (fib->cap - 1)];
 		struct bgp_net *net = bgp_rib_net(&fib->rib[e.af], e.net);
 
+		bool moved = e.told && net->hops &&
+			     fib->sets.p[net->hops]->metric != e.told_metric;
+
 		hops_unref(fib, e.told);
 		e.told = TOLD_UNKNOWN;
-		if (net->hops)
+		if (net->hops && !moved)
 			net->flags &= (uint8_t)~BGP_NET_TELL;
 		else
 			fib->queue[(fib->head + kept++) & (fib->cap - 1)] = e;

@@ -28,9 +28,10 @@ struct bgp_fib {
 
 void bgp_fib_init(struct bgp_fib *fib, struct bgp_rib rib[BGP_AF_MAX_]);
 void bgp_fib_done(struct bgp_fib *fib);
-/* The net shall forward to these (sorted, distinct); n 0: to nothing. Queues it if that is new. */
+/* The net shall forward to these (bgp_hop_of; sorted, distinct) with this metric; n 0: to nothing.
+ * Queues it if that is new. */
 void bgp_fib_want(struct bgp_fib *fib, enum bgp_af af, uint32_t net, const struct addr *hops,
-		  unsigned n);
+		  unsigned n, uint32_t metric);
 enum bgp_fib_step {
 	BGP_FIB_NONE,	 /* nothing waits */
 	BGP_FIB_CHANGE,	 /* *out is to be told */

@@ -391,7 +391,7 @@ static const struct bgp_rule *match_filters(const struct bgp_policy *pol,
 		return NULL;
 	if (r.remote && pol->interface_of &&
 	    bgp_chain_wants_interface(to->chain, BGP_EXPORT, to->af))
-		r.ifname = pol->interface_of(pol->arg, &attrs->v.next_hop);
+		r.ifname = pol->interface_of(pol->arg, src, attrs);
 	return bgp_chain_match(to->chain, to->af, &r);
 }
 

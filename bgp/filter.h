@@ -78,7 +78,8 @@ struct bgp_policy {
 	VEC(struct bgp_pool) pool;
 	VEC(struct bgp_advert_set) advert;
 	/* By which interface does one get to this next hop? NULL: unknown. For filters that ask. */
-	const char *(*interface_of)(void *arg, const struct addr *next_hop);
+	const char *(*interface_of)(void *arg, const struct bgp_source *src,
+				    const struct bgp_attrs *attrs);
 	void *arg;
 };
 

@@ -6,6 +6,35 @@
 
 enum { SLOTS_MIN = 64 };
 
+enum { LINK_AT = 4 }; /* bytes 4 to 7 of a link-local address */
+
+struct addr bgp_hop_of(const struct bgp_source *src, const struct bgp_attrs *a)
+{
+	static const uint8_t zero[6];
+	struct addr hop = src->ifindex && addr_is_link_local(&a->v.next_hop_ll) ? a->v.next_hop_ll
+										: a->v.next_hop;
+
+	if (hop.family != IP_V6 || !addr_is_link_local(&hop))
+		return hop;
+	if (!src->ifindex || memcmp(hop.b + 2, zero, sizeof(zero)) != 0)
+		return (struct addr) { .family = IP_NONE };
+	put_u32(hop.b + LINK_AT, src->ifindex);
+	return hop;
+}
+
+uint32_t bgp_hop_link(const struct addr *hop, struct addr *plain)
+{
+	uint32_t link = 0;
+
+	*plain = *hop;
+	if (hop->family != IP_V6 || !addr_is_link_local(hop))
+		return 0;
+	for (unsigned i = 0; i < sizeof(link); i++)
+		link = link << 8 | hop->b[LINK_AT + i];
+	memset(plain->b + LINK_AT, 0, sizeof(link));
+	return link;
+}
+
 void bgp_next_hops_done(struct bgp_next_hops *nh)
 {
 	free(nh->slots);

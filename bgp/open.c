@@ -163,7 +163,10 @@ bool bgp_open_check(const struct bgp_open *open, const struct bgp_expect *expect
 	char id[ADDR_STR_MAX];
 	struct addr a;
 
-	if (open->as != expect->remote_as)
+	if (!expect->remote_as && open->as == expect->local_as)
+		return refuse(n, text, BGP_OPEN_BAD_AS, NULL, 0,
+			      "the peer is in our own AS %u, must be in another one", open->as);
+	if (expect->remote_as && open->as != expect->remote_as)
 		return refuse(n, text, BGP_OPEN_BAD_AS, NULL, 0,
 			      "the peer is in AS %u, must be in AS %u as configured", open->as,
 			      expect->remote_as);

@@ -35,6 +35,8 @@ struct bgp_source {
 	asn_t local_as, remote_as;
 	uint32_t router_id;
 	struct addr addr, local; /* the peer's end and ours */
+	uint32_t ifindex;	 /* they are link-local: on this link */
+	char ifname[16];
 	void *peer;		 /* the owner's */
 	struct {
 		enum bgp_source_state state;

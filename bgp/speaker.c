@@ -100,11 +100,15 @@ static void take_global(struct bgp_speaker *sp, const struct bgp_global *g)
 	sp->policy.normal_priority = g->normal_priority;
 }
 
-static const char *interface_of(void *arg, const struct addr *next_hop)
+static const char *interface_of(void *arg, const struct bgp_source *src,
+				const struct bgp_attrs *attrs)
 {
 	struct bgp_speaker *sp = arg;
+	struct addr hop = bgp_hop_of(src, attrs), plain;
 
-	return bgp_next_hops_interface(&sp->next_hops, next_hop);
+	if (bgp_hop_link(&hop, &plain))
+		return src->ifname;
+	return hop.family ? bgp_next_hops_interface(&sp->next_hops, &hop) : NULL;
 }
 
 struct bgp_speaker *bgp_speaker_new(const struct bgp_global *global, uint32_t random_seed)

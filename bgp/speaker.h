@@ -52,13 +52,16 @@ enum bgp_next_hop_mode {
 	BGP_NEXT_HOP_KEEP,
 };
 
-/* One session. The key is (addr, port): a second peer with the same key replaces the first. */
+/* One session. The key is (addr, ifindex, port): a second peer with the same key replaces the
+ * first. */
 struct bgp_peer_config {
 	char name[128]; /* "Mesh_192_168_61_12": status tools parse these */
 	enum bgp_peer_kind kind;
 	struct addr addr;
-	uint16_t port; /* remote; 179 unless told otherwise */
-	asn_t remote_as;
+	uint32_t ifindex; /* addr is link-local: on this link; its next hops are, too. 0: it is not */
+	char ifname[16];  /* that link's name */
+	uint16_t port;	  /* remote; 179 unless told otherwise */
+	asn_t remote_as;  /* 0: any but ours */
 	asn_t local_as;	      /* 0: the speaker's own */
 	struct addr source;   /* local address to dial from; IP_NONE: the kernel chooses */
 	uint32_t families;    /* bit set of enum bgp_af */
@@ -151,6 +154,9 @@ void bgp_speaker_next_hops_changed(struct bgp_speaker *sp, int64_t now_ms);
  * address (or its session cannot take one more): the caller closes it. */
 bool bgp_speaker_accept(struct bgp_speaker *sp, uint64_t conn, const struct addr *remote,
 			uint16_t remote_port, const struct addr *local, int64_t now_ms);
+/* The same from a link-local address on that link. */
+bool bgp_speaker_accept_on(struct bgp_speaker *sp, uint64_t conn, const struct addr *remote,
+			   uint32_t ifindex, const struct addr *local, int64_t now_ms);
 /* The answer to a CONNECT effect. local: our end's address. */
 void bgp_speaker_connected(struct bgp_speaker *sp, uint64_t conn, const struct addr *local,
 			   int64_t now_ms);
@@ -192,8 +198,10 @@ unsigned bgp_speaker_send_refresh(struct bgp_speaker *sp, const struct addr *pee
 				  int64_t now_ms);
 
 /* BFD found that the path to this address is broken (not: that the neighbour switched BFD off): its
- * Established sessions end with Cease/10, and nothing of theirs is kept. How many ended. RFC 9384 */
-unsigned bgp_speaker_bfd_down(struct bgp_speaker *sp, const struct addr *peer, int64_t now_ms);
+ * Established sessions end with Cease/10, and nothing of theirs is kept. ifindex: which link, if the
+ * address is link-local. How many ended. RFC 9384 */
+unsigned bgp_speaker_bfd_down(struct bgp_speaker *sp, const struct addr *peer, uint32_t ifindex,
+			      int64_t now_ms);
 
 /* ---- effects ---- */
 
@@ -226,6 +234,10 @@ struct bgp_fib_change {
 	struct prefix prefix;
 	size_t n;
 	struct addr next_hop[BGP_FIB_PATHS_MAX]; /* the BGP NEXT_HOP, sorted */
+	uint32_t ifindex[BGP_FIB_PATHS_MAX];	 /* of a link-local one; 0: it is not */
+	/* Calico's route priority: 2147483647 less LOCAL_PREF; 0: none is used. old: what was told of
+	 * this prefix before, which in the kernel is another route */
+	uint32_t metric, old_metric;
 };
 /* The next prefix whose forwarding changed since it was told last; own routes never come. A change
  * that was overtaken by a newer one is told once. */

@@ -48,14 +48,20 @@ void bgp_speaker_conn_forget(struct bgp_speaker *sp, uint64_t id)
 bool bgp_speaker_accept(struct bgp_speaker *sp, uint64_t conn, const struct addr *remote,
 			uint16_t remote_port, const struct addr *local, int64_t now_ms)
 {
+	(void)remote_port; /* a dialling peer's port says nothing */
+	return bgp_speaker_accept_on(sp, conn, remote, 0, local, now_ms);
+}
+
+bool bgp_speaker_accept_on(struct bgp_speaker *sp, uint64_t conn, const struct addr *remote,
+			   uint32_t ifindex, const struct addr *local, int64_t now_ms)
+{
 	bool taken = false;
 
-	(void)remote_port; /* a dialling peer's port says nothing */
 	bgp_speaker_enter(sp, now_ms);
 	for (size_t i = 0; i < sp->peers.n && !taken; i++) {
 		struct bgp_peer *p = sp->peers.p[i];
 
-		if (!addr_eq(&p->config.addr, remote))
+		if (!addr_eq(&p->config.addr, remote) || p->config.ifindex != ifindex)
 			continue;
 		/* before the call: what it causes may name the connection */
 		bgp_speaker_conn_add(sp, conn, p);

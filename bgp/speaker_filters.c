@@ -74,7 +74,7 @@ static bool is_let_in(struct bgp_peer *p, enum bgp_af af, const struct prefix *p
 	};
 
 	if (bgp_chain_wants_interface(p->chain, BGP_IMPORT, af))
-		r.ifname = p->sp->policy.interface_of(p->sp, &attrs->v.next_hop);
+		r.ifname = p->sp->policy.interface_of(p->sp, p->source, attrs);
 	*rule = bgp_chain_match(p->chain, af, &r);
 	return !*rule || (*rule)->accept;
 }

@@ -47,7 +47,9 @@ static int key_cmp(const struct bgp_peer_config *a, const struct bgp_peer_config
 {
 	int c = addr_cmp(&a->addr, &b->addr);
 
-	return c ? c : (int)a->port - (int)b->port;
+	if (c || a->ifindex == b->ifindex)
+		return c ? c : (int)a->port - (int)b->port;
+	return a->ifindex < b->ifindex ? -1 : 1;
 }
 
 static bool id_in_use(const struct bgp_speaker *sp, uint16_t id)
@@ -181,7 +183,8 @@ static void peer_change(struct bgp_peer *p, const struct bgp_peer_config *config
 /* Fields one by one: padding and the bytes behind a name's end do not count. */
 static bool config_eq(const struct bgp_peer_config *a, const struct bgp_peer_config *b)
 {
-	return !needs_reset(a, b) && strcmp(a->name, b->name) == 0 && a->kind == b->kind &&
+	return !needs_reset(a, b) && strcmp(a->name, b->name) == 0 &&
+	       strcmp(a->ifname, b->ifname) == 0 && a->kind == b->kind &&
 	       a->passive == b->passive && a->hold_s == b->hold_s &&
 	       a->keepalive_s == b->keepalive_s && a->connect_retry_ms == b->connect_retry_ms &&
 	       a->allowed_local_as == b->allowed_local_as && a->gr_restart_s == b->gr_restart_s &&

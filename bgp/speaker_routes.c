@@ -134,12 +134,18 @@ static enum bgp_reason check_attrs(struct bgp_speaker *sp, const struct bgp_sour
 				   const struct bgp_attrs *attrs, uint32_t *cost)
 {
 	enum bgp_reason reason = bgp_import_check(&sp->policy, src, attrs);
+	struct addr hop = bgp_hop_of(src, attrs), plain;
 	struct bgp_resolution res;
 
 	*cost = 0;
 	if (reason != BGP_REASON_OK)
 		return reason;
-	res = bgp_next_hops_get(&sp->next_hops, &attrs->v.next_hop);
+	/* on the very link of the session, which is up */
+	if (bgp_hop_link(&hop, &plain))
+		return BGP_REASON_OK;
+	if (hop.family == IP_NONE)
+		return BGP_REASON_NEXT_HOP_UNREACHABLE;
+	res = bgp_next_hops_get(&sp->next_hops, &hop);
 	*cost = igp_cost(&res);
 	return res.reachable ? BGP_REASON_OK : BGP_REASON_NEXT_HOP_UNREACHABLE;
 }
@@ -205,6 +211,16 @@ static int addr_order(const void *a, const void *b)
 	return addr_cmp(a, b);
 }
 
+/* Calico ties the two; where the node has no priority of its own, nobody asks for any. */
+static uint32_t metric_of(const struct bgp_speaker *sp, const struct bgp_candidate *best)
+{
+	uint32_t pref = bgp_effective_local_pref(&sp->policy, best->source, best->attrs);
+
+	if (!sp->global.normal_priority)
+		return 0;
+	return pref < BGP_PRIORITY_BASE ? BGP_PRIORITY_BASE - pref : 1;
+}
+
 static void want_hops(struct bgp_speaker *sp, enum bgp_af af, uint32_t index,
 		      const struct bgp_net *net, unsigned n)
 {
@@ -214,10 +230,10 @@ static void want_hops(struct bgp_speaker *sp, enum bgp_af af, uint32_t index,
 	if (n && bgp_fib_check(&sp->policy, &p, sp->cand.p[0].source) != BGP_REASON_OK)
 		n = 0;
 	for (unsigned i = 0; i < n; i++)
-		hop[i] = sp->cand.p[i].attrs->v.next_hop;
+		hop[i] = bgp_hop_of(sp->cand.p[i].source, sp->cand.p[i].attrs);
 	if (n > 1)
 		qsort(hop, n, sizeof(hop[0]), addr_order);
-	bgp_fib_want(&sp->fib, af, index, hop, n);
+	bgp_fib_want(&sp->fib, af, index, hop, n, n ? metric_of(sp, &sp->cand.p[0]) : 0);
 }
 
 /* cand[0..usable) are decided; the first `multi` share the load. True when the choice is

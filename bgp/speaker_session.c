@@ -34,7 +34,9 @@ static struct bgp_source *source_make(struct bgp_peer *p, const struct bgp_negot
 	src->rr_client = p->config.rr_client && !p->config.rr_same_cluster && !src->ebgp;
 	src->allowed_local_as = p->config.allowed_local_as;
 	src->local_as = bgp_peer_local_as(p);
-	src->remote_as = p->config.remote_as;
+	src->remote_as = neg->wire.remote_as;
+	src->ifindex = p->config.ifindex;
+	str_copy(src->ifname, sizeof(src->ifname), p->config.ifname);
 	src->role = src->ebgp ? p->config.role : BGP_ROLE_NONE;
 	src->edits_path = bgp_chain_prepends(p->chain, BGP_IMPORT);
 	src->router_id = neg->remote_id;
@@ -315,7 +317,8 @@ unsigned bgp_speaker_send_refresh(struct bgp_speaker *sp, const struct addr *pee
 	return asked;
 }
 
-unsigned bgp_speaker_bfd_down(struct bgp_speaker *sp, const struct addr *peer, int64_t now_ms)
+unsigned bgp_speaker_bfd_down(struct bgp_speaker *sp, const struct addr *peer, uint32_t ifindex,
+			      int64_t now_ms)
 {
 	struct bgp_notification n = bgp_cease(BGP_CEASE_BFD_DOWN, NULL);
 	unsigned ended = 0;
@@ -324,7 +327,8 @@ unsigned bgp_speaker_bfd_down(struct bgp_speaker *sp, const struct addr *peer, i
 	for (size_t i = 0; i < sp->peers.n; i++) {
 		struct bgp_peer *p = sp->peers.p[i];
 
-		if (!p->source || !addr_eq(&p->config.addr, peer))
+		if (!p->source || !addr_eq(&p->config.addr, peer) ||
+		    (p->config.ifindex && p->config.ifindex != ifindex))
 			continue;
 		bgp_session_fail(p->session, &n, "BFD hears nothing from the peer", now_ms);
 		ended++;

@@ -48,6 +48,7 @@ static void take_negotiated(struct bgp_peer_status *out, const struct bgp_negoti
 {
 	if (!neg)
 		return;
+	out->remote_as = neg->wire.remote_as;
 	out->hold_s = neg->hold_s;
 	out->keepalive_s = neg->keepalive_s;
 	out->families = neg->wire.families;

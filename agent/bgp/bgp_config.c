@@ -21,7 +21,8 @@ static_assert(BGP_NEXT_HOP_AUTO == 0 && BGP_NEXT_HOP_SELF == 1 && BGP_NEXT_HOP_K
 struct seen {
 	struct {
 		struct addr addr;
-		uint16_t port;
+		uint32_t ifindex;
+		uint16_t port, pad_;
 	} key;
 	UT_hash_handle hh;
 };
@@ -52,6 +53,11 @@ static bool side_has(const char *name, const struct selector *sel, const struct 
 	if (sel)
 		return selector_match_json(sel, n->labels);
 	return !name || strcmp(name, n->name) == 0;
+}
+
+bool bgp_config_is_for(const struct bgp_peer_spec *p, const struct bgp_node *n)
+{
+	return side_has(p->node, p->node_selector, n);
 }
 
 /* "10.0.0.9" sorts after "10.0.0.10": both ends must compare the text, or both wait. */
@@ -144,6 +150,7 @@ static void emit(struct builder *b, const struct bgp_peer_config *c,
 	struct seen *s = xcalloc(1, sizeof(*s)), *old;
 
 	s->key.addr = c->addr;
+	s->key.ifindex = c->ifindex;
 	s->key.port = c->port;
 	HASH_FIND(hh, b->seen, &s->key, sizeof(s->key), old);
 	if (old || is_self(b, &c->addr)) {
@@ -245,10 +252,43 @@ static void emit_ip(struct builder *b, const struct bgp_peer_spec *p, enum bgp_p
 	emit(b, &c, &p->knobs.bfd, &p->reachable_by);
 }
 
+/* Whoever is on the links that the BGPPeer names: both families over one session, between link-local
+ * addresses. DIFFERS: not in Calico. */
+static void emit_links(struct builder *b, const struct bgp_peer_spec *p, enum bgp_peer_kind kind)
+{
+	b->out->on_links = true;
+	for (size_t i = 0; i < b->w->links.n; i++) {
+		const struct unnumbered_link *l = &b->w->links.p[i];
+		struct bgp_peer_config c;
+
+		if (!bgp_knobs_has_interface(p->knobs.interfaces, l->ifname))
+			continue;
+		c = base(b, kind, &l->neighbour, p->port);
+		c.ifindex = l->ifindex;
+		str_copy(c.ifname, sizeof(c.ifname), l->ifname);
+		c.families = 1u << BGP_AF_IPV4_UNICAST | 1u << BGP_AF_IPV6_UNICAST;
+		c.ext_next_hop = true;
+		c.local_as = p->local_as;
+		c.remote_as = p->knobs.remote_as ? p->knobs.remote_as : p->as;
+		if (p->knobs.internal)
+			c.remote_as = c.local_as ? c.local_as : bgp_world_as(b->w, b->self);
+		c.allowed_local_as = p->allowed_local_as;
+		apply_spec(b, p, &c);
+		c.source = (struct addr) { .family = IP_NONE };
+		set_reflection(b, NULL, &c);
+		set_name(&c, 0);
+		emit(b, &c, &p->knobs.bfd, NULL);
+	}
+}
+
 static void forward(struct builder *b, const struct bgp_peer_spec *p, enum bgp_peer_kind kind)
 {
 	if (!side_has(p->node, p->node_selector, b->self))
 		return;
+	if (p->knobs.interfaces) {
+		emit_links(b, p, kind);
+		return;
+	}
 	if (!p->peer_selector) {
 		if (p->ip.family != IP_NONE)
 			emit_ip(b, p, kind);
@@ -267,7 +307,7 @@ static void reverse(struct builder *b, const struct bgp_peer_spec *p)
 {
 	unsigned families = ~0u;
 
-	if (p->reverse_manual)
+	if (p->reverse_manual || p->knobs.interfaces)
 		return;
 	if (p->peer_selector) {
 		if (!selector_match_json(p->peer_selector, b->self->labels))
@@ -363,6 +403,7 @@ void bgp_peer_configs_clear(struct bgp_peer_configs *c)
 {
 	vec_clear(c);
 	vec_clear(&c->extra);
+	c->on_links = false;
 }
 
 void bgp_peer_configs_done(struct bgp_peer_configs *c)

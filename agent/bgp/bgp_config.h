@@ -24,6 +24,7 @@ struct bgp_peer_configs {
 	struct bgp_peer_config *p;
 	size_t n, cap;
 	VEC(struct bgp_peer_extra) extra;
+	bool on_links; /* neighbours are looked for on links, known ones or not (yet) */
 };
 
 void bgp_peer_configs_clear(struct bgp_peer_configs *c);
@@ -33,6 +34,8 @@ void bgp_peer_configs_done(struct bgp_peer_configs *c);
 /* A secret's text into out; false when there is none. */
 typedef bool bgp_secret_fn(void *arg, const char *name, const char *key, char out[static 81]);
 
+/* Is this node on the local side of the BGPPeer? */
+bool bgp_config_is_for(const struct bgp_peer_spec *p, const struct bgp_node *n);
 /* Sessions of `self`, appended. What had to be left out is said in *remarks, one line each. */
 void bgp_config_peers(const struct bgp_world *w, const char *self, bgp_secret_fn *secret, void *arg,
 		      struct bgp_peer_configs *out, struct str *remarks);

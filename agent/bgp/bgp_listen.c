@@ -12,6 +12,7 @@
 
 #include <event2/event.h>
 
+#include "agent/bgp/bgp_keys.h"
 #include "agent/bgp/bgp_socket.h"
 #include "agent/log.h"
 
@@ -19,11 +20,6 @@ enum {
 	RETRY_S = 5,	 /* a port that was taken */
 	ACCEPT_MAX = 64, /* connections taken in one turn of the loop */
 	FAMILIES = 2,
-};
-
-struct key {
-	struct addr from;
-	char password[81];
 };
 
 struct listener {
@@ -34,7 +30,7 @@ struct listener {
 	uint16_t port;
 	int fd; /* -1: none */
 	struct event *ev;
-	VEC(struct key) keys; /* as the kernel has them */
+	struct bgp_keys want, keys; /* what is to be, as the kernel has them */
 	char trouble[256];
 };
 
@@ -44,7 +40,6 @@ struct bgp_listen {
 	void *arg;
 	struct event *retry;
 	struct listener of[FAMILIES];
-	VEC(struct key) want;
 	bool security; /* some peer wants TTL security */
 };
 
@@ -76,49 +71,45 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 			close(conn);
 			continue;
 		}
-		s->l->fn(s->l->arg, conn, &from, port);
+		s->l->fn(s->l->arg, conn, &from, bgp_socket_link(&ss, &from), port);
 	}
 }
 
-static const struct key *key_of(const struct key *keys, size_t n, const struct addr *from)
+static const struct bgp_key *key_of(const struct bgp_keys *keys, const struct prefix *from)
 {
-	for (size_t i = 0; i < n; i++)
-		if (addr_eq(&keys[i].from, from))
-			return &keys[i];
+	for (size_t i = 0; i < keys->n; i++)
+		if (prefix_eq(&keys->p[i].from, from))
+			return &keys->p[i];
 	return NULL;
 }
 
-static void set_key(struct listener *s, const struct addr *from, const char *password)
+static void set_key(struct listener *s, const struct prefix *from, const char *password)
 {
 	struct err e = { 0 };
-	char text[ADDR_STR_MAX];
+	char text[PREFIX_STR_MAX];
 
 	if (bgp_socket_listen_key(s->fd, from, password, &e) < 0)
 		log_from("md5", LOG_LEVEL_ERROR, "bgp", "a peer with a password cannot dial us",
-			 "peer=%s why=%s", addr_format(from, text), e.msg);
+			 "peer=%s why=%s", prefix_format(from, text), e.msg);
 }
 
-/* Bring the kernel's keys of this listener to what is wanted. */
+/* Bring the kernel's keys of this listener to what is wanted: the new ones first, so that nobody is
+ * without one in between. */
 static void sync_keys(struct listener *s)
 {
-	const struct bgp_listen *l = s->l;
+	for (size_t i = 0; i < s->want.n; i++) {
+		const struct bgp_key *old = key_of(&s->keys, &s->want.p[i].from);
 
-	for (size_t i = 0; i < s->keys.n; i++)
-		if (!key_of(l->want.p, l->want.n, &s->keys.p[i].from))
-			set_key(s, &s->keys.p[i].from, "");
-	for (size_t i = 0; i < l->want.n; i++) {
-		const struct key *old = key_of(s->keys.p, s->keys.n, &l->want.p[i].from);
-
-		if (l->want.p[i].from.family != s->family ||
-		    (old && strcmp(old->password, l->want.p[i].password) == 0))
-			continue;
-		set_key(s, &l->want.p[i].from, l->want.p[i].password);
+		if (!old || strcmp(old->password, s->want.p[i].password) != 0)
+			set_key(s, &s->want.p[i].from, s->want.p[i].password);
 	}
+	for (size_t i = 0; i < s->keys.n; i++)
+		if (!key_of(&s->want, &s->keys.p[i].from))
+			set_key(s, &s->keys.p[i].from, "");
 	vec_clear(&s->keys);
-	for (size_t i = 0; i < l->want.n; i++)
-		if (l->want.p[i].from.family == s->family)
-			vec_push(&s->keys, l->want.p[i]);
-	bgp_socket_listen_ttl(s->fd, s->family, l->security);
+	for (size_t i = 0; i < s->want.n; i++)
+		vec_push(&s->keys, s->want.p[i]);
+	bgp_socket_listen_ttl(s->fd, s->family, s->l->security);
 }
 
 static void open_listener(struct listener *s)
@@ -192,12 +183,10 @@ void bgp_listen_free(struct bgp_listen *l)
 		return;
 	for (unsigned i = 0; i < FAMILIES; i++) {
 		close_listener(&l->of[i]);
-		vec_done(&l->of[i].keys);
+		bgp_keys_done(&l->of[i].keys);
+		bgp_keys_done(&l->of[i].want);
 	}
 	event_free(l->retry);
-	if (l->want.p)
-		explicit_bzero(l->want.p, l->want.cap * sizeof(*l->want.p));
-	vec_done(&l->want);
 	free(l);
 }
 
@@ -210,30 +199,46 @@ static void want_listener(struct listener *s, bool wanted, const struct addr *ad
 	s->port = port;
 }
 
+static void want_keys(struct listener *s, const struct bgp_peer_configs *peers)
+{
+	struct bgp_keys all = { 0 };
+
+	for (size_t i = 0; i < peers->n; i++) {
+		const struct bgp_peer_config *p = &peers->p[i];
+		struct bgp_key key = { .from = prefix_of(&p->addr, addr_bits(s->family)) };
+
+		if (p->addr.family != s->family)
+			continue;
+		str_copy(key.password, sizeof(key.password), p->password);
+		vec_push(&all, key);
+	}
+	vec_clear(&s->want);
+	bgp_keys_cover(&all, &s->want);
+	bgp_keys_done(&all);
+}
+
 void bgp_listen_set(struct bgp_listen *l, const struct bgp_global *only, uint16_t port,
 		    const struct bgp_peer_configs *peers)
 {
-	bool any[FAMILIES] = { false };
+	bool any[FAMILIES] = { false, peers->on_links };
 
-	vec_clear(&l->want);
 	l->security = false;
 	for (size_t i = 0; i < peers->n; i++) {
 		const struct bgp_peer_config *p = &peers->p[i];
-		struct key key = { .from = p->addr };
 
 		any[p->addr.family == IP_V6] = true;
 		l->security = l->security || p->ttl_security;
-		str_copy(key.password, sizeof(key.password), p->password);
-		if (p->password[0])
-			vec_push(&l->want, key);
 	}
 	for (unsigned i = 0; i < FAMILIES; i++) {
+		struct listener *s = &l->of[i];
 		struct addr addr = { .family = i ? IP_V6 : IP_V4 };
 
-		if (only)
+		/* who dials a link-local address does not dial the node's */
+		if (only && !(i && peers->on_links))
 			addr = i ? only->local_v6 : only->local_v4;
-		want_listener(&l->of[i], any[i] && addr.family != IP_NONE, &addr, port);
-		sync_listener(&l->of[i]);
+		want_listener(s, any[i] && addr.family != IP_NONE, &addr, port);
+		want_keys(s, peers);
+		sync_listener(s);
 	}
 }
 

@@ -9,8 +9,9 @@
 struct bgp_listen;
 struct event_base;
 
-/* fd is the callee's. */
-typedef void bgp_accept_fn(void *arg, int fd, const struct addr *remote, uint16_t port);
+/* fd is the callee's. ifindex: the link of a link-local remote address; else 0. */
+typedef void bgp_accept_fn(void *arg, int fd, const struct addr *remote, uint32_t ifindex,
+			   uint16_t port);
 
 struct bgp_listen *bgp_listen_new(struct event_base *base, bgp_accept_fn *fn, void *arg);
 void bgp_listen_free(struct bgp_listen *l);

@@ -63,26 +63,36 @@ static int peer_ttl(int fd, const struct bgp_peer_config *peer, struct err *e)
 	return 0;
 }
 
-static int set_key(int fd, const struct addr *from, const char *password, struct err *e)
+static int set_key(int fd, const struct prefix *from, const char *password, struct err *e)
 {
-	struct tcp_md5sig sig = { 0 };
+	struct tcp_md5sig sig = { .tcpm_flags = TCP_MD5SIG_FLAG_PREFIX,
+				  .tcpm_prefixlen = from->len };
 	struct sockaddr_storage ss;
 	size_t len = strlen(password);
+	int rc;
 
 	if (len > sizeof(sig.tcpm_key))
 		return err_set(e, -EINVAL, "the password has %zu bytes, TCP MD5 takes at most %zu",
 			       len, sizeof(sig.tcpm_key));
-	addr_to_sockaddr(from, 0, &ss);
+	addr_to_sockaddr(&from->addr, 0, &ss);
 	memcpy(&sig.tcpm_addr, &ss, sizeof(sig.tcpm_addr));
 	sig.tcpm_keylen = (uint16_t)len;
 	memcpy(sig.tcpm_key, password, len);
-	if (setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG, &sig, sizeof(sig)) == 0)
-		return 0;
+	rc = setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG_EXT, &sig, sizeof(sig)) < 0 ? -errno : 0;
+	explicit_bzero(sig.tcpm_key, sizeof(sig.tcpm_key));
 	/* Removing what was never there. */
-	if (!len && errno == ENOENT)
+	if (rc == 0 || (!len && rc == -ENOENT))
 		return 0;
-	return err_set(e, -errno, "cannot set the TCP MD5 password: %s%s", strerror(errno),
-		       errno == ENOMEM ? "; raise net.core.optmem_max" : "");
+	return err_set(e, rc, "cannot set the TCP MD5 password: %s%s", strerror(-rc),
+		       rc == -ENOMEM ? "; raise net.core.optmem_max" : "");
+}
+
+/* The key of one connection. */
+static int set_own_key(int fd, const struct addr *remote, const char *password, struct err *e)
+{
+	struct prefix p = prefix_of(remote, addr_bits((enum ip_family)remote->family));
+
+	return set_key(fd, &p, password, e);
 }
 
 static int new_socket(enum ip_family family)
@@ -108,9 +118,11 @@ int bgp_socket_dial(const struct bgp_peer_config *peer, struct err *e)
 
 	if (fd < 0)
 		return fail(fd, "cannot make a socket", e);
+	if (peer->ifindex)
+		((struct sockaddr_in6 *)&to)->sin6_scope_id = peer->ifindex;
 	rc = peer_ttl(fd, peer, e);
 	if (rc == 0 && peer->password[0])
-		rc = set_key(fd, &peer->addr, peer->password, e);
+		rc = set_own_key(fd, &peer->addr, peer->password, e);
 	if (rc < 0) {
 		close(fd);
 		return rc;
@@ -153,10 +165,22 @@ int bgp_socket_listen(const struct addr *addr, uint16_t port, struct err *e)
 	return fd;
 }
 
-int bgp_socket_listen_key(int listener, const struct addr *from, const char *password,
+int bgp_socket_listen_key(int listener, const struct prefix *from, const char *password,
 			  struct err *e)
 {
 	return set_key(listener, from, password, e);
+}
+
+int bgp_socket_change_key(int fd, const struct addr *remote, const char *password, struct err *e)
+{
+	return set_own_key(fd, remote, password, e);
+}
+
+uint32_t bgp_socket_link(const struct sockaddr_storage *ss, const struct addr *remote)
+{
+	if (ss->ss_family != AF_INET6 || !addr_is_link_local(remote))
+		return 0;
+	return ((const struct sockaddr_in6 *)ss)->sin6_scope_id;
 }
 
 void bgp_socket_listen_ttl(int listener, enum ip_family family, bool security)

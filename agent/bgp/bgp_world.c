@@ -330,6 +330,7 @@ void bgp_world_done(struct bgp_world *w)
 		bgp_peer_spec_done(p);
 	vec_done(&w->peers);
 	vec_done(&w->pools);
+	vec_done(&w->links);
 	free(w->defaults.secret_name);
 	free(w->defaults.secret_key);
 	bgp_knobs_done(&w->defaults.knobs);

@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "agent/bgp/bgp_knobs.h"
+#include "agent/bgp/unnumbered.h"
 #include "bgp/types.h"
 #include "lib/str.h"
 #include "lib/vec.h"
@@ -64,6 +65,7 @@ struct bgp_world_pool {
 };
 
 struct bgp_world {
+	VEC(struct unnumbered_link) links; /* with their neighbours; the owner's to fill */
 	struct bgp_defaults defaults;
 	VEC(struct bgp_node) nodes;	 /* by name */
 	VEC(struct bgp_peer_spec) peers; /* by name */

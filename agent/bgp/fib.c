@@ -25,6 +25,7 @@
 enum {
 	SOURCE_BGP,
 	SOURCE_ADOPTED,
+	SOURCE_GATEWAY, /* reachableBy */
 	HOPS_MAX = 4096, /* remembered next hops: one per peer, some more behind a reflector */
 };
 
@@ -48,6 +49,7 @@ struct fib {
 	struct agent *agent;
 	struct nl_sock nl;
 	struct hop *hops;
+	VEC(struct fib_gateway) gateways;
 	struct adopted *adopted;
 	size_t n_adopted;
 };
@@ -131,9 +133,19 @@ static void name_interface(const struct fib *f, struct hop *h)
 		str_copy(h->res.ifname, sizeof(h->res.ifname), l->name);
 }
 
+/* The gateway of a peer, else the address itself. */
+static const struct addr *by_way_of(const struct fib *f, const struct addr *a)
+{
+	for (size_t i = 0; i < f->gateways.n; i++)
+		if (addr_eq(&f->gateways.p[i].peer, a))
+			return &f->gateways.p[i].gateway;
+	return a;
+}
+
 static void resolve(struct fib *f, struct hop *h)
 {
-	const struct link *l = link_by_subnet(f->agent->links, &h->addr, NULL);
+	const struct addr *to = by_way_of(f, &h->addr);
+	const struct link *l = link_by_subnet(f->agent->links, to, NULL);
 
 	if (link_by_addr(f->agent->links, &h->addr, NULL))
 		return; /* our own address: not a way to anywhere */
@@ -142,8 +154,8 @@ static void resolve(struct fib *f, struct hop *h)
 		name_interface(f, h);
 		return;
 	}
-	h->res = (struct bgp_resolution) { .reachable = true, .connected = true };
-	h->nh = (struct route_nh) { .gw = h->addr, .ifindex = l->index, .onlink = true };
+	h->res = (struct bgp_resolution) { .reachable = true, .connected = to == &h->addr };
+	h->nh = (struct route_nh) { .gw = *to, .ifindex = l->index, .onlink = true };
 	name_interface(f, h);
 }
 
@@ -180,7 +192,7 @@ struct bgp_resolution fib_resolve(void *arg, const struct addr *next_hop)
 
 static bool same_answer(const struct hop *a, const struct hop *b)
 {
-	return a->res.reachable == b->res.reachable && a->res.connected == b->res.connected &&
+	return str_eq(a->res.ifname, b->res.ifname) && a->res.reachable == b->res.reachable && a->res.connected == b->res.connected &&
 	       a->res.metric == b->res.metric && a->nh.ifindex == b->nh.ifindex &&
 	       addr_eq(&a->nh.gw, &b->nh.gw);
 }
@@ -202,12 +214,13 @@ bool fib_recheck(struct fib *f)
 
 /* ---- adopted routes ---- */
 
-static struct route_key key_of(const struct prefix *dst)
+static struct route_key key_of(const struct prefix *dst, uint32_t metric)
 {
 	struct route_key key;
 
 	memset(&key, 0, sizeof(key));
 	key.dst = *dst;
+	key.metric = metric;
 	return key;
 }
 
@@ -314,6 +327,16 @@ static void add_hop(struct route_spec *s, struct route_nh *nh, const struct rout
 	nh[s->n_nh++] = *hop;
 }
 
+/* A neighbour on a link of ours (unnumbered): no tunnel ends at a link-local address. */
+static void take_link_hop(struct fib *f, const struct bgp_fib_change *c, size_t i,
+			  struct route_spec *s, struct route_nh *nh)
+{
+	struct route_nh hop = { .gw = c->next_hop[i], .ifindex = c->ifindex[i] };
+
+	if (overlay_bgp(f->agent->overlay, &c->prefix, &c->next_hop[i]) != ENCAP_BGP_REJECT)
+		add_hop(s, nh, &hop);
+}
+
 /* One next hop by the rule of its pool. True: the route belongs into a tunnel that there is not. */
 static bool take_hop(struct fib *f, const struct bgp_fib_change *c, const struct addr *next_hop,
 		     struct route_spec *s, struct route_nh *nh)
@@ -346,7 +369,10 @@ static void next_hops(struct fib *f, const struct bgp_fib_change *c, struct rout
 	bool waits = false;
 
 	for (size_t i = 0; i < c->n && s->n_nh < ROUTE_NH_MAX; i++)
-		waits |= take_hop(f, c, &c->next_hop[i], s, nh);
+		if (c->ifindex[i])
+			take_link_hop(f, c, i, s, nh);
+		else
+			waits |= take_hop(f, c, &c->next_hop[i], s, nh);
 	/* Not into the open: a default route would carry it out, or round in a circle. */
 	if (waits && !s->n_nh)
 		s->type = ROUTE_BLACKHOLE;
@@ -355,7 +381,8 @@ static void next_hops(struct fib *f, const struct bgp_fib_change *c, struct rout
 void fib_change(struct fib *f, const struct bgp_fib_change *c)
 {
 	struct route_table *rt = routes_table(f->agent->routes);
-	struct route_key key = key_of(&c->prefix);
+	struct route_key key = key_of(&c->prefix, c->metric),
+			 old = key_of(&c->prefix, c->old_metric);
 	struct route_nh nh[ROUTE_NH_MAX];
 	struct route_spec spec = { .type = ROUTE_UNICAST, .nh = nh };
 	struct adopted *a;
@@ -363,6 +390,9 @@ void fib_change(struct fib *f, const struct bgp_fib_change *c)
 	struct err e = { 0 };
 
 	next_hops(f, c, &spec, nh);
+	/* Another metric is another route: the new one goes in before the old one goes. */
+	if (c->old_metric != c->metric)
+		route_forget(rt, ROUTE_CLASS_NOENCAP, SOURCE_BGP, &old);
 	if (spec.n_nh == 0 && spec.type != ROUTE_BLACKHOLE)
 		route_forget(rt, ROUTE_CLASS_NOENCAP, SOURCE_BGP, &key);
 	else if (route_desire(rt, ROUTE_CLASS_NOENCAP, SOURCE_BGP, &key, &spec, &e) < 0)
@@ -371,6 +401,64 @@ void fib_change(struct fib *f, const struct bgp_fib_change *c)
 	HASH_FIND(hh, f->adopted, &c->prefix, sizeof(c->prefix), a);
 	if (a)
 		adopted_drop(f, a);
+	routes_changed(f->agent->routes);
+}
+
+/* ---- peers behind a gateway ---- */
+
+static void claim_gateway(struct fib *f, const struct fib_gateway *g)
+{
+	struct prefix dst = prefix_of(&g->peer, addr_bits((enum ip_family)g->peer.family));
+	struct route_key key = key_of(&dst, 0);
+	const struct link *l = link_by_subnet(f->agent->links, &g->gateway, NULL);
+	struct route_nh nh = { .gw = g->gateway };
+	struct route_spec spec = { .type = ROUTE_UNICAST, .nh = &nh, .n_nh = 1 };
+	char peer[ADDR_STR_MAX], gw[ADDR_STR_MAX];
+	struct err e = { 0 };
+
+	addr_format(&g->peer, peer);
+	addr_format(&g->gateway, gw);
+	if (!l) {
+		log_from(peer, LOG_LEVEL_WARN, "fib",
+			 "reachableBy must be an address on a link of this node",
+			 "peer=%s reachable_by=%s", peer, gw);
+		return;
+	}
+	nh.ifindex = l->index;
+	if (route_desire(routes_table(f->agent->routes), ROUTE_CLASS_NOENCAP, SOURCE_GATEWAY, &key,
+			 &spec, &e) < 0)
+		log_from(peer, LOG_LEVEL_WARN, "fib", "no route to a peer by its gateway",
+			 "peer=%s reachable_by=%s why=%s", peer, gw, e.msg);
+}
+
+static void drop_gateway(struct fib *f, const struct fib_gateway *g)
+{
+	struct prefix dst = prefix_of(&g->peer, addr_bits((enum ip_family)g->peer.family));
+	struct route_key key = key_of(&dst, 0);
+
+	route_forget(routes_table(f->agent->routes), ROUTE_CLASS_NOENCAP, SOURCE_GATEWAY, &key);
+}
+
+static bool has_gateway(const struct fib_gateway *g, size_t n, const struct fib_gateway *x)
+{
+	for (size_t i = 0; i < n; i++)
+		if (addr_eq(&g[i].peer, &x->peer))
+			return true;
+	return false;
+}
+
+void fib_set_gateways(struct fib *f, const struct fib_gateway *g, size_t n)
+{
+	if (!n && !f->gateways.n)
+		return;
+	vec_foreach (&f->gateways, old)
+		if (!has_gateway(g, n, old))
+			drop_gateway(f, old);
+	vec_clear(&f->gateways);
+	for (size_t i = 0; i < n; i++) {
+		vec_push(&f->gateways, g[i]);
+		claim_gateway(f, &g[i]);
+	}
 	routes_changed(f->agent->routes);
 }
 
@@ -403,5 +491,6 @@ void fib_free(struct fib *f)
 		free(a);
 	}
 	nl_close(&f->nl);
+	vec_done(&f->gateways);
 	free(f);
 }

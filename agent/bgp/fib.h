@@ -22,6 +22,13 @@ void fib_release_adopted(struct fib *f);
 size_t fib_adopted(const struct fib *f);
 size_t fib_waiting(const struct fib *f);
 
+/* Peers that are reached by a gateway (reachableBy), the whole set: a route to each of them, and what
+ * they announce goes the same way. Copied. */
+struct fib_gateway {
+	struct addr peer, gateway;
+};
+void fib_set_gateways(struct fib *f, const struct fib_gateway *g, size_t n);
+
 /* The speaker's question (bgp_resolve_fn; arg is the fib). Next hops resolve through links and
  * through kernel routes of others, also a default route, never through a BGP route. */
 struct bgp_resolution fib_resolve(void *arg, const struct addr *next_hop);

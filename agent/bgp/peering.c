@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -26,6 +27,7 @@
 #include "agent/bgp/bgp_policy.h"
 #include "agent/bgp/bgp_socket.h"
 #include "agent/bgp/birdctl.h"
+#include "agent/bgp/unnumbered.h"
 #include "agent/bgp/drain.h"
 #include "agent/cache.h"
 #include "agent/config.h"
@@ -40,6 +42,7 @@ enum {
 	WRITE_MAX = 1 << 20,	/* bytes to one peer before others get their turn */
 	RUN_BUDGET = 2048,	/* prefixes decided in one slice: 1 to 2 ms */
 	FIB_BUDGET = 2048,	/* forwarding changes taken in one slice */
+	LOOK_MS = 5000,		/* solicitations are answered within a second */
 	CONFIG_DELAY_MS = 20,	/* changes of nodes and peers that come together are one */
 	HOP_CHECK_S = 10,	/* next hops behind routes of others are looked at again */
 	CONNECT_TIMEOUT_S = 30, /* a dial that the kernel does not decide */
@@ -52,9 +55,18 @@ struct conn {
 	int fd;
 	bool connecting, lingering;
 	struct addr remote;
+	uint32_t ifindex;  /* of a link-local one */
+	char password[81]; /* its key */
 	struct peering *p;
 	struct event *rd, *wr;
 	UT_hash_handle hh;
+};
+
+/* A file with a password; changes are looked for now and then. */
+struct secret {
+	char *path;
+	struct timespec mtime;
+	ino_t ino; /* 0: there was none */
 };
 
 struct peering {
@@ -68,6 +80,9 @@ struct peering {
 	struct birdctl *bird;
 	struct bgp_metrics *metrics;
 	struct bfd_thread *bfd;
+	struct unnumbered *unnumbered;
+	int64_t look_until; /* for its neighbours; 0: not begun, 1: done */
+	VEC(struct secret) secrets; /* as they were read */
 	struct event *timer, *run, *configure, *hops;
 	struct {
 		struct prefix *p;
@@ -207,13 +222,16 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	settle(p);
 }
 
-static struct conn *conn_new(struct peering *p, int fd, uint64_t id, const struct addr *remote)
+static struct conn *conn_new(struct peering *p, int fd, uint64_t id,
+			     const struct bgp_peer_config *peer)
 {
 	struct conn *c = xcalloc(1, sizeof(*c));
 
 	c->id = id;
 	c->fd = fd;
-	c->remote = *remote;
+	c->remote = peer->addr;
+	c->ifindex = peer->ifindex;
+	str_copy(c->password, sizeof(c->password), peer->password);
 	c->p = p;
 	c->rd = event_new(p->agent->base, fd, EV_READ | EV_PERSIST, on_readable, c);
 	c->wr = event_new(p->agent->base, fd, EV_WRITE, on_writable, c);
@@ -233,7 +251,7 @@ static void dial(struct peering *p, uint64_t id, const struct bgp_peer_config *p
 		bgp_speaker_connect_failed(p->speaker, id, e.msg, agent_now_ms());
 		return;
 	}
-	c = conn_new(p, fd, id, &peer->addr);
+	c = conn_new(p, fd, id, peer);
 	c->connecting = true;
 	event_add(c->wr, &limit);
 }
@@ -252,18 +270,20 @@ static void close_conn(struct peering *p, uint64_t id, bool linger)
 	want_write(c);
 }
 
-static const struct bgp_peer_config *config_of(const struct peering *p, const struct addr *a)
+static const struct bgp_peer_config *config_of(const struct peering *p, const struct addr *a,
+					       uint32_t ifindex)
 {
 	for (size_t i = 0; i < p->configs.n; i++)
-		if (addr_eq(&p->configs.p[i].addr, a))
+		if (addr_eq(&p->configs.p[i].addr, a) && p->configs.p[i].ifindex == ifindex)
 			return &p->configs.p[i];
 	return NULL;
 }
 
-static void on_accept(void *arg, int fd, const struct addr *remote, uint16_t port)
+static void on_accept(void *arg, int fd, const struct addr *remote, uint32_t ifindex,
+		      uint16_t port)
 {
 	struct peering *p = arg;
-	const struct bgp_peer_config *cfg = config_of(p, remote);
+	const struct bgp_peer_config *cfg = config_of(p, remote, ifindex);
 	struct addr local = bgp_socket_local(fd);
 	uint64_t id = p->next_id++;
 	char text[ADDR_STR_MAX];
@@ -274,6 +294,9 @@ static void on_accept(void *arg, int fd, const struct addr *remote, uint16_t por
 		log_from(text, LOG_LEVEL_INFO, "bgp", "refused a connection that nobody expects",
 			 "from=%s", text);
 		close(fd);
+		/* a neighbour that does not advertise itself: it is dialled, or dials again */
+		if (ifindex && !cfg)
+			unnumbered_heard(p->unnumbered, ifindex, remote);
 		return;
 	}
 	if (bgp_socket_accepted(fd, cfg, &e) < 0) {
@@ -282,8 +305,8 @@ static void on_accept(void *arg, int fd, const struct addr *remote, uint16_t por
 		close(fd);
 		return;
 	}
-	conn_new(p, fd, id, remote);
-	if (bgp_speaker_accept(p->speaker, id, remote, port, &local, agent_now_ms()))
+	conn_new(p, fd, id, cfg);
+	if (bgp_speaker_accept_on(p->speaker, id, remote, ifindex, &local, agent_now_ms()))
 		event_add(conn_find(p, id)->rd, NULL);
 	else
 		conn_free(conn_find(p, id));
@@ -415,8 +438,15 @@ static void on_path(void *arg, const struct bfd_path *path, enum bfd_event event
 	/* RFC 5882 4.2: a neighbour that switched BFD off says nothing about the path */
 	if (event != BFD_EVENT_DOWN || !p->speaker)
 		return;
-	bgp_speaker_bfd_down(p->speaker, &path->peer, agent_now_ms());
+	bgp_speaker_bfd_down(p->speaker, &path->peer, path->ifindex, agent_now_ms());
 	settle(p);
+}
+
+/* The link that a peer is on; NULL: it is farther away. */
+static const struct link *link_of(const struct peering *p, const struct bgp_peer_config *c)
+{
+	return c->ifindex ? link_by_index(p->agent->links, c->ifindex)
+			  : link_by_subnet(p->agent->links, &c->addr, NULL);
 }
 
 /* Which link a neighbour is on may have changed. */
@@ -429,9 +459,7 @@ static void watch_paths(struct peering *p)
 		const struct bgp_bfd_knob *k = &p->configs.extra.p[i].bfd;
 		struct bfd_want w = { .path = { .peer = c->addr, .source = c->source },
 				      .timers = k->timers };
-		const struct link *l = k->way == BGP_BFD_MULTIHOP ?
-					       NULL :
-					       link_by_subnet(p->agent->links, &c->addr, NULL);
+		const struct link *l = k->way == BGP_BFD_MULTIHOP ? NULL : link_of(p, c);
 
 		if (!k->on)
 			continue;
@@ -447,13 +475,137 @@ static void watch_paths(struct peering *p)
 
 json_t *peering_bfd(const struct peering *p, const struct bgp_peer_config *peer)
 {
-	const struct link *l = link_by_subnet(p->agent->links, &peer->addr, NULL);
+	const struct link *l = link_of(p, peer);
 	struct bfd_peer_status st;
 
 	if (!(l && bfd_thread_status(p->bfd, &peer->addr, l->index, &st)) &&
 	    !bfd_thread_status(p->bfd, &peer->addr, 0, &st))
 		return NULL;
 	return bfd_show(&st);
+}
+
+/* ---- neighbours on links ---- */
+
+static void changed(void *arg, const struct store_kv *kv);
+
+static void links_known(void *arg)
+{
+	struct peering *p = arg;
+
+	arm(p->configure, 0); /* also when it was armed for later */
+}
+
+static bool has_session(void *arg, const struct unnumbered_link *l)
+{
+	const struct peering *p = arg;
+	struct bgp_peer_status st;
+
+	for (size_t i = 0; p->speaker && bgp_speaker_peer_status(p->speaker, i, &st); i++)
+		if (st.config->ifindex == l->ifindex && addr_eq(&st.config->addr, &l->neighbour))
+			return st.state == BGP_STATE_ESTABLISHED;
+	return false;
+}
+
+/* Which links are looked at follows from the BGPPeers of this node; whom one finds is for them. */
+static void look_at_links(struct peering *p, struct bgp_world *w)
+{
+	VEC(const char *) lists = { 0 };
+	const struct unnumbered_link *l;
+
+	for (size_t i = 0; i < w->peers.n; i++)
+		if (w->peers.p[i].knobs.interfaces &&
+		    bgp_config_is_for(&w->peers.p[i], bgp_world_node(w, p->agent->cfg->node)))
+			vec_push(&lists, w->peers.p[i].knobs.interfaces);
+	unnumbered_set(p->unnumbered, lists.p, lists.n);
+	vec_done(&lists);
+	for (size_t i = 0; (l = unnumbered_get(p->unnumbered, i)); i++)
+		vec_push(&w->links, *l);
+}
+
+/* After a restart the first set of peers is whom the kernel's routes wait for: neighbours on links get
+ * a moment to answer our solicitation, or there were none. */
+static bool may_begin(struct peering *p)
+{
+	int64_t now = agent_now_ms();
+
+	if (!p->look_until)
+		p->look_until = now + LOOK_MS;
+	if (!p->restarting || now >= p->look_until || !unnumbered_looks(p->unnumbered)) {
+		p->look_until = 1;
+		return true;
+	}
+	arm(p->configure, p->look_until - now);
+	return false;
+}
+
+/* ---- passwords ---- */
+
+static struct secret secret_stat(const char *path)
+{
+	struct secret s = { 0 };
+	struct stat st;
+
+	if (stat(path, &st) == 0) {
+		s.mtime = st.st_mtim;
+		s.ino = st.st_ino;
+	}
+	return s;
+}
+
+static void secrets_forget(struct peering *p)
+{
+	vec_foreach (&p->secrets, s)
+		free(s->path);
+	vec_clear(&p->secrets);
+}
+
+static bool secrets_changed(const struct peering *p)
+{
+	for (size_t i = 0; i < p->secrets.n; i++) {
+		const struct secret *s = &p->secrets.p[i];
+		struct secret now = secret_stat(s->path);
+
+		if (now.ino != s->ino || now.mtime.tv_sec != s->mtime.tv_sec ||
+		    now.mtime.tv_nsec != s->mtime.tv_nsec)
+			return true;
+	}
+	return false;
+}
+
+static void secret_note(struct peering *p, const char *path)
+{
+	struct secret s = secret_stat(path);
+
+	vec_foreach (&p->secrets, old)
+		if (strcmp(old->path, path) == 0)
+			return;
+	s.path = xstrdup(path);
+	vec_push(&p->secrets, s);
+}
+
+/* Connections take another password as they are: the peer's segments are dropped until both ends have
+ * it, which TCP takes for loss. A password where there was none, or none any more, is another
+ * connection. */
+static void change_keys(struct peering *p)
+{
+	struct conn *c, *next;
+
+	HASH_ITER (hh, p->conns, c, next) {
+		const struct bgp_peer_config *cfg = config_of(p, &c->remote, c->ifindex);
+		char text[ADDR_STR_MAX];
+		struct err e = { 0 };
+
+		if (!cfg || c->lingering || strcmp(cfg->password, c->password) == 0)
+			continue;
+		if (!cfg->password[0] || !c->password[0] ||
+		    bgp_socket_change_key(c->fd, &c->remote, cfg->password, &e) < 0) {
+			conn_lost(c, e.code ? e.msg : "its password was set or removed");
+			continue;
+		}
+		str_copy(c->password, sizeof(c->password), cfg->password);
+		log_info("bgp", "a connection took another password", "peer=%s",
+			 addr_format(&c->remote, text));
+	}
 }
 
 /* ---- configuration ---- */
@@ -468,6 +620,7 @@ static bool read_secret(void *arg, const char *name, const char *key, char out[s
 	if (strchr(name, '/') || strchr(key, '/') || name[0] == '.' || key[0] == '.')
 		return false;
 	path = xasprintf("%s/secrets/%s/%s", p->agent->cfg->state_dir, name, key);
+	secret_note(p, path);
 	f = fopen(path, "re");
 	if (!f)
 		return false;
@@ -510,7 +663,19 @@ static void set_pools(struct peering *p, const struct bgp_world *w)
 	vec_done(&pools);
 }
 
-static void configure_with(struct peering *p, const struct bgp_world *w)
+static void set_gateways(struct peering *p)
+{
+	VEC(struct fib_gateway) all = { 0 };
+
+	for (size_t i = 0; i < p->configs.n; i++)
+		if (p->configs.extra.p[i].reachable_by.family)
+			vec_push(&all, (struct fib_gateway) { p->configs.p[i].addr,
+							      p->configs.extra.p[i].reachable_by });
+	fib_set_gateways(p->agent->fib, all.p, all.n);
+	vec_done(&all);
+}
+
+static void configure_with(struct peering *p, struct bgp_world *w)
 {
 	const struct agent_config *cfg = p->agent->cfg;
 	const struct bgp_node *self = bgp_world_node(w, cfg->node);
@@ -545,10 +710,16 @@ static void configure_with(struct peering *p, const struct bgp_world *w)
 	bgp_speaker_set_adverts(p->speaker, policy.adverts.p, policy.adverts.n, agent_now_ms());
 	bgp_policy_set_done(&policy);
 	bgp_peer_configs_clear(&p->configs);
+	secrets_forget(p);
+	look_at_links(p, w);
 	bgp_config_peers(w, cfg->node, read_secret, p, &p->configs, &p->remarks);
 	/* Keys and listener first: a peer that dials at once must find them. */
 	bgp_listen_set(p->listen, w->defaults.bind_node_ip ? &g : NULL,
 		       self->listen_port ? self->listen_port : BGP_PORT, &p->configs);
+	set_gateways(p);
+	change_keys(p);
+	if (!may_begin(p))
+		return;
 	bgp_speaker_set_peers(p->speaker, p->configs.p, p->configs.n, agent_now_ms());
 	watch_paths(p);
 	log_debug("bgp", "configured", "peers=%zu as=%u", p->configs.n, g.local_as);
@@ -647,6 +818,9 @@ static void on_hops(evutil_socket_t fd, short what, void *arg)
 	if (fib_recheck(p->agent->fib))
 		reconsider(p);
 	watch_paths(p);
+	unnumbered_links_changed(p->unnumbered);
+	if (secrets_changed(p))
+		changed(p, NULL);
 	arm(p->hops, HOP_CHECK_S * 1000);
 }
 
@@ -670,6 +844,7 @@ struct peering *peering_new(struct agent *a)
 	p->metrics = bgp_metrics_new(a);
 	routes_on_applied(a->routes, all_applied, p);
 	p->bfd = bfd_thread_new(a->base, on_path, p);
+	p->unnumbered = unnumbered_new(a, links_known, has_session, p);
 	link_table_watch(a->links, link_changed, p);
 	cache_subscribe(a->cache, KEY_RESOURCES "nodes/", changed, p);
 	cache_subscribe(a->cache, KEY_RESOURCES "bgppeers/", changed, p);
@@ -695,6 +870,9 @@ void peering_free(struct peering *p)
 	HASH_ITER (hh, p->conns, c, next)
 		conn_free(c);
 	bgp_listen_free(p->listen);
+	unnumbered_free(p->unnumbered);
+	secrets_forget(p);
+	vec_done(&p->secrets);
 	drain_free(p->drain);
 	birdctl_free(p->bird);
 	routes_on_applied(p->agent->routes, NULL, NULL);
@@ -762,6 +940,7 @@ void peering_troubles(const struct peering *p, struct str *out)
 
 	str_add(out, str_text(&p->remarks));
 	bfd_thread_trouble(p->bfd, out);
+	unnumbered_troubles(p->unnumbered, out);
 	if (listen)
 		str_addf(out, "%s\n", listen);
 }

@@ -19,7 +19,8 @@ static unsigned uplink_mtu(const struct agent *a, const json_t *node, const char
 	if (js_str(node, path, &text, NULL) != 1 || !prefix_parse_or_addr(text, &p))
 		return 0;
 	l = link_by_addr(a->links, &p.addr, NULL);
-	return l ? l->mtu : 0;
+	/* An address on lo is reached over links that have none: lo's MTU says nothing of them. */
+	return l && !l->loopback ? l->mtu : 0;
 }
 
 unsigned node_mtu(const struct agent *a)

@@ -58,21 +58,46 @@ static void changed(struct overlay *o)
 
 /* ---- the world ---- */
 
+static bool has_node_address(const struct overlay *o, const struct link *l)
+{
+	const struct encap_node *self = &o->world.self;
+
+	for (size_t i = 0; i < l->addrs.n; i++)
+		for (unsigned k = 0; k < ENCAP_SIDES; k++)
+			if (addr_eq(&l->addrs.p[i].addr, &self->side[k].node.addr))
+				return true;
+	return false;
+}
+
+/* A node whose address is on lo is reached over links without one (unnumbered peering): those of the
+ * machine, or a veth that is no pod's. */
+static bool may_carry(const struct overlay *o, const struct link *l)
+{
+	return !l->loopback && (!l->kind[0] || str_eq(l->kind, "veth") || str_eq(l->kind, "bond")) &&
+	       !str_starts(l->name, o->agent->cfg->interface_prefix);
+}
+
+static bool address_is_on_lo(const struct overlay *o)
+{
+	for (const struct link *l = link_next(o->agent->links, NULL); l;
+	     l = link_next(o->agent->links, l))
+		if (l->loopback && has_node_address(o, l))
+			return true;
+	return false;
+}
+
 static uint32_t host_mtu(struct overlay *o)
 {
 	static struct encap_link list[LINKS_MAX];
-	const struct encap_node *self = &o->world.self;
+	bool on_lo = address_is_on_lo(o);
 	uint32_t mtu = 0;
 	struct err e = { 0 };
 	size_t n = 0;
 
 	for (const struct link *l = link_next(o->agent->links, NULL); l && n < LINKS_MAX;
 	     l = link_next(o->agent->links, l)) {
-		bool has = false;
+		bool has = on_lo ? may_carry(o, l) : has_node_address(o, l);
 
-		for (size_t i = 0; i < l->addrs.n; i++)
-			for (unsigned k = 0; k < ENCAP_SIDES; k++)
-				has = has || addr_eq(&l->addrs.p[i].addr, &self->side[k].node.addr);
 		list[n++] = (struct encap_link) { l->name, l->mtu, l->running, has };
 	}
 	if (encap_host_mtu(list, n, o->config.mtu_pattern, &mtu, &e) < 0) {

@@ -364,7 +364,7 @@ static void bfd_ends_the_session(void **state)
 		played_start(&w);
 		played_announce(&w, p, "10.1.0.0/24");
 		assert_int_equal(w.fib.n, 1);
-		assert_int_equal(bgp_speaker_bfd_down(w.sp, &p->addr, w.now), 1);
+		assert_int_equal(bgp_speaker_bfd_down(w.sp, &p->addr, 0, w.now), 1);
 		played_settle(&w);
 		assert_int_equal(p->notification.code, BGP_ERR_CEASE);
 		assert_int_equal(p->notification.subcode,
@@ -373,7 +373,7 @@ static void bfd_ends_the_session(void **state)
 		assert_int_equal(w.fib.n, 0);
 		assert_true(prefix_eq(&w.fib.prefix, &prefix));
 		assert_non_null(strstr(played_status(&w, p).last_error, "BFD Down"));
-		assert_int_equal(bgp_speaker_bfd_down(w.sp, &p->addr, w.now), 0);
+		assert_int_equal(bgp_speaker_bfd_down(w.sp, &p->addr, 0, w.now), 0);
 		played_end(&w);
 	}
 }

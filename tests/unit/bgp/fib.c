@@ -54,7 +54,7 @@ static void want(struct world *w, const char *prefix, const char *a, const char 
 		hop[n++] = make_addr(a);
 	if (b)
 		hop[n++] = make_addr(b);
-	bgp_fib_want(&w->fib, af, net_of(w, prefix), hop, n);
+	bgp_fib_want(&w->fib, af, net_of(w, prefix), hop, n, 0);
 }
 
 /* The next change told: "prefix hop hop", "" when there is none. */
@@ -168,7 +168,7 @@ static void many_sets_come_and_go(void **state)
 			p.len = 26;
 			bgp_rib_announce(&w.rib[0], &p, w.src, 0, w.attrs);
 			bgp_fib_want(&w.fib, BGP_AF_IPV4_UNICAST, bgp_rib_find(&w.rib[0], &p),
-				     &hop, 1);
+				     &hop, 1, 0);
 		}
 		while (told(&w)[0])
 			;

@@ -209,7 +209,7 @@ UNUSED static void played_connect(struct played_world *w, struct played *p)
 	};
 	bgp_open_encode(&wr, &o);
 	bgp_msg_keepalive(&wr);
-	assert_true(bgp_speaker_accept(w->sp, p->conn, &p->addr, 4000, &local, w->now));
+	assert_true(bgp_speaker_accept_on(w->sp, p->conn, &p->addr, c->ifindex, &local, w->now));
 	played_feed(w, p, buf, wr_len(&wr));
 }
 
