@@ -236,7 +236,7 @@ if not IPIP:
         wait.until("pods of the other pool reach each other", lambda: opened[0].ping(opened[1].ip, wait_s=1))
         far = [b for b in blocks(second) if b.startswith("172.31.")]
         assert len(far) == 1, (blocks(second), [p.ip for p in hidden + opened])
-        wait.until("the block is closed", lambda: routes_of(first, far[0]) == [f"blackhole {far[0]} proto 80"])
+        wait.until("the block is closed", lambda: routes_of(first, far[0]) == [f"blackhole {far[0]} proto 80 metric 1024"])
         # Not even by a default route.
         ns.ip(first.ns, "route", "add", "default", "via", f"{SUBNET}.1")
         seen = capture(first, lambda: hidden[0].ping(hidden[1].ip, wait_s=1), 0, f"ip and host {hidden[1].ip}")
@@ -274,7 +274,7 @@ if IPIP:
         hops = [f"nexthop via {SUBNET2}.{50 + i} dev tunl0 weight 1 onlink" for i in (1, 2)]
         shown = lambda: [line.strip() for line in ns.ip(node.ns, "route", "show", anycast).splitlines()]
         wait.until(lambda: f"both paths through tunl0: {shown()}",
-                   lambda: shown()[:1] == [f"{anycast} proto 80 mtu 1480"] and sorted(shown()[1:]) == hops)
+                   lambda: shown()[:1] == [f"{anycast} proto 80 metric 2147483547 mtu 1480"] and sorted(shown()[1:]) == hops)
         ns.run(node.ns, "sysctl", "-qw", "net.ipv4.fib_multipath_hash_policy=1")
         seen = lambda i: ns.ip_json(lab.ns(f"r{i}"), "-s", "link", "show", "dev", "tunl0")[0]["stats64"]["rx"]["packets"]
         before = [seen(1), seen(2)]
