@@ -11,11 +11,11 @@ import pytest
 
 from deploy.lab import ns, wait
 from deploy.lab.traffic import Flow
+from ground import BACKENDS, calico, k8s
 from probe import Server, ask, reaches
 
 NAMESPACES = ["x", "y", "z"]
 PODS = ["a", "b", "c"]
-BACKENDS = ["nft", "legacy"]
 
 
 class World:
@@ -109,16 +109,6 @@ def world(request):
 def w(world):
     world.clean()
     return world
-
-
-def k8s(name, space, spec):
-    return f"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: {name}, namespace: {space}}}\n" \
-           f"spec: {json.dumps(spec)}\n"
-
-
-def calico(kind, name, spec, space=None):
-    where = f", namespace: {space}" if space else ""
-    return f"apiVersion: projectcalico.org/v3\nkind: {kind}\nmetadata: {{name: {name}{where}}}\nspec: {json.dumps(spec)}\n"
 
 
 def space_of(name):
@@ -227,8 +217,7 @@ def test_labels_change_and_sets_follow(w):
 
 
 def test_network_set(w):
-    w.apply(calico("GlobalNetworkSet", "friends", {"nets": [f"{w.ip('y/a')}/32", f"{w.ip('z/c')}/32"]})
-            .replace("{name: friends}", "{name: friends, labels: {role: friend}}"),
+    w.apply(calico("GlobalNetworkSet", "friends", {"nets": [f"{w.ip('y/a')}/32", f"{w.ip('z/c')}/32"]}, labels={"role": "friend"}),
             calico("GlobalNetworkPolicy", "gate", {"namespaceSelector": "ns == 'x'", "types": ["Ingress"], "ingress": [
                 {"action": "Allow", "source": {"selector": "role == 'friend'"}}]}))
     assert w.matrix(lambda s, t, p: space_of(t) != "x" or s in ("y/a", "z/c")) == []
