@@ -1,5 +1,6 @@
 """The quick start: bring three nodes up, show a person what was made, check all of it."""
 
+import json
 import sys
 import time
 
@@ -8,6 +9,7 @@ from .lab import LINK, ROOT, Lab
 
 SERVICE = "203.0.113.1"  # behind the router
 PODS = {1: ["pod1", "pod4"], 2: ["pod2", "pod5"], 3: ["pod3", "pod6"]}
+ROLES = {"pod1": "client", "pod2": "database"}  # labels, for the policy
 
 
 class Report:
@@ -48,7 +50,8 @@ def bring_up(lab):
     step("pods: two on every node, through the CNI plugin")
     for node in lab.nodes:
         for name in PODS[node.index]:
-            pod = node.add_pod(name)
+            labels = {"role": ROLES[name]} if name in ROLES else {}
+            pod = node.add_pod(name, network=node.network(args={"margay": {"labels": labels}}))
             print(f"   default/{name:5} {pod.ip:15} {node.name}  {pod.host_interface}")
     print()
 
@@ -129,6 +132,33 @@ def ping_matrix(lab, report):
     print()
 
 
+def policy(lab, report):
+    """A manifest of Kubernetes closes a pod to all but one; its removal opens it again."""
+    path = ROOT / "deploy/quickstart/policy.yaml"
+    step("policy: margayctl apply -f deploy/quickstart/policy.yaml")
+    indent(path.read_text())
+    pods = {p.name: p for n in lab.nodes for p in n.pods.values()}
+    database = pods["pod2"]
+    lab.ctl("apply", "-f", str(path))
+    wait.until("the policy is in the kernel of pod2's node", lambda: not pods["pod3"].ping(database.ip, wait_s=1), 10)
+    for name, may in (("pod1", True), ("pod3", False), ("pod6", False)):
+        got = pods[name].ping(database.ip)
+        print(f"   {name} to pod2: {'ok' if got else 'dropped'}")
+        report.check(f"{name} {'reaches' if may else 'does not reach'} pod2", got == may)
+    report.check("pod3 reaches pod6, which no policy selects", pods["pod3"].ping(pods["pod6"].ip))
+    print()
+    for name, verdict in (("pod1", "allow"), ("pod3", "deny")):
+        how = ["policy", "explain", "--from", f"default/{name}", "--to", "default/pod2", "--proto", "tcp", "--port", "5432"]
+        step(f"margayctl {' '.join(how)}")
+        indent(lab.ctl(*how).stdout)
+        told = json.loads(lab.ctl("-o", "json", *how).stdout)["verdict"]
+        report.check(f"policy explain says {verdict} for {name}, not {told}", told.lower() == verdict)
+    step("margayctl policy show default/pod2, on its node")
+    indent(lab.nodes[1].ctl("policy", "show", "default/pod2").stdout)
+    lab.ctl("delete", "-f", str(path))
+    wait.until("pod3 reaches pod2 again", lambda: pods["pod3"].ping(database.ip, wait_s=1), 10)
+
+
 TRY = """It is running. Things to try (nodes are network namespaces, mg-node1 to mg-node3):
    margayctl="{ctl} --datastore {ds}"
    $margayctl get ippools -o yaml
@@ -136,6 +166,8 @@ TRY = """It is running. Things to try (nodes are network namespaces, mg-node1 to
    ip netns exec mg-default.pod1 ping -c 3 {ip}          # pod1 to pod2, on another node
    ip netns exec mg-default.pod1 ip route; ip -n mg-node1 route
    ip netns exec mg-tor birdc -s {dir}/tor.ctl show protocols
+   $margayctl apply -f deploy/quickstart/policy.yaml     # only pod1 may reach pod2
+   $margayctl policy explain --from default/pod3 --to default/pod2 --proto tcp --port 5432
    tail {dir}/node1-agent.log
    sudo ./deploy/quickstart.sh --down                    # when you have seen enough
 """
@@ -155,6 +187,7 @@ def main(argv):
         bring_up(lab)
         show_and_check(lab, report)
         ping_matrix(lab, report)
+        policy(lab, report)
         done = True
     except (RuntimeError, AssertionError, OSError) as e:
         report.bad.append(str(e))
