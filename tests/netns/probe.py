@@ -9,6 +9,7 @@ tcp:10.0.0.1:80, udp:[fd00::1]:80@5000, icmp:10.0.0.1, icmp/13:10.0.0.1 (a type)
 ip/99:10.0.0.1 (a protocol). SCTP needs no kernel that speaks it: INIT and INIT ACK are written here.
 """
 
+import ctypes
 import os
 import select
 import selectors
@@ -291,6 +292,7 @@ def knock(targets):
 
 
 if __name__ == "__main__":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: end with the tests, however they end
     if sys.argv[1] == "serve":
         serve(sys.argv[2:])
     elif sys.argv[1] == "knock":
