@@ -105,7 +105,9 @@ def by_hand(name, mode, tracked):
         ends.append(End(pod, address))
         tunnel(node.ns, mode, node.address, lab.nodes[1 - i].address, i)
         if tracked:
-            ns.run(node.ns, "iptables", "-t", "nat", "-A", "POSTROUTING", "-p", "254", "-j", "MASQUERADE")
+            rule = ["-t", "nat", "-A", "POSTROUTING", "-p", "254", "-j", "MASQUERADE"]
+            if ns.run(node.ns, "iptables", *rule, check=False).returncode:  # user-mode-linux takes no nft rules
+                ns.run(node.ns, "iptables-legacy", *rule)
     wait.until("the pods reach each other by hand",
                lambda: ns.run(ends[0].ns, "ping", "-n", "-q", "-c", 1, "-W", 1, ends[1].ip, check=False).returncode == 0)
     return lab, ends
