@@ -16,6 +16,7 @@ enum {
 	BGP_RULE_PATH_MAX = 10,
 	/* LOCAL_PREF = that - priority: Calico's route priority over BGP */
 	BGP_PRIORITY_BASE = 2147483647,
+	BGP_PRIORITY_USUAL = 1024, /* Calico's ipv4NormalRoutePriority unless told otherwise */
 };
 
 enum bgp_direction {

@@ -211,14 +211,17 @@ static int addr_order(const void *a, const void *b)
 	return addr_cmp(a, b);
 }
 
-/* Calico ties the two; where the node has no priority of its own, nobody asks for any. */
+/* Calico ties the two; where the node has no priority of its own, nobody asks for any.
+ * DIFFERS: a route of the usual priority has no metric, where Calico's has 1024. One prefix has one
+ * route of ours, so only what is meant to come before or behind routes of others needs a metric. */
 static uint32_t metric_of(const struct bgp_speaker *sp, const struct bgp_candidate *best)
 {
-	uint32_t pref = bgp_effective_local_pref(&sp->policy, best->source, best->attrs);
+	uint32_t pref = bgp_effective_local_pref(&sp->policy, best->source, best->attrs), metric;
 
 	if (!sp->global.normal_priority)
 		return 0;
-	return pref < BGP_PRIORITY_BASE ? BGP_PRIORITY_BASE - pref : 1;
+	metric = pref < BGP_PRIORITY_BASE ? BGP_PRIORITY_BASE - pref : 1;
+	return metric == BGP_PRIORITY_USUAL ? 0 : metric;
 }
 
 static void want_hops(struct bgp_speaker *sp, enum bgp_af af, uint32_t index,

@@ -66,7 +66,7 @@ def expected_routes(lab, node, report):
                 report.check(f"{node.name} has the route '{want}'", want in routes)
     for block, owner in blocks(lab).items():
         if owner is not node:
-            want = f"{block} via {owner.address} dev {LINK} proto 80 metric 1024 onlink"
+            want = f"{block} via {owner.address} dev {LINK} proto 80 onlink"
             report.check(f"{node.name} has the route '{want}'", want in routes)
     want = f"203.0.113.0/24 via 192.168.61.1 dev {LINK} proto 80 metric 2147483547 onlink"
     report.check(f"{node.name} learned the router's network: '{want}'", want in routes)

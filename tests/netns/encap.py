@@ -64,11 +64,11 @@ def spec(node):
 def road(mode, source, target):
     """What the route of a block of target says on source, behind the block itself."""
     if mode == "none" and not neighbours(source, target):
-        return f"via {source.address.rsplit('.', 1)[0]}.1 dev {LINK} proto 80 metric 1024 onlink"
+        return f"via {source.address.rsplit('.', 1)[0]}.1 dev {LINK} proto 80 onlink"
     if mode == "none" or (mode.endswith("cross") and neighbours(source, target)):
-        return f"via {target.address} dev {LINK} proto 80 {'' if kind(mode) == 'vxlan' else 'metric 1024 '}onlink"
+        return f"via {target.address} dev {LINK} proto 80 onlink"
     if kind(mode) == "ipip":
-        return f"via {target.address} dev tunl0 proto 80 metric 1024 onlink mtu 1480"
+        return f"via {target.address} dev tunl0 proto 80 onlink mtu 1480"
     return f"via {spec(target).get('ipv4VXLANTunnelAddr')} dev vxlan.calico proto 80 onlink mtu 1450"
 
 

@@ -68,7 +68,7 @@ def test_host_routes(three):
         assert f"blackhole {blocks[node]} proto 80" in lines
         for other in three.nodes:
             if other is not node:
-                assert f"{blocks[other]} via {other.address} dev {LINK} proto 80 metric 1024 onlink" in lines
+                assert f"{blocks[other]} via {other.address} dev {LINK} proto 80 onlink" in lines
 
 
 def test_ping_between_nodes_has_ttl_62(three):

@@ -53,7 +53,7 @@ spec: {peerIP: 192.168.61.1, asNumber: 65001}
     blocks = one.ctl_json("node", "status")["blocks"]
     assert len(blocks) == 2
     for block in blocks:
-        wait.until(f"{block} on node2", lambda b=block: f"{b} via {one.address} dev {LINK} proto 80 metric 1024 onlink" in two.routes())
+        wait.until(f"{block} on node2", lambda b=block: f"{b} via {one.address} dev {LINK} proto 80 onlink" in two.routes())
         wait.until(f"{block} on the router", lambda b=block: b in ns.ip(lab.ns("tor"), "route"))
     for pod in pods:
         pod.delete()
@@ -80,7 +80,7 @@ def test_router_route_comes_and_goes(three):
 def test_foreign_removal_of_our_route_is_repaired(three):
     one, two = three.nodes[:2]
     [block] = two.ctl_json("node", "status")["blocks"]
-    want = f"{block} via {two.address} dev {LINK} proto 80 metric 1024 onlink"
+    want = f"{block} via {two.address} dev {LINK} proto 80 onlink"
     wait.until("the route is there", lambda: want in one.routes())
     ns.ip(one.ns, "route", "del", block)
     wait.until("it is repaired", lambda: want in one.routes(), seconds=5)

@@ -202,7 +202,7 @@ def test_reachable_by_a_gateway(labs):
 # ---- priorities ----
 
 def test_priority_is_the_metric_of_the_route(labs):
-    """Calico ties LOCAL_PREF and metric: a node's own block is 1024 on other nodes, what a router tells without LOCAL_PREF is last, what a
+    """Calico ties LOCAL_PREF and metric: a node's own block has none on other nodes, what a router tells without LOCAL_PREF is last, what a
     filter raises comes first; a change of it never leaves the kernel without a route."""
     lab = labs(nodes=2, start=False, manifest=POOL + PEER % (TOR, ", filters: [raise]"))
     one, two = lab.nodes
@@ -214,7 +214,7 @@ def test_priority_is_the_metric_of_the_route(labs):
 
     def metric(prefix):
         return [r.get("metric", 0) for r in ns.ip_json(one.ns, "route", "show", prefix)]
-    wait.until(lambda: f"{metric(block)}", lambda: metric(block) == [1024])
+    wait.until(lambda: f"{metric(block)}", lambda: metric(block) == [0])
     wait.until(lambda: f"{metric(NETWORK)}", lambda: metric(NETWORK) == [2147483647 - 100])
     seen = []
     lab.apply("""

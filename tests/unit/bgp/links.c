@@ -176,15 +176,16 @@ static void local_pref_is_the_metric(void **state)
 	d.v.present = 1ull << BGP_ATTR_LOCAL_PREF;
 	d.v.local_pref = BGP_PRIORITY_BASE - 1024;
 	played_announce_as(&w, p, "10.1.0.0/24", &d);
-	assert_int_equal(w.fib.metric, 1024);
-	assert_int_equal(w.fib.old_metric, 1024);
+	/* the usual priority is no metric */
+	assert_int_equal(w.fib.metric, 0);
+	assert_int_equal(w.fib.old_metric, 0);
 	/* raised: another route for the kernel, and which one was there */
 	d.v.local_pref = BGP_PRIORITY_BASE - 512;
 	d.part[BGP_PART_AS_PATH].len = 0;
 	played_announce_as(&w, p, "10.1.0.0/24", &d);
 	assert_int_equal(w.fib.n, 1);
 	assert_int_equal(w.fib.metric, 512);
-	assert_int_equal(w.fib.old_metric, 1024);
+	assert_int_equal(w.fib.old_metric, 0);
 	/* telling all again knows of no other */
 	bgp_speaker_retell_fib(w.sp);
 	played_settle(&w);
