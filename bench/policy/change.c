@@ -236,7 +236,7 @@ int main(int argc, char **argv)
 {
 	struct event_base *base = event_base_new();
 	struct err e = { 0 };
-	struct ds *ds;
+	struct ds *ds = NULL;
 
 	if (argc < 3 || ds_open(&ds, base, argv[1], 0, &e) < 0)
 		die(argc < 3 ? "usage" : argv[1], argc < 3 ? "see the head of change.c" : e.msg);
