@@ -24,9 +24,8 @@ static void made_drop(struct made_vec *v)
 }
 
 /* The chain of the endpoint is the last that was rendered, groups are before it. */
-static void make(struct tables *t, const struct calc_endpoint *ep,
-		 enum render_endpoint_kind kind, bool ingress, enum table_id table,
-		 struct made_vec *out)
+static void make(struct tables *t, const struct calc_endpoint *ep, enum render_endpoint_kind kind,
+		 bool ingress, enum table_id table, struct made_vec *out)
 {
 	struct chains chains = { 0 };
 
