@@ -44,8 +44,8 @@ static bool take_options(struct rd r, struct ra *out, const char **why)
 	return true;
 }
 
-bool ra_decode(const uint8_t *p, size_t len, int hop_limit, const struct addr *from,
-	       struct ra *out, const char **why)
+bool ra_decode(const uint8_t *p, size_t len, int hop_limit, const struct addr *from, struct ra *out,
+	       const char **why)
 {
 	struct rd r = rd_init(p, len);
 	uint8_t code;
@@ -69,8 +69,8 @@ bool ra_decode(const uint8_t *p, size_t len, int hop_limit, const struct addr *f
 	if (code)
 		return drop(why, "its code is not 0");
 	/* a solicitation may come from :: while the sender has no address yet */
-	if (from->family != IP_V6 || (!addr_is_link_local(from) &&
-				      !(out->type == RA_TYPE_SOLICIT && addr_is_zero(from))))
+	if (from->family != IP_V6 ||
+	    (!addr_is_link_local(from) && !(out->type == RA_TYPE_SOLICIT && addr_is_zero(from))))
 		return drop(why, "its source is not link-local");
 	return take_options(r, out, why);
 }

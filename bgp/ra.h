@@ -16,7 +16,7 @@ enum {
 };
 
 struct ra {
-	uint8_t type;	      /* RA_TYPE_* */
+	uint8_t type;	       /* RA_TYPE_* */
 	uint8_t cur_hop_limit; /* advert: for hosts; 0: not said */
 	uint8_t flags;
 	uint16_t lifetime_s; /* advert: as a default router; 0: it is none */
@@ -26,7 +26,7 @@ struct ra {
 
 /* p: an ICMPv6 message whose checksum is right; hop_limit and from are those of its packet. Total.
  * False: to be ignored, and *why says why. */
-bool ra_decode(const uint8_t *p, size_t len, int hop_limit, const struct addr *from,
-	       struct ra *out, const char **why);
+bool ra_decode(const uint8_t *p, size_t len, int hop_limit, const struct addr *from, struct ra *out,
+	       const char **why);
 /* The length; the checksum is left 0, for the kernel. */
 size_t ra_encode(const struct ra *ra, uint8_t out[static RA_MAX_LEN]);

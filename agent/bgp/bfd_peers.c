@@ -130,8 +130,7 @@ static void settle(struct peer *p, enum bfd_event event)
 
 /* ---- packets ---- */
 
-static void drop(struct bfd_peers *b, struct peer *p, const struct bfd_datagram *d,
-		 const char *why)
+static void drop(struct bfd_peers *b, struct peer *p, const struct bfd_datagram *d, const char *why)
 {
 	struct bfd_report r = { .kind = BFD_REPORT_DROP,
 				.path = { .peer = d->from, .ifindex = d->ifindex },
@@ -164,13 +163,13 @@ static struct peer *by_path(const struct bfd_peers *b, const struct addr *peer, 
 static struct peer *whose(const struct bfd_peers *b, unsigned way, const struct bfd_datagram *d,
 			  const struct bfd_packet *pkt, const char **why)
 {
-	struct peer *p = pkt->your_disc ?
-				 by_disc(b, pkt->your_disc) :
-				 by_path(b, &d->from, way == ONE_HOP ? d->ifindex : 0);
+	struct peer *p = pkt->your_disc ? by_disc(b, pkt->your_disc)
+					: by_path(b, &d->from, way == ONE_HOP ? d->ifindex : 0);
 
 	*why = NULL;
 	if (!p)
-		*why = pkt->your_disc ? "its discriminator is no session's" : "no neighbour of ours";
+		*why = pkt->your_disc ? "its discriminator is no session's"
+				      : "no neighbour of ours";
 	else if (!addr_eq(&p->want.path.peer, &d->from))
 		*why = "it comes from another address than that session's neighbour";
 	else if ((p->want.path.ifindex != 0) != (way == ONE_HOP))
@@ -333,8 +332,7 @@ static void peer_change(struct peer *p, const struct bfd_want *want)
 	bool moved = !addr_eq(&p->want.path.source, &want->path.source) ||
 		     strcmp(p->want.path.ifname, want->path.ifname) != 0,
 	     timers = have->min_tx_us != want->timers.min_tx_us ||
-		      have->min_rx_us != want->timers.min_rx_us ||
-		      have->mult != want->timers.mult;
+		      have->min_rx_us != want->timers.min_rx_us || have->mult != want->timers.mult;
 
 	p->wanted = true;
 	p->want = *want;

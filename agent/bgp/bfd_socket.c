@@ -14,7 +14,7 @@
 
 enum {
 	TOS_CS6 = 0xc0,
-	PRIORITY = 6,		/* TC_PRIO_INTERACTIVE: before bulk in the queue of the link */
+	PRIORITY = 6,		 /* TC_PRIO_INTERACTIVE: before bulk in the queue of the link */
 	RECEIVE_BYTES = 1 << 20, /* packets of thousands of neighbours while we do something else */
 	PORT_TRIES = 64,
 	PORTS = 65536 - BFD_SOURCE_PORT_MIN,
@@ -53,10 +53,10 @@ int bfd_socket_listen(enum ip_family family, uint16_t port, struct err *e)
 	if (fd < 0)
 		return fail(fd, "cannot make a socket", e);
 	if ((v6 && !set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) ||
-	    !(v6 ? set_int(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1) :
-		   set_int(fd, IPPROTO_IP, IP_RECVTTL, 1)) ||
-	    !(v6 ? set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) :
-		   set_int(fd, IPPROTO_IP, IP_PKTINFO, 1)))
+	    !(v6 ? set_int(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1)
+		 : set_int(fd, IPPROTO_IP, IP_RECVTTL, 1)) ||
+	    !(v6 ? set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+		 : set_int(fd, IPPROTO_IP, IP_PKTINFO, 1)))
 		return fail(fd, "cannot ask for the TTL", e);
 	if (!set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BYTES))
 		set_int(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BYTES);
@@ -158,8 +158,8 @@ static bool set_options(int fd, const struct bfd_path *path)
 	if (path->ifindex && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, path->ifname,
 					(socklen_t)strlen(path->ifname) + 1) < 0)
 		return false;
-	return v6 ? set_int(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, BFD_TTL) :
-		    set_int(fd, IPPROTO_IP, IP_TTL, BFD_TTL);
+	return v6 ? set_int(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, BFD_TTL)
+		  : set_int(fd, IPPROTO_IP, IP_TTL, BFD_TTL);
 }
 
 int bfd_socket_open(const struct bfd_path *path, uint32_t random, struct err *e)

@@ -247,7 +247,8 @@ static void start(struct bfd_thread *t)
 	t->running = pthread_create(&t->thread, NULL, run, t) == 0;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (!t->running)
-		log_from("bfd", LOG_LEVEL_ERROR, "bfd", "cannot start a thread: no path is watched");
+		log_from("bfd", LOG_LEVEL_ERROR, "bfd",
+			 "cannot start a thread: no path is watched");
 }
 
 void bfd_thread_free(struct bfd_thread *t)

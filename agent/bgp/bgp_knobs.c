@@ -16,7 +16,7 @@ enum {
 	BFD_DEFAULT_MULT = 3,
 	WORD_MAX = 63,
 	SECONDS_MAX = 16777215, /* 24 bits: RFC 9494 */
-	INTERFACES_MAX = 512, /* bytes of the list */
+	INTERFACES_MAX = 512,	/* bytes of the list */
 };
 
 /* ---- bfd ---- */
@@ -126,8 +126,7 @@ static int read_limit(const char *text, struct bgp_knobs *out, struct err *e)
 	unsigned long n;
 
 	if (!number_parse(text, UINT32_MAX, &n) || !n)
-		return err_set(e, -EINVAL, "\"%.64s\": must be a number of prefixes from 1",
-			       text);
+		return err_set(e, -EINVAL, "\"%.64s\": must be a number of prefixes from 1", text);
 	out->prefix_limit = (uint32_t)n;
 	return 0;
 }
@@ -182,8 +181,8 @@ static int read_remote_as(const char *text, struct bgp_knobs *out, struct err *e
 	out->internal = strcmp(text, "internal") == 0;
 	if (!out->internal && strcmp(text, "external") != 0 &&
 	    (!number_parse(text, UINT32_MAX, &n) || !n))
-		return err_set(e, -EINVAL,
-			       "\"%.64s\": must be external, internal or an AS number", text);
+		return err_set(e, -EINVAL, "\"%.64s\": must be external, internal or an AS number",
+			       text);
 	out->remote_as = (asn_t)n;
 	return 0;
 }

@@ -39,12 +39,12 @@ struct bgp_knobs {
 	struct bgp_bfd_knob bfd;
 	bool has_hold;
 	uint16_t hold_s;
-	uint32_t prefix_limit; /* 0: the built-in one */
+	uint32_t prefix_limit;			       /* 0: the built-in one */
 	uint32_t prefix_limit_restart_s, long_lived_s; /* 0: not given */
 	bool own_only;
-	char *interfaces;      /* owned; NULL: not unnumbered */
-	bool internal;	       /* remoteAS: ours; else */
-	asn_t remote_as;       /* that one; 0: any but ours */
+	char *interfaces; /* owned; NULL: not unnumbered */
+	bool internal;	  /* remoteAS: ours; else */
+	asn_t remote_as;  /* that one; 0: any but ours */
 };
 
 /* The value of an annotation by its name, borrowed; NULL: not there. */

@@ -160,10 +160,11 @@ void unnumbered_heard(struct unnumbered *u, uint32_t ifindex, const struct addr 
 		return;
 	addr_format(from, who);
 	if (s->link.neighbour.family && u->busy(u->arg, &s->link)) {
-		log_from(s->link.ifname, LOG_LEVEL_WARN, "bgp",
-			 "two routers on a link that is peered with by interface: the second one is "
-			 "left alone",
-			 "link=%s second=%s", s->link.ifname, who);
+		log_from(
+			s->link.ifname, LOG_LEVEL_WARN, "bgp",
+			"two routers on a link that is peered with by interface: the second one is "
+			"left alone",
+			"link=%s second=%s", s->link.ifname, who);
 		return;
 	}
 	log_from(s->link.ifname, LOG_LEVEL_INFO, "bgp", "found the neighbour on a link",
@@ -404,6 +405,7 @@ void unnumbered_troubles(const struct unnumbered *u, struct str *out)
 		str_addf(out, "cannot advertise on links: %s\n", u->trouble);
 	for (size_t i = 0; i < u->sides.n; i++)
 		if (!u->sides.p[i].link.neighbour.family)
-			str_addf(out, "nobody has been heard on %s, which is peered with by interface\n",
+			str_addf(out,
+				 "nobody has been heard on %s, which is peered with by interface\n",
 				 u->sides.p[i].link.ifname);
 }

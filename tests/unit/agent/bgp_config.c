@@ -389,6 +389,59 @@ static const struct {
 	  "b", "Global_10_0_0_1 as 64512\n", "" },
 };
 
+/* Whoever is on the named links; nobody of Calico's is chosen by the selector, and nobody peers back. */
+static void on_links(void **state)
+{
+	static const struct {
+		const char *name, *interfaces;
+		asn_t remote_as;
+		bool internal;
+		size_t n;
+		asn_t want_as;
+	} rows[] = {
+		{ "one link, any AS", "eth1", 0, false, 1, 0 },
+		{ "a pattern, ours", "swp*", 0, true, 2, 64512 },
+		{ "a number", "eth1,swp*", 65001, false, 3, 65001 },
+		{ "none of them", "eth9", 0, false, 0, 0 },
+	};
+	static const struct {
+		const char *ifname, *addr;
+	} links[] = { { "eth1", "fe80::1" }, { "swp1", "fe80::1" }, { "swp2", "fe80::2" } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct bgp_world w = { 0 };
+		struct bgp_peer_configs out = { 0 };
+		struct str remarks = { 0 };
+
+		build(&w, "mesh off\nnode a v4=10.0.0.1/32\npeer rack peersel=none");
+		w.peers.p[0].knobs.interfaces = xstrdup(rows[i].interfaces);
+		w.peers.p[0].knobs.remote_as = rows[i].remote_as;
+		w.peers.p[0].knobs.internal = rows[i].internal;
+		for (size_t k = 0; k < ARRAY_SIZE(links); k++) {
+			struct unnumbered_link l = { .ifindex = (uint32_t)k + 7 };
+
+			str_copy(l.ifname, sizeof(l.ifname), links[k].ifname);
+			assert_true(addr_parse(links[k].addr, &l.neighbour));
+			vec_push(&w.links, l);
+		}
+		bgp_config_peers(&w, "a", secret, NULL, &out, &remarks);
+		assert_int_equal(remarks.len, 0);
+		if (out.n != rows[i].n)
+			fail_msg("%s: %zu sessions", rows[i].name, out.n);
+		assert_true(out.on_links);
+		for (size_t k = 0; k < out.n; k++) {
+			assert_int_equal(out.p[k].remote_as, rows[i].want_as);
+			assert_int_equal(out.p[k].families, 3);
+			assert_true(out.p[k].ext_next_hop && out.p[k].ifindex >= 7);
+			assert_int_equal(out.p[k].source.family, IP_NONE);
+		}
+		str_done(&remarks);
+		bgp_peer_configs_done(&out);
+		bgp_world_done(&w);
+	}
+}
+
 static void sessions(void **state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -469,6 +522,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sessions),
+		cmocka_unit_test(on_links),
 		cmocka_unit_test(one_side_of_a_mesh_dials),
 		cmocka_unit_test(router_id),
 	};

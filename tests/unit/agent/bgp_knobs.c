@@ -135,10 +135,10 @@ static void interfaces(void **state)
 		const char *list, *name;
 		bool has;
 	} rows[] = {
-		{ "eth1", "eth1", true },	 { "eth1", "eth10", false },
-		{ "eth1,swp*", "swp12", true },	 { "eth1,swp*", "eth1", true },
-		{ "eth[12]", "eth2", true },	 { ",,eth1,", "eth1", true },
-		{ ",,", "eth1", false },	 { "*", "anything", true },
+		{ "eth1", "eth1", true },	{ "eth1", "eth10", false },
+		{ "eth1,swp*", "swp12", true }, { "eth1,swp*", "eth1", true },
+		{ "eth[12]", "eth2", true },	{ ",,eth1,", "eth1", true },
+		{ ",,", "eth1", false },	{ "*", "anything", true },
 		{ "eth1,swp*", "lo", false },
 	};
 

@@ -21,7 +21,8 @@ static unsigned usable(struct played_world *w, const char *prefix)
 	return n;
 }
 
-static struct played *add_on_link(struct played_world *w, const char *addr, uint32_t ifindex, asn_t as)
+static struct played *add_on_link(struct played_world *w, const char *addr, uint32_t ifindex,
+				  asn_t as)
 {
 	struct played *p = played_add(w, as);
 
@@ -221,10 +222,8 @@ static void local_pref_is_the_metric(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_address_on_two_links),
-		cmocka_unit_test(global_and_link_local),
-		cmocka_unit_test(links_cannot_be_forged),
-		cmocka_unit_test(any_as_but_ours),
+		cmocka_unit_test(one_address_on_two_links), cmocka_unit_test(global_and_link_local),
+		cmocka_unit_test(links_cannot_be_forged),   cmocka_unit_test(any_as_but_ours),
 		cmocka_unit_test(local_pref_is_the_metric),
 	};
 

@@ -12,9 +12,9 @@
 #include "bgp/ra.h"
 #include "wire.h"
 
-#define ADVERT "86 00 0000 40 00 0708 00000000 00000000"
+#define ADVERT	"86 00 0000 40 00 0708 00000000 00000000"
 #define SOLICIT "85 00 0000 00000000"
-#define MAC "01 01 020304050607"
+#define MAC	"01 01 020304050607"
 
 static struct addr address(const char *s)
 {
@@ -36,8 +36,9 @@ static void decoding(void **state)
 		{ ADVERT, 255, "fe80::1", NULL, false, 1800 },
 		{ ADVERT MAC, 255, "fe80::1", NULL, true, 1800 },
 		{ ADVERT "05 01 0000 000005dc" MAC, 255, "fe80::1", NULL, true, 1800 },
-		{ ADVERT "03 04 40c0 00015180 00003840 00000000 20010db8 00000000 00000000 00000000"
-		  , 255, "fe80::1", NULL, false, 1800 },
+		{ ADVERT
+		  "03 04 40c0 00015180 00003840 00000000 20010db8 00000000 00000000 00000000",
+		  255, "fe80::1", NULL, false, 1800 },
 		/* a link-layer address of another size is another medium's */
 		{ ADVERT "01 02 0203040506070809 0a0b0c0d0e0f", 255, "fe80::1", NULL, false, 1800 },
 		{ SOLICIT, 255, "fe80::1", NULL, false, 0 },
@@ -88,8 +89,10 @@ static void what_is_written_reads_the_same(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 4; i++) {
-		struct ra a = { .type = types[i / 2], .has_mac = i & 1,
-				.mac = { 2, 3, 4, 5, 6, (uint8_t)i } }, b;
+		struct ra a = { .type = types[i / 2],
+				.has_mac = i & 1,
+				.mac = { 2, 3, 4, 5, 6, (uint8_t)i } },
+			  b;
 		uint8_t bytes[RA_MAX_LEN];
 		const char *why = "";
 		size_t n = ra_encode(&a, bytes);
