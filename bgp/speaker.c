@@ -292,7 +292,7 @@ static bool peer_is_over(const struct bgp_peer *p)
 	neg = p->source ? bgp_session_negotiated(p->session) : NULL;
 	if (!neg)
 		return false;
-	return p->gr_restarting || p->sp->now >= p->settle_at ||
+	return p->sp->now >= p->settle_at ||
 	       (p->end_of_rib & neg->wire.families) == neg->wire.families;
 }
 

@@ -206,8 +206,10 @@ static void on_up(void *arg)
 		return;
 	}
 	p->end_of_rib = p->refreshing = 0;
-	p->settle_at = neg->graceful ? INT64_MAX : sp->now + BGP_SETTLE_MS;
 	take_graceful(p, neg, conn);
+	p->settle_at = p->gr_restarting ? sp->now + BGP_SETTLE_RESTARTING_MS
+		       : neg->graceful	? INT64_MAX
+					: sp->now + BGP_SETTLE_MS;
 	bgp_peer_stale_is_back(p, neg->wire.families);
 	p->stale_up_until = sp->now + BGP_STALE_MAX_MS;
 	join_groups(p, neg, &conn->local);

@@ -330,6 +330,30 @@ static void a_refresh_that_never_ends(void **state)
 	played_end(&w);
 }
 
+/* RFC 4724 4.1: our own restart does not wait for a peer that has restarted itself. But it may only mean
+ * that it was started, and tell its routes in a moment. */
+static void a_peer_that_restarted_too_gets_a_moment(void **state)
+{
+	(void)state;
+	for (int told = 0; told < 2; told++) {
+		played_begin(&w);
+		w.global.restarting = true;
+		lost = played_add(&w, 65001);
+		long_lived(lost, 1, 1, LONG_S);
+		lost->caps.gr.restarting = true;
+		start();
+		assert_false(bgp_speaker_converged(w.sp));
+		played_announce(&w, lost, "10.1.0.0/24");
+		assert_false(bgp_speaker_converged(w.sp));
+		if (told)
+			end_of_rib(lost);
+		else
+			wait_s(2);
+		assert_true(bgp_speaker_converged(w.sp));
+		played_end(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -343,6 +367,7 @@ int main(void)
 		cmocka_unit_test(lost_twice),
 		cmocka_unit_test(a_hard_end_keeps_nothing),
 		cmocka_unit_test(a_refresh_that_never_ends),
+		cmocka_unit_test(a_peer_that_restarted_too_gets_a_moment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
