@@ -51,9 +51,9 @@ enum {
 	BGP_RESTART_WAIT_MS = 120000,
 	/* A peer without graceful restart need not send End-of-RIB; it has told all after this. */
 	BGP_SETTLE_MS = 10000,
-	/* A peer that says it has just restarted itself may wait for us (RFC 4724 4.1: it is not waited
-	 * for). But FRR, OpenBGPD and ExaBGP say so whenever they were started, and tell all they know
-	 * at once: time for that, so that what the kernel still has does not go a moment before. */
+	/* DIFFERS: RFC 4724 4.1 does not wait for a peer that says it has just restarted itself, as it may
+	 * wait for us. But FRR, OpenBGPD and ExaBGP say so whenever they were started, and tell all they
+	 * know at once: here they get a moment for that, so that what the kernel has stays meanwhile. */
 	BGP_SETTLE_RESTARTING_MS = 2000,
 	/* Sessions in a row, each lost before its End-of-RIB, whose paths a peer keeps; of more than
 	 * that the oldest go: a peer in a loop of crashes says the same each time. */
