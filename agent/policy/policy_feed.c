@@ -1,10 +1,10 @@
 /* policy_feed.c - stored objects as events of the policy calculation
- * SHAPE  One row for each kind that policy is made of. A deletion names only a key, so the identity
- *        that a policy had is remembered beside its trouble; of other kinds the key says it.
+ * SHAPE  policy/feed.h tells the calculation; here is what a store that changes needs besides. A
+ *        deletion names only a key, so the identity that a policy had is remembered beside its
+ *        trouble; of other kinds the key says it.
  * TESTS  tests/unit/agent/policy/policy_feed.c */
 #include "agent/policy/policy_feed.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,8 +13,7 @@
 #include "agent/log.h"
 #include "model/key.h"
 #include "model/object.h"
-#include "policy/input.h"
-#include "policy/k8s.h"
+#include "policy/feed.h"
 
 /* What is remembered of a key: only policies, and whatever is in trouble. */
 struct row {
@@ -84,19 +83,13 @@ static void set_trouble(struct policy_feed *f, const char *key, const char *what
 		row_drop(f, r);
 }
 
-/* ---- one function for each kind: put, gone ---- */
+/* ---- policies: who they were, and what was known of them ---- */
 
 struct subject {
 	struct policy_feed *f;
 	const char *key, *what; /* "NetworkPolicy default/web" */
 	const struct key *k;
 };
-
-static bool step(struct policy_feed *f, const struct calc_event *ev)
-{
-	calc_step(f->calc, ev);
-	return true;
-}
 
 static void remember(struct policy_feed *f, const char *key, const struct policy_id *id)
 {
@@ -115,7 +108,9 @@ static bool policy_gone(const struct subject *s)
 
 	if (!r || !r->name)
 		return false;
-	return step(s->f, &(struct calc_event) { .kind = CALC_POLICY_GONE, .of.policy_id = r->id });
+	calc_step(s->f->calc,
+		  &(struct calc_event) { .kind = CALC_POLICY_GONE, .of.policy_id = r->id });
+	return true;
 }
 
 static bool same_id(const struct policy_id *a, const struct policy_id *b)
@@ -135,15 +130,10 @@ static void say_widened(const struct policy *p, struct err *e)
 
 static bool policy_put(const struct subject *s, const struct object *o, struct err *e)
 {
-	bool k8s = o->ns && str_starts(o->name, K8S_POLICY_PREFIX);
-	struct policy *p = NULL;
+	struct policy *p = feed_policy(o, e);
 	struct policy_id id;
 	struct row *r;
 
-	if (k8s)
-		policy_from_k8s(o, o->name + strlen(K8S_POLICY_PREFIX), &p, e);
-	else
-		policy_from_object(o, &p, e);
 	if (!p)
 		return false;
 	id = policy_id(p);
@@ -158,116 +148,8 @@ static bool policy_put(const struct subject *s, const struct object *o, struct e
 	if (r && r->name && !same_id(&r->id, &id))
 		policy_gone(s);
 	remember(s->f, s->key, &id);
-	return step(s->f, &(struct calc_event) { .kind = CALC_POLICY, .of.policy = p });
-}
-
-static bool profile_put(const struct subject *s, const struct object *o, struct err *e)
-{
-	struct profile_rules *p;
-
-	profile_from_object(o, &p, e);
-	return step(s->f, &(struct calc_event) { .kind = CALC_PROFILE, .of.profile = p });
-}
-
-static bool profile_gone(const struct subject *s)
-{
-	return step(s->f,
-		    &(struct calc_event) { .kind = CALC_PROFILE_GONE, .of.name = s->k->name });
-}
-
-static bool tier_put(const struct subject *s, const struct object *o, struct err *e)
-{
-	struct tier_state t = { .name = o->name };
-
-	tier_read(o, &t.order, &t.action);
-	return step(s->f, &(struct calc_event) { .kind = CALC_TIER, .of.tier = &t });
-}
-
-static bool tier_gone(const struct subject *s)
-{
-	return step(s->f, &(struct calc_event) { .kind = CALC_TIER_GONE, .of.name = s->k->name });
-}
-
-static bool endpoint_put(const struct subject *s, const struct object *o, struct err *e)
-{
-	struct endpoint_input in;
-
-	if (endpoint_from_object(o, &in, e) < 0)
-		return false;
-	step(s->f, &(struct calc_event) { .kind = CALC_ENDPOINT, .of.endpoint = &in.e });
-	endpoint_input_done(&in);
+	calc_step(s->f->calc, &(struct calc_event) { .kind = CALC_POLICY, .of.policy = p });
 	return true;
-}
-
-static bool endpoint_gone(const struct subject *s, enum endpoint_kind kind)
-{
-	CLEANUP(freep)
-	char *id = s->k->ns ? xasprintf("%s/%s", s->k->ns, s->k->name) : xstrdup(s->k->name);
-	struct endpoint ep = { .kind = kind, .id = id };
-
-	return step(s->f, &(struct calc_event) { .kind = CALC_ENDPOINT_GONE, .of.endpoint = &ep });
-}
-
-static bool workload_gone(const struct subject *s)
-{
-	return endpoint_gone(s, ENDPOINT_WORKLOAD);
-}
-
-static bool host_gone(const struct subject *s)
-{
-	return endpoint_gone(s, ENDPOINT_HOST);
-}
-
-static bool nets_gone(const struct subject *s)
-{
-	return endpoint_gone(s, ENDPOINT_NETS);
-}
-
-/* A slice of no service, or one that cannot be read, is nobody's. */
-static bool slice_gone(const struct subject *s)
-{
-	CLEANUP(freep) char *id = xasprintf("%s/%s", s->k->ns, s->k->name);
-
-	return step(s->f, &(struct calc_event) { .kind = CALC_SLICE_GONE, .of.name = id });
-}
-
-static bool slice_put(const struct subject *s, const struct object *o, struct err *e)
-{
-	struct slice_input in;
-	int rc = slice_from_object(o, &in, e);
-
-	if (rc == -ENOENT)
-		*e = (struct err) { 0 };
-	if (rc < 0)
-		return slice_gone(s);
-	step(s->f, &(struct calc_event) { .kind = CALC_SLICE, .of.slice = &in.s });
-	slice_input_done(&in);
-	return true;
-}
-
-static const struct feed_kind {
-	const char *kind;
-	/* True: the calculation was told; e is set when something of the object is wrong. */
-	bool (*put)(const struct subject *s, const struct object *o, struct err *e);
-	bool (*gone)(const struct subject *s);
-} kinds[] = {
-	{ "WorkloadEndpoint", endpoint_put, workload_gone },
-	{ "HostEndpoint", endpoint_put, host_gone },
-	{ "NetworkSet", endpoint_put, nets_gone },
-	{ "GlobalNetworkSet", endpoint_put, nets_gone },
-	{ "NetworkPolicy", policy_put, policy_gone },
-	{ "GlobalNetworkPolicy", policy_put, policy_gone },
-	{ "Profile", profile_put, profile_gone },
-	{ "Tier", tier_put, tier_gone },
-	{ "EndpointSlice", slice_put, slice_gone },
-};
-
-static const struct feed_kind *feed_kind(const struct kind *k)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		if (!strcmp(kinds[i].kind, k->name))
-			return &kinds[i];
-	return NULL;
 }
 
 /* ---- interface ---- */
@@ -310,25 +192,25 @@ static bool put_nothing(const struct subject *s, struct err *e)
 	return told;
 }
 
-static bool put(const struct subject *s, const struct feed_kind *kind, const char *value)
+static bool put(const struct subject *s, const char *value)
 {
+	bool is_policy = feed_is_policy(s->k->kind->name), told = false;
 	struct err e = { 0 };
 	struct object o;
-	bool told = false;
 
 	if (object_decode(s->key, value, 1, &o, &e) == 0) {
-		told = kind->put(s, &o, &e);
+		told = is_policy ? policy_put(s, &o, &e) : feed_object(s->f->calc, &o, &e);
 		object_done(&o);
-	} else if (kind->put == policy_put) {
+	} else if (is_policy) {
 		told = put_nothing(s, &e);
 	}
 	set_trouble(s->f, s->key, s->what, e.code ? e.msg : NULL);
 	return told;
 }
 
-static bool gone(const struct subject *s, const struct feed_kind *kind)
+static bool gone(const struct subject *s)
 {
-	bool told = kind->gone(s);
+	bool told = feed_is_policy(s->k->kind->name) ? policy_gone(s) : feed_gone(s->f->calc, s->k);
 	struct row *r = row_find(s->f, s->key);
 
 	if (r)
@@ -338,20 +220,18 @@ static bool gone(const struct subject *s, const struct feed_kind *kind)
 
 bool policy_feed_take(struct policy_feed *f, const char *key, const char *value)
 {
-	const struct feed_kind *kind;
 	struct key k;
 	bool told = false;
 
 	if (!key_parse(key, &k))
 		return false;
-	kind = feed_kind(k.kind);
-	if (kind) {
+	if (feed_takes(k.kind->name)) {
 		CLEANUP(freep)
 		char *what = xasprintf("%s %s%s%s", k.kind->name, k.ns ? k.ns : "", k.ns ? "/" : "",
 				       k.name);
 		struct subject s = { .f = f, .key = key, .what = what, .k = &k };
 
-		told = value ? put(&s, kind, value) : gone(&s, kind);
+		told = value ? put(&s, value) : gone(&s);
 	}
 	key_done(&k);
 	return told;
