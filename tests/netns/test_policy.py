@@ -376,10 +376,12 @@ def test_policy_show_names_what_applies_in_order(w):
             calico("NetworkPolicy", "early", {"order": 1, "selector": "pod == 'a'", "types": ["Ingress", "Egress"],
                                               "egress": [{"action": "Allow"}]}, "x"))
     node = w.pods["x/a"].node
-    lines = node.ctl("policy", "show", "x/a").stdout.splitlines()
-    assert "interface " + w.pods["x/a"].host_interface in lines[0]
-    rows = [re.split(r"  +", x.strip()) for x in lines[2:]]
-    assert [r[1] for r in rows[:3]] == ["NetworkPolicy x/early", "KubernetesNetworkPolicy x/web", "end of tier: Deny"], rows
-    assert rows[0][2].startswith("cali-pi-") and rows[0][3].startswith("cali-po-")
-    assert node.ctl("policy", "show", w.ip("x/a")).stdout.splitlines() == lines
+    said = node.ctl("policy", "show", "x/a").stdout
+    first, ingress, egress, _ = said.split("\n\n")
+    assert "interface " + w.pods["x/a"].host_interface in first
+    into, out = ([re.split(r"  +", x.strip()) for x in part.splitlines()[2:]] for part in (ingress, egress))
+    assert [r[1] for r in into[:3]] == ["NetworkPolicy x/early", "KubernetesNetworkPolicy x/web", "(end of tier)"], said
+    assert into[0][2] == "(no rules)" and into[2][-1] == "Deny", said
+    assert out[0][1:3] == ["NetworkPolicy x/early", "egress[0]"] and out[0][-1] == "Allow", said
+    assert node.ctl("policy", "show", w.ip("x/a")).stdout.split("\n\n")[0] == first
     assert node.ctl("policy", "show", "x/nobody", check=False).returncode == 1
