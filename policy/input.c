@@ -10,6 +10,7 @@
 #include "model/hostendpoint.h"
 #include "model/networkset.h"
 #include "model/object.h"
+#include "model/validate.h"
 #include "model/wep.h"
 #include "policy/combine.h"
 #include "policy/k8s.h"
@@ -112,13 +113,75 @@ static int from_workload(const struct object *o, struct endpoint_input *in, stru
 	return 0;
 }
 
+/* ---- host endpoints ---- */
+
+/* NULL unless it is a text that is right for the interface of a host endpoint. */
+static const char *closed_interface(const json_t *spec)
+{
+	const char *text = json_string_value(json_object_get(spec, "interfaceName"));
+
+	if (!text || (strcmp(text, HEP_ANY_INTERFACE) && ifname_field_check(text, NULL) < 0))
+		return NULL;
+	return text;
+}
+
+static void closed_addresses(struct endpoint_input *in, const json_t *list)
+{
+	struct addr a;
+	json_t *v;
+	size_t i;
+
+	json_array_foreach (list, i, v)
+		if (json_is_string(v) && addr_parse(json_string_value(v), &a))
+			vec_push(&in->nets, prefix_of(&a, addr_bits(a.family)));
+}
+
+/* The first profile that decides, decides: where one is not there to be read, none may allow. */
+static void closed_profiles(struct endpoint_input *in, const json_t *list)
+{
+	json_t *v;
+	size_t i;
+
+	json_array_foreach (list, i, v)
+		if (!json_is_string(v))
+			return;
+	json_array_foreach (list, i, v)
+		vec_push(&in->profiles, keep(in, xstrdup(json_string_value(v))));
+}
+
+/* What can still be read of a host endpoint that is not right. Left out, its interface would be open:
+ * it stays, with its labels' policies, wherever node and interface or addresses can be read.
+ * DIFFERS: Calico leaves a host endpoint out that it cannot read, and its interface is open. */
+static void host_closed(const struct object *o, struct endpoint_input *in, struct err *e)
+{
+	const json_t *spec = json_object_get(o->json, "spec");
+	const char *node = json_string_value(json_object_get(spec, "node"));
+	const char *interface = closed_interface(spec);
+	struct err why = *e;
+
+	closed_addresses(in, json_object_get(spec, "expectedIPs"));
+	if (!node || !*node || (!interface && !in->nets.n))
+		return;
+	read_labels(in, o, true);
+	closed_profiles(in, json_object_get(spec, "profiles"));
+	in->e.node = keep(in, xstrdup(node));
+	in->e.interface = interface ? keep(in, xstrdup(interface)) : NULL;
+	seal(in, ENDPOINT_HOST, o);
+	err_set(e, why.code,
+		"%.300s; until it can be read, it is in force without its named ports and whatever "
+		"else is not right",
+		why.msg);
+}
+
 static int from_host(const struct object *o, struct endpoint_input *in, struct err *e)
 {
 	struct hostendpoint h;
 	int rc = hostendpoint_decode(o, &h, e);
 
-	if (rc < 0)
+	if (rc < 0) {
+		host_closed(o, in, e);
 		return rc;
+	}
 	read_labels(in, o, true);
 	read_profiles(in, &h.profiles);
 	for (size_t i = 0; i < h.expected.n; i++)
@@ -162,7 +225,7 @@ int endpoint_from_object(const struct object *o, struct endpoint_input *out, str
 		rc = from_host(o, out, e);
 	else
 		rc = from_nets(o, out, e);
-	if (rc < 0)
+	if (rc < 0 && !out->e.id)
 		endpoint_input_done(out);
 	return rc;
 }

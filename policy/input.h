@@ -18,7 +18,9 @@ struct endpoint_input {
 };
 
 /* From a WorkloadEndpoint, HostEndpoint, NetworkSet or GlobalNetworkSet. Lenient: what cannot be
- * read of labels, ports and addresses is left out. -EINVAL when it is nothing to use. */
+ * read of labels, ports and addresses is left out. -EINVAL when it is nothing to use: then out->e.id is
+ * NULL; or when it is a host endpoint that is wrong somewhere, but says where it is: then out is what
+ * fails closed, with the policies of its labels, and without what cannot be read. */
 int endpoint_from_object(const struct object *o, struct endpoint_input *out, struct err *e);
 void endpoint_input_done(struct endpoint_input *in);
 

@@ -3,7 +3,9 @@
  * What cannot be read is remembered by name until it is right or gone; a policy that selects
  * readably but says nonsense denies (policy/policy.h); one of which not even that can be read leaves
  * what was known of it in force, and where nothing was (after a restart) denies for all that it can
- * be about: the pods of its namespace, or those that its other selectors select. */
+ * be about: the pods of its namespace, or those that its other selectors select. A global policy of
+ * which no selector can be read is only reported: to deny for everybody would cut the cluster off for
+ * one typing error. A host endpoint stays where its place can be read (policy/input.h). */
 #pragma once
 
 #include "lib/str.h"

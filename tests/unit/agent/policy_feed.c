@@ -174,6 +174,33 @@ static void a_global_policy_denies_for_what_can_be_read(void **state)
 	str_done(&text);
 }
 
+#define HOST(spec)                                                                         \
+	"{\"kind\":\"HostEndpoint\",\"apiVersion\":\"projectcalico.org/"                   \
+	"v3\",\"metadata\":{\"name\":"                                                     \
+	"\"h\",\"labels\":{\"role\":\"db\"}},\"spec\":{\"node\":\"n1\",\"interfaceName\":" \
+	"\"eth0\"" spec "}}"
+
+/* Its interface would be open; and it is the same whether an agent knew it or has just begun. */
+static void a_host_endpoint_that_is_wrong_stays(void **state)
+{
+	struct world *w = *state;
+	struct str text = { 0 };
+	const char *key = K "hostendpoints/h";
+
+	policy_feed_take(w->feed, K "globalnetworkpolicies/web",
+			 SELECTING("GlobalNetworkPolicy", "", "\"selector\":\"role == 'db'\""));
+	assert_true(policy_feed_take(w->feed, key, HOST(",\"ports\":[{\"port\":\"x\"}]")));
+	assert_int_equal(policies_here(w, &text), 1);
+	assert_non_null(strstr(str_text(&text), "HostEndpoint h"));
+	assert_int_equal(calc_stats(w->calc).local_endpoints, 1);
+	assert_true(policy_feed_take(w->feed, key, HOST("")));
+	assert_int_equal(policies_here(w, &text), 1);
+	assert_string_equal(str_text(&text), "");
+	assert_true(policy_feed_take(w->feed, key, NULL));
+	assert_int_equal(policies_here(w, &text), 0);
+	str_done(&text);
+}
+
 #define SLICE(service, endpoints)                                                                \
 	"{\"kind\":\"EndpointSlice\",\"apiVersion\":\"projectcalico.org/"                        \
 	"v3\",\"metadata\":{\"name\":"                                                           \
@@ -284,6 +311,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_unreadable_selector_fails_closed, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_global_policy_denies_for_what_can_be_read, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_host_endpoint_that_is_wrong_stays, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(slices_are_members_of_services, setup, teardown),
 		cmocka_unit_test_setup_teardown(all_can_be_told_again, setup, teardown),

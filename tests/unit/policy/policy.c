@@ -150,14 +150,14 @@ static const struct {
 	{ "NetworkPolicy", "{\"order\":\"1\"}", false, true, true, true, IN_N },
 	/* In a namespace: it denies there. */
 	{ "NetworkPolicy", "{\"selector\":\"a ==\"}", false, true, true, false, IN_N },
-	{ "NetworkPolicy", "{\"selector\":\"a ==\",\"types\":[\"Egress\"]}", false, false, true, false,
-	  IN_N },
+	{ "NetworkPolicy", "{\"selector\":\"a ==\",\"types\":[\"Egress\"]}", false, false, true,
+	  false, IN_N },
 	{ "NetworkPolicy", "{\"selector\":7}", false, true, true, false, IN_N },
 	{ "NetworkPolicy", "{\"serviceAccountSelector\":\"(\"}", false, true, true, false, IN_N },
 	{ "NetworkPolicy", "[7]", false, true, true, false, IN_N },
 	/* Of a global one another selector can be left; else it is about nobody that could be told. */
-	{ "GlobalNetworkPolicy", "{\"selector\":\"has(a)\",\"serviceAccountSelector\":\"(\"}", false,
-	  true, true, false, "has(a)" },
+	{ "GlobalNetworkPolicy", "{\"selector\":\"has(a)\",\"serviceAccountSelector\":\"(\"}",
+	  false, true, true, false, "has(a)" },
 	{ "GlobalNetworkPolicy", "{\"selector\":\"a ==\"}", true, false, false, false, NULL },
 	{ "GlobalNetworkPolicy", "{\"namespaceSelector\":{}}", true, false, false, false, NULL },
 	{ "GlobalNetworkPolicy",
@@ -328,6 +328,73 @@ static void labels_of_pods(void **state)
 	object_done(&o);
 }
 
+/* What is left of a host endpoint that is wrong somewhere; "-": nothing, with words. */
+static char *left_of_host(const char *spec)
+{
+	struct object o = make("HostEndpoint", "h", spec);
+	struct endpoint_input in;
+	struct err e = { 0 };
+	struct str t = { 0 };
+	char text[PREFIX_STR_MAX];
+
+	js_set(json_object_get(o.json, "metadata"), "labels", parse("{\"role\":\"db\"}"));
+	assert_true(endpoint_from_object(&o, &in, &e) < 0);
+	assert_true(e.code < 0);
+	assert_non_null(strstr(e.msg, "HostEndpoint h"));
+	if (!in.e.id) {
+		object_done(&o);
+		return xstrdup("-");
+	}
+	assert_string_equal(in.e.id, "h");
+	assert_string_equal(label_of(&in, "role"), "db");
+	assert_non_null(strstr(e.msg, "until it can be read, it is in force"));
+	str_addf(&t, "%s %s", in.e.node, in.e.interface ? in.e.interface : "?");
+	for (size_t i = 0; i < in.e.n_net; i++)
+		str_addf(&t, " %s", prefix_format(&in.e.net[i], text));
+	for (size_t i = 0; i < in.e.n_profile; i++)
+		str_addf(&t, " %s", in.e.profile[i]);
+	endpoint_input_done(&in);
+	object_done(&o);
+	return str_take(&t);
+}
+
+/* Left out, the interface would be open. */
+static void a_host_endpoint_fails_closed(void **state)
+{
+	static const struct {
+		const char *spec, *left;
+	} rows[] = {
+		{ "{\"node\":\"x\",\"interfaceName\":\"eth0\",\"ports\":7}", "x eth0" },
+		{ "{\"node\":\"x\",\"interfaceName\":\"*\",\"profiles\":[\"a\",\"b\"],\"ports\":[7]"
+		  "}",
+		  "x * a b" },
+		/* a profile that cannot be read could have denied before the other allows */
+		{ "{\"node\":\"x\",\"interfaceName\":\"eth0\",\"profiles\":[\"a\",7]}", "x eth0" },
+		{ "{\"node\":\"x\",\"interfaceName\":\"eth0\",\"profiles\":\"a\"}", "x eth0" },
+		{ "{\"node\":\"x\",\"interfaceName\":\"eth0\",\"expectedIPs\":[\"10.0.0.1\",\"10.0."
+		  "0\"]}",
+		  "x eth0 10.0.0.1/32" },
+		{ "{\"node\":\"x\",\"interfaceName\":{},\"expectedIPs\":[\"fd00::1\"]}",
+		  "x ? fd00::1/128" },
+		{ "{\"node\":\"x\",\"interfaceName\":\"eth0 -j "
+		  "ACCEPT\",\"expectedIPs\":[\"10.0.0.1\"]}",
+		  "x ? 10.0.0.1/32" },
+		/* nobody can say where it is */
+		{ "{\"node\":\"x\",\"interfaceName\":\"an interface of a long name\"}", "-" },
+		{ "{\"node\":\"x\"}", "-" },
+		{ "{\"node\":[],\"interfaceName\":\"eth0\"}", "-" },
+		{ "{\"node\":\"\",\"interfaceName\":\"eth0\"}", "-" },
+		{ "[]", "-" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char *left = left_of_host(rows[i].spec);
+
+		assert_string_equal(left, rows[i].left);
+		free(left);
+	}
+}
+
 static void labels_of_sets(void **state)
 {
 	struct object o = make("NetworkSet", "a", "{\"nets\":[\"10.0.0.1\",\"10.1.2.3/16\"]}");
@@ -368,11 +435,17 @@ static void slices(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_selection), cmocka_unit_test(each_side),
-		cmocka_unit_test(each_broken),	  cmocka_unit_test(broken_profile),
-		cmocka_unit_test(staged),	  cmocka_unit_test(ranks),
-		cmocka_unit_test(each_net),	  cmocka_unit_test(labels_of_pods),
-		cmocka_unit_test(labels_of_sets), cmocka_unit_test(slices),
+		cmocka_unit_test(each_selection),
+		cmocka_unit_test(each_side),
+		cmocka_unit_test(each_broken),
+		cmocka_unit_test(broken_profile),
+		cmocka_unit_test(staged),
+		cmocka_unit_test(ranks),
+		cmocka_unit_test(each_net),
+		cmocka_unit_test(labels_of_pods),
+		cmocka_unit_test(a_host_endpoint_fails_closed),
+		cmocka_unit_test(labels_of_sets),
+		cmocka_unit_test(slices),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
