@@ -42,9 +42,9 @@ static bool is_there(struct nl_sock *s, struct nl_buf *b, uint32_t addr)
 
 static void count_one(void *arg, const struct nlmsghdr *h)
 {
-	const struct rtmsg *m = NLMSG_DATA(h);
+	const struct rtmsg *m = nl_body(h, sizeof(*m));
 
-	*(unsigned *)arg += h->nlmsg_type == RTM_NEWROUTE && m->rtm_dst_len == 26;
+	*(unsigned *)arg += m && h->nlmsg_type == RTM_NEWROUTE && m->rtm_dst_len == 26;
 }
 
 static unsigned count(struct nl_sock *s, struct nl_buf *b)

@@ -222,7 +222,7 @@ static void hear(struct peer *p, uint8_t type, const uint8_t *body, size_t len)
 	if (type != 2 || len <= 4)
 		return;
 	last_heard = now();
-	p->first_at = p->first_at ? p->first_at : last_heard;
+	p->first_at = p->first_at > 0 ? p->first_at : last_heard;
 	if (!p->has)
 		return;
 	withdrawn = rd_sub(&r, rd_u16(&r));

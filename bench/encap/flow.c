@@ -77,10 +77,10 @@ static void counted(struct count *c, uint64_t bytes, uint64_t packets)
 static void take_tcp(int fd, struct count *c)
 {
 	static char buf[BLOCK];
-	int conn;
+	int conn = wait_for(fd, PATIENCE_MS) ? accept(fd, NULL, NULL) : -1;
 	ssize_t n;
 
-	if (!wait_for(fd, PATIENCE_MS) || (conn = accept(fd, NULL, NULL)) < 0)
+	if (conn < 0)
 		die("accept");
 	while ((n = read(conn, buf, sizeof(buf))) > 0)
 		counted(c, (uint64_t)n, 1);
