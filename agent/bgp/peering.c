@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -25,6 +24,7 @@
 #include "agent/bgp/bgp_listen.h"
 #include "agent/bgp/bgp_metrics.h"
 #include "agent/bgp/bgp_policy.h"
+#include "agent/bgp/bgp_secrets.h"
 #include "agent/bgp/bgp_socket.h"
 #include "agent/bgp/birdctl.h"
 #include "agent/bgp/unnumbered.h"
@@ -62,13 +62,6 @@ struct conn {
 	UT_hash_handle hh;
 };
 
-/* A file with a password; changes are looked for now and then. */
-struct secret {
-	char *path;
-	struct timespec mtime;
-	ino_t ino; /* 0: there was none */
-};
-
 struct peering {
 	struct agent *agent;
 	struct bgp_speaker *speaker;
@@ -82,7 +75,7 @@ struct peering {
 	struct bfd_thread *bfd;
 	struct unnumbered *unnumbered;
 	int64_t look_until; /* for its neighbours; 0: not begun, 1: done */
-	VEC(struct secret) secrets; /* as they were read */
+	struct bgp_secrets secrets;
 	struct event *timer, *run, *configure, *hops;
 	struct {
 		struct prefix *p;
@@ -540,49 +533,6 @@ static bool may_begin(struct peering *p)
 
 /* ---- passwords ---- */
 
-static struct secret secret_stat(const char *path)
-{
-	struct secret s = { 0 };
-	struct stat st;
-
-	if (stat(path, &st) == 0) {
-		s.mtime = st.st_mtim;
-		s.ino = st.st_ino;
-	}
-	return s;
-}
-
-static void secrets_forget(struct peering *p)
-{
-	vec_foreach (&p->secrets, s)
-		free(s->path);
-	vec_clear(&p->secrets);
-}
-
-static bool secrets_changed(const struct peering *p)
-{
-	for (size_t i = 0; i < p->secrets.n; i++) {
-		const struct secret *s = &p->secrets.p[i];
-		struct secret now = secret_stat(s->path);
-
-		if (now.ino != s->ino || now.mtime.tv_sec != s->mtime.tv_sec ||
-		    now.mtime.tv_nsec != s->mtime.tv_nsec)
-			return true;
-	}
-	return false;
-}
-
-static void secret_note(struct peering *p, const char *path)
-{
-	struct secret s = secret_stat(path);
-
-	vec_foreach (&p->secrets, old)
-		if (strcmp(old->path, path) == 0)
-			return;
-	s.path = xstrdup(path);
-	vec_push(&p->secrets, s);
-}
-
 /* Connections take another password as they are: the peer's segments are dropped until both ends have
  * it, which TCP takes for loss. A password where there was none, or none any more, is another
  * connection. */
@@ -609,27 +559,6 @@ static void change_keys(struct peering *p)
 }
 
 /* ---- configuration ---- */
-
-static bool read_secret(void *arg, const char *name, const char *key, char out[static 81])
-{
-	struct peering *p = arg;
-	CLEANUP(freep) char *path = NULL;
-	FILE *f;
-	size_t n;
-
-	if (strchr(name, '/') || strchr(key, '/') || name[0] == '.' || key[0] == '.')
-		return false;
-	path = xasprintf("%s/secrets/%s/%s", p->agent->cfg->state_dir, name, key);
-	secret_note(p, path);
-	f = fopen(path, "re");
-	if (!f)
-		return false;
-	n = fread(out, 1, 80, f);
-	fclose(f);
-	out[n] = '\0';
-	out[strcspn(out, "\r\n")] = '\0';
-	return out[0] != '\0';
-}
 
 static void start_speaker(struct peering *p, const struct bgp_global *global)
 {
@@ -710,9 +639,9 @@ static void configure_with(struct peering *p, struct bgp_world *w)
 	bgp_speaker_set_adverts(p->speaker, policy.adverts.p, policy.adverts.n, agent_now_ms());
 	bgp_policy_set_done(&policy);
 	bgp_peer_configs_clear(&p->configs);
-	secrets_forget(p);
+	bgp_secrets_forget(&p->secrets);
 	look_at_links(p, w);
-	bgp_config_peers(w, cfg->node, read_secret, p, &p->configs, &p->remarks);
+	bgp_config_peers(w, cfg->node, bgp_secrets_read, &p->secrets, &p->configs, &p->remarks);
 	/* Keys and listener first: a peer that dials at once must find them. */
 	bgp_listen_set(p->listen, w->defaults.bind_node_ip ? &g : NULL,
 		       self->listen_port ? self->listen_port : BGP_PORT, &p->configs);
@@ -819,7 +748,7 @@ static void on_hops(evutil_socket_t fd, short what, void *arg)
 		reconsider(p);
 	watch_paths(p);
 	unnumbered_links_changed(p->unnumbered);
-	if (secrets_changed(p))
+	if (bgp_secrets_changed(&p->secrets))
 		changed(p, NULL);
 	arm(p->hops, HOP_CHECK_S * 1000);
 }
@@ -831,6 +760,7 @@ struct peering *peering_new(struct agent *a)
 	struct peering *p = xcalloc(1, sizeof(*p));
 
 	p->agent = a;
+	p->secrets.state_dir = a->cfg->state_dir;
 	p->restarting = a->restarted || fib_adopted(a->fib) > 0;
 	p->next_id = 1;
 	p->timer = evtimer_new(a->base, on_timer, p);
@@ -871,8 +801,8 @@ void peering_free(struct peering *p)
 		conn_free(c);
 	bgp_listen_free(p->listen);
 	unnumbered_free(p->unnumbered);
-	secrets_forget(p);
-	vec_done(&p->secrets);
+	bgp_secrets_forget(&p->secrets);
+	vec_done(&p->secrets.files);
 	drain_free(p->drain);
 	birdctl_free(p->bird);
 	routes_on_applied(p->agent->routes, NULL, NULL);
