@@ -11,55 +11,30 @@ import pytest
 
 from deploy.lab import ns, wait
 from deploy.lab.traffic import Flow
-from ground import BACKENDS, calico, k8s
+from conftest import POOL
+from ground import Ground, calico, ground_fixture, k8s, reach_each_other, space, start
 from probe import Server, ask, reaches
 
 NAMESPACES = ["x", "y", "z"]
 PODS = ["a", "b", "c"]
 
 
-class World:
+class World(Ground):
     """The nine pods, each answering on TCP and UDP ports 80 and 81."""
 
     def __init__(self, lab, backend):
-        self.lab, self.backend = lab, backend
-        for space in NAMESPACES:
-            lab.apply(f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {space}, labels: {{ns: {space}}}}}\n")
-        self.pods, self.servers = {}, []
-        for i, (space, name) in enumerate((s, p) for s in NAMESPACES for p in PODS):
+        super().__init__(lab, backend)
+        lab.apply("---\n".join(space(x, ns=x) for x in NAMESPACES))
+        self.pods = {}
+        for i, (where, name) in enumerate((s, p) for s in NAMESPACES for p in PODS):
             node = lab.nodes[i % 2]
             network = node.network(args={"margay": {"labels": {"pod": name}}})
-            self.pods[f"{space}/{name}"] = node.add_pod(name, space, network)
-        for pod in self.pods.values():
-            self.servers.append(Server(pod))
-        first, second = self.pods["x/a"], self.pods["x/b"]
-        wait.until("pods reach each other", lambda: first.ping(second.ip) and second.ping(first.ip))
+            self.pods[f"{where}/{name}"] = node.add_pod(name, where, network)
+        self.servers = [Server(pod) for pod in self.pods.values()]
+        reach_each_other(self.pods["x/a"], self.pods["x/b"])
 
     def ip(self, name):
         return self.pods[name].ip
-
-    def settle(self):
-        """What is stored now is in the kernel of both nodes."""
-        for node in self.lab.nodes:
-            node.settle_policy()
-
-    def apply(self, *texts):
-        self.lab.apply("---\n".join(texts))
-        self.settle()
-
-    def clean(self):
-        """No policy at all, and no flow that an earlier one had allowed."""
-        for kind in ("networkpolicies", "globalnetworkpolicies", "tiers", "globalnetworksets", "networksets"):
-            found = json.loads(self.lab.ctl("-o", "json", "get", kind, *(["-A"] if kind.startswith("net") else [])).stdout)
-            for item in found.get("items", []):
-                meta = item["metadata"]
-                if kind == "tiers" and meta["name"] in ("default", "kube-admin", "kube-baseline"):
-                    continue
-                space = ["-n", meta["namespace"]] if meta.get("namespace") else []
-                self.lab.ctl("delete", kind, meta["name"], *space)
-        self.settle()
-        for node in self.lab.nodes:
-            ns.run(node.ns, "conntrack", "-F", check=False)
 
     def matrix(self, allowed, protos=("tcp", "udp", "icmp"), port=80):
         """Probe every pair; the pairs where the packets do other than allowed(source, target, proto)."""
@@ -82,27 +57,14 @@ class World:
         return sorted(wrong)
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
-def world(request):
-    from conftest import finish, make_lab, new_name, show_logs
-    from deploy.lab.lab import Lab
-    lab = Lab(new_name())
-    made = None
-    try:
-        lab = make_lab(lab.name, nodes=2, tor=False, start=False)
-        for node in lab.nodes:
-            node.start("--iptables-backend", request.param, wait_ready=False)
-        for node in lab.nodes:
-            node.wait_ready()
-        made = World(lab, request.param)
-    except BaseException:
-        show_logs(lab)
-        lab.down()
-        raise
-    yield made
-    for server in made.servers:
-        server.stop()
-    finish(request, [lab])
+def make(lab, backend):
+    lab.up(nodes=2, tor=False)
+    lab.apply(POOL)
+    start(lab, backend)
+    return World(lab, backend)
+
+
+world = ground_fixture(make)
 
 
 @pytest.fixture
@@ -151,22 +113,11 @@ def test_ip_block_with_exception(w):
 
 def test_named_port(w):
     for name in ("x/a", "x/b"):
-        set_ports(w, name, 81 if name == "x/a" else 80)
+        w.set_ports(w.pods[name], ("web", "TCP", 81 if name == "x/a" else 80))
     w.apply(k8s("named", "x", {"podSelector": {}, "ingress": [{"ports": [{"port": "web", "protocol": "TCP"}]}]}))
     want = {"x/a": False, "x/b": True, "x/c": False}
     assert w.matrix(lambda s, t, p: want.get(t, True), protos=("tcp",)) == []
     assert w.matrix(lambda s, t, p: {"x/a": True, "x/b": False, "x/c": False}.get(t, True), protos=("tcp",), port=81) == []
-
-
-def set_ports(w, name, port):
-    """Give the endpoint a named port "web", as an orchestrator would."""
-    space, pod = name.split("/")
-    listed = json.loads(w.lab.ctl("-o", "json", "get", "workloadendpoints", "-n", space).stdout)["items"]
-    [wep] = [x for x in listed if x["spec"]["pod"] == pod]
-    wep["spec"]["ports"] = [{"name": "web", "protocol": "TCP", "port": port}]
-    wep["metadata"].pop("resourceVersion", None)
-    w.lab.ctl("apply", "-f", "-", stdin=json.dumps(wep))
-    w.settle()
 
 
 def test_order_and_deny(w):

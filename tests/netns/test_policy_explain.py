@@ -6,92 +6,51 @@ import json
 import pytest
 
 from deploy.lab import ns, wait
+
+from conftest import POOL
+from ground import Ground, calico, ground_fixture, k8s, reach_each_other, space, start
 from probe import Server, ask
 
-BACKENDS = ["nft", "legacy"]
 PODS = [("x", "a", {"app": "client"}), ("x", "b", {"app": "server"}), ("y", "c", {"app": "server"})]
 PORTS = [80, 81]
 
 
-class World:
+class World(Ground):
     """x/a and y/c on node1, x/b on node2, each answering on TCP and UDP ports 80 and 81."""
 
     def __init__(self, lab, backend):
-        self.lab, self.backend = lab, backend
-        for space in ("x", "y"):
-            lab.apply(f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {space}, labels: {{ns: {space}}}}}\n")
-        self.pods, self.servers = {}, []
-        for i, (space, name, labels) in enumerate(PODS):
+        super().__init__(lab, backend)
+        lab.apply("---\n".join(space(x, ns=x) for x in ("x", "y")))
+        self.pods = {}
+        for i, (where, name, labels) in enumerate(PODS):
             node = lab.nodes[i % 2]
-            self.pods[f"{space}/{name}"] = node.add_pod(name, space, node.network(args={"margay": {"labels": labels}}))
+            self.pods[f"{where}/{name}"] = node.add_pod(name, where, node.network(args={"margay": {"labels": labels}}))
         self.servers = [Server(p) for p in self.pods.values()]
-        first, second = self.pods["x/a"], self.pods["x/b"]
-        wait.until("pods reach each other", lambda: first.ping(second.ip) and second.ping(first.ip))
+        reach_each_other(self.pods["x/a"], self.pods["x/b"])
 
-    def settle(self):
-        for node in self.lab.nodes:
-            node.settle_policy()
-
-    def apply(self, *texts):
-        self.lab.apply("---\n".join(texts))
-        self.settle()
-
-    def clean(self):
-        for kind in ("networkpolicies", "globalnetworkpolicies", "tiers", "globalnetworksets", "stagedglobalnetworkpolicies"):
-            found = json.loads(self.lab.ctl("-o", "json", "get", kind, *(["-A"] if kind == "networkpolicies" else [])).stdout)
-            for item in found.get("items", []):
-                meta = item["metadata"]
-                if kind == "tiers" and meta["name"] in ("default", "kube-admin", "kube-baseline"):
-                    continue
-                space = ["-n", meta["namespace"]] if meta.get("namespace") else []
-                self.lab.ctl("delete", kind, meta["name"], *space)
-        self.settle()
-        for node in self.lab.nodes:
-            ns.run(node.ns, "conntrack", "-F", check=False)
-
-    def explain(self, source, target, *more):
-        return json.loads(self.lab.ctl("-o", "json", "policy", "explain", "--from", source, "--to", target, *more).stdout)
+    def explain(self, source, target, *more, where=None):
+        """Out of the datastore, and of the agent of the node where it is asked."""
+        said = self.lab.ctl("-o", "json", "policy", "explain", "--from", source, "--to", target, *more, node=where)
+        return json.loads(said.stdout)
 
     def show(self, pod):
         return json.loads(self.pods[pod].node.ctl("-o", "json", "policy", "show", pod).stdout)
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
-def world(request):
-    from conftest import finish, make_lab, new_name, show_logs
-    from deploy.lab.lab import Lab
-    lab = Lab(new_name())
-    try:
-        lab = make_lab(lab.name, nodes=2, tor=False, start=False)
-        for node in lab.nodes:
-            node.start("--iptables-backend", request.param, wait_ready=False)
-        for node in lab.nodes:
-            node.wait_ready()
-        made = World(lab, request.param)
-    except BaseException:
-        show_logs(lab)
-        lab.down()
-        raise
-    yield made
-    for server in made.servers:
-        server.stop()
-    finish(request, [lab])
+def make(lab, backend):
+    lab.up(nodes=2, tor=False)
+    lab.apply(POOL)
+    start(lab, backend)
+    return World(lab, backend)
+
+
+world = ground_fixture(make)
 
 
 @pytest.fixture
 def w(world):
     world.clean()
     return world
-
-
-def k8s(name, space, spec):
-    return f"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: {name}, namespace: {space}}}\n" \
-           f"spec: {json.dumps(spec)}\n"
-
-
-def calico(kind, name, spec, space=None):
-    where = f", namespace: {space}" if space else ""
-    return f"apiVersion: projectcalico.org/v3\nkind: {kind}\nmetadata: {{name: {name}{where}}}\nspec: {json.dumps(spec)}\n"
 
 
 def last_step(stage):
@@ -140,8 +99,7 @@ SETS = {
         calico("StagedGlobalNetworkPolicy", "never", {"order": 1, "selector": "all()", "types": ["Ingress"], "ingress": [
             {"action": "Deny"}]})],
     "network sets with an exception": [
-        calico("GlobalNetworkSet", "pods", {"nets": ["0.0.0.0/0"]}).replace("{name: pods", "{name: pods, labels: {all: yes!}")
-        .replace("yes!", "'1'"),
+        calico("GlobalNetworkSet", "pods", {"nets": ["0.0.0.0/0"]}, labels={"all": "1"}),
         calico("GlobalNetworkPolicy", "sets", {"selector": "app == 'client'", "types": ["Egress"], "egress": [
             {"action": "Deny", "protocol": "UDP", "destination": {"selector": "all == '1'", "ports": [81]}},
             {"action": "Allow", "destination": {"selector": "all == '1'"}}]})],
@@ -221,9 +179,8 @@ def test_nodes_and_the_world_outside(w):
 def hosts_open(w):
     """Every interface of both nodes has a host endpoint, which lets all through that nobody speaks about."""
     for node in w.lab.nodes:
-        w.lab.apply(calico("HostEndpoint", f"{node.name}-all", {"node": node.name, "interfaceName": "*",
-                                                                "profiles": ["projectcalico-default-allow"]})
-                    .replace("-all}", "-all, labels: {host: 'yes'}}"))
+        w.lab.apply(calico("HostEndpoint", f"{node.name}-all", {
+            "node": node.name, "interfaceName": "*", "profiles": ["projectcalico-default-allow"]}, labels={"host": "yes"}))
     w.settle()
 
 
@@ -272,7 +229,7 @@ def test_counters_rise_by_what_was_sent(w):
         {"action": "Log", "protocol": "UDP"},
         {"action": "Allow", "protocol": "UDP", "source": {"selector": "app == 'client'"},
          "destination": {"ports": [81, "90:95", "named"]}},
-        {"action": "Allow", "ipVersion": 6}]}, space="x"))
+        {"action": "Allow", "ipVersion": 6}]}, "x"))
     before = w.show("x/b")
     assert before.get("countersWhy") is None
     assert counts(before, "default", "udp", "ingress")[:3] == [(0, 0)] * 3

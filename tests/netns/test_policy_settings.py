@@ -9,16 +9,13 @@ import pytest
 from deploy.lab import ns, wait
 from deploy.lab.cni import CniError
 from deploy.lab.traffic import Flow
+
+from ground import calico
 from probe import Server, ask, reaches
 
 
 def felix(spec, name="default"):
-    return f"apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata: {{name: {name}}}\nspec: {json.dumps(spec)}\n"
-
-
-def calico(kind, name, spec, space=None):
-    where = f", namespace: {space}" if space else ""
-    return f"apiVersion: projectcalico.org/v3\nkind: {kind}\nmetadata: {{name: {name}{where}}}\nspec: {json.dumps(spec)}\n"
+    return calico("FelixConfiguration", name, spec)
 
 
 def save(node, table=None, tool="iptables-nft"):
