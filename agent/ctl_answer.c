@@ -14,6 +14,7 @@
 #include "agent/config.h"
 #include "agent/ctl_server.h"
 #include "agent/cni/endpoints.h"
+#include "agent/felix.h"
 #include "agent/bgp/fib.h"
 #include "agent/health.h"
 #include "agent/log.h"
@@ -450,6 +451,16 @@ static json_t *answer_version(struct agent *a, const json_t *q)
 	return o;
 }
 
+/* What holds here of FelixConfiguration, with what margayd was told. */
+static json_t *answer_settings(struct agent *a, const json_t *q)
+{
+	json_t *o = ok();
+
+	js_set_str(o, "node", a->cfg->node);
+	js_set(o, "settings", json_deep_copy(felix_shown(a->felix)));
+	return o;
+}
+
 static json_t *answer_log(struct agent *a, const json_t *q)
 {
 	const char *text = NULL;
@@ -519,7 +530,7 @@ static const struct command {
 	{ "routes", answer_routes },   { "why", answer_why },
 	{ "version", answer_version }, { "log", answer_log },
 	{ "drain", answer_drain },     { "undrain", answer_undrain },
-	{ "drained", answer_drained },
+	{ "drained", answer_drained }, { "settings", answer_settings },
 };
 
 json_t *ctl_answer(struct agent *a, const char *line, size_t len, struct ctl_later *later)

@@ -15,17 +15,14 @@
 #include "agent/config.h"
 #include "agent/log.h"
 #include "model/bgpconfig.h"
+#include "model/felixlayers.h"
 #include "model/key.h"
-#include "model/object.h"
-#include "model/selector.h"
 
 #define OBJECTS	    KEY_RESOURCES "felixconfigurations/"
 #define BGP_OBJECTS KEY_RESOURCES "bgpconfigurations/"
 #define ENV_PREFIX  "FELIX_"
-#define NODE_PREFIX "node."
 
 enum {
-	LAYERS_MAX = 64,    /* objects with a nodeSelector */
 	SERVICES_MAX = 256, /* ranges: each is a rule */
 };
 
@@ -50,66 +47,27 @@ struct felix {
 
 struct reading {
 	const struct felix *f;
-	json_t *labels; /* of this node; NULL: it has none yet */
+	struct object_vec objects;
 	struct felixconfig *c;
 	struct str *wrong;
-	unsigned n;
 };
 
-static void add_layer(struct reading *r, const struct store_kv *kv)
-{
-	struct err e = { 0 };
-	struct object o;
-
-	if (!kv)
-		return;
-	if (object_decode(kv->key, kv->value, kv->rev, &o, &e) < 0) {
-		str_addf(r->wrong, "%s: %s\n", kv->key, e.msg);
-		return;
-	}
-	CLEANUP(freep) char *what = xasprintf("FelixConfiguration %s", o.name);
-
-	felixconfig_add(r->c, object_spec_json(&o), what, r->wrong);
-	object_done(&o);
-}
-
-/* Is an object for nodes like this one? One without a selector is for none. */
-static bool is_selected(struct reading *r, const struct object *o)
-{
-	const char *text = json_string_value(js_at(o->json, "spec.nodeSelector"));
-	struct selector *s;
-	struct err e = { 0 };
-	bool yes;
-
-	if (!text || !*text)
-		return false;
-	if (selector_parse(text, &s, &e) < 0) {
-		str_addf(r->wrong, "FelixConfiguration %s: spec.nodeSelector: %s\n", o->name,
-			 e.msg);
-		return false;
-	}
-	yes = selector_match_json(s, r->labels);
-	selector_free(s);
-	return yes;
-}
-
-static bool add_selected(void *arg, const struct store_kv *kv)
+static bool read_object(void *arg, const struct store_kv *kv)
 {
 	struct reading *r = arg;
-	const char *name = kv->key + strlen(OBJECTS);
+	struct err e = { 0 };
 	struct object o;
-	bool yes;
 
-	if (!strcmp(name, "default") || str_starts(name, NODE_PREFIX) ||
-	    object_decode(kv->key, kv->value, kv->rev, &o, NULL) < 0)
+	if (!felixlayers_concern(kv->key + strlen(OBJECTS), r->f->agent->cfg->node))
 		return true;
-	yes = is_selected(r, &o);
-	object_done(&o);
-	if (yes && r->n++ < LAYERS_MAX)
-		add_layer(r, kv);
+	if (object_decode(kv->key, kv->value, kv->rev, &o, &e) < 0)
+		str_addf(r->wrong, "%s: %s\n", kv->key, e.msg);
+	else
+		vec_push(&r->objects, o);
 	return true;
 }
 
+/* NULL: the node has none yet. */
 static json_t *node_labels(const struct felix *f)
 {
 	const struct store_kv *kv = cache_get(f->agent->cache, f->node_key);
@@ -125,14 +83,11 @@ static json_t *node_labels(const struct felix *f)
 
 static void add_objects(struct reading *r)
 {
-	const struct cache *cache = r->f->agent->cache;
-	CLEANUP(freep) char *own = xasprintf(OBJECTS NODE_PREFIX "%s", r->f->agent->cfg->node);
+	CLEANUP(js_freep) json_t *labels = node_labels(r->f);
 
-	r->labels = node_labels(r->f);
-	add_layer(r, cache_get(cache, OBJECTS "default"));
-	cache_each(cache, OBJECTS, add_selected, r);
-	add_layer(r, cache_get(cache, own));
-	json_decref(r->labels);
+	cache_each(r->f->agent->cache, OBJECTS, read_object, r);
+	felixlayers_read(&r->objects, r->f->agent->cfg->node, labels, r->c, r->wrong);
+	objects_done(&r->objects);
 }
 
 static void add_env(struct reading *r)
@@ -166,6 +121,7 @@ static void add_told(struct felixconfig *c, const struct agent_config *cfg)
 	 * and every manifest tells it; here the host's own rules decide. */
 	if (cfg->has_endpoint_to_host || !c->has_endpoint_to_host)
 		c->endpoint_to_host = to_host[cfg->endpoint_to_host];
+	c->has_endpoint_to_host = true;
 	if (cfg->has_iptables_backend)
 		c->iptables_backend = backend[cfg->iptables_backend];
 	if (cfg->has_filter_allow)
@@ -274,7 +230,6 @@ static bool read_all(struct felix *f)
 	json_t *shown = json_object();
 	bool differs;
 
-	felixconfig_init(&c);
 	add_objects(&r);
 	add_env(&r);
 	add_told(&c, f->agent->cfg);
@@ -352,6 +307,11 @@ const struct felixconfig *felix_config(const struct felix *f)
 const struct field_cidrs *felix_services(const struct felix *f)
 {
 	return &f->services;
+}
+
+const json_t *felix_shown(const struct felix *f)
+{
+	return f->shown;
 }
 
 void felix_watch(struct felix *f, felix_fn *fn, void *arg)

@@ -1,8 +1,8 @@
 /* felix.h - the FelixConfiguration that holds for this node, live.
  *
- * LAYERS, weak to strong: the fields' own defaults; the object "default"; objects whose nodeSelector
- * selects this node's labels, in order of their names; "node.NAME"; FELIX_* of the environment; what
- * margayd itself was told (file, MARGAY_*, options). A field that is wrong is named in felix_troubles
+ * LAYERS, weak to strong: the fields' own defaults; the objects that are for this node, as
+ * model/felixlayers.h has it; FELIX_* of the environment; what margayd itself was told (file,
+ * MARGAY_*, options). A field that is wrong is named in felix_troubles
  * and does not count; the others of its layer do. */
 #pragma once
 
@@ -18,6 +18,8 @@ void felix_free(struct felix *f);
 
 /* What holds now; defaults before the first picture. Borrowed until the loop turns. */
 const struct felixconfig *felix_config(const struct felix *f);
+/* The same as the spec of an object that would say all of it. */
+const json_t *felix_shown(const struct felix *f);
 /* Service ranges of BGPConfiguration "default": cluster, external, load balancer; sorted, each once. */
 const struct field_cidrs *felix_services(const struct felix *f);
 /* fn is called from the loop when one of the two is other than before. Not for the first picture:

@@ -8,6 +8,7 @@
 #include "ctl/cmd.h"
 #include "ctl/ctl.h"
 #include "ctl/policy_ends.h"
+#include "ctl/policy_view.h"
 #include "ctl/policy_words.h"
 
 enum {
@@ -26,6 +27,7 @@ enum { SOURCE_PORT = 50000, PROTO_ECHO_V4 = 8, PROTO_ECHO_V6 = 128 };
 
 /* What is asked and answered. */
 struct question {
+	struct ctl *ctl;
 	const struct args *args;
 	struct policy_world world;
 	struct policy_end from, to;
@@ -485,8 +487,8 @@ static json_t *answer_of(struct question *q)
 	json_t *o = json_object(), *stages = json_array();
 	struct explain_path path;
 
-	policy_view_read(&q->world, at->at.node, (enum ip_family)q->packet.src.family, &view,
-			 q->notes);
+	policy_view_read(q->ctl, &q->world, at->at.node, at->at.place == EXPLAIN_HOST,
+			 (enum ip_family)q->packet.src.family, &view, q->notes);
 	explain_path(c, &view.render, &q->from.at, &q->to.at, &q->packet, &path);
 	js_set(o, "from", end_json(&q->from));
 	js_set(o, "to", end_json(&q->to));
@@ -523,7 +525,7 @@ static int ask(struct ctl *c, struct question *q, struct err *e)
 
 int cmd_policy_explain(struct ctl *c, const struct args *a)
 {
-	struct question q = { .args = a, .notes = json_array() };
+	struct question q = { .ctl = c, .args = a, .notes = json_array() };
 	struct err e = { 0 };
 	int rc;
 

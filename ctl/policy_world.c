@@ -4,10 +4,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "ctl/policy_ends.h"
-#include "model/felixconfig.h"
 #include "policy/feed.h"
 #include "policy/k8s.h"
 
@@ -111,75 +109,4 @@ struct calc *policy_world_calc(const struct policy_world *w, const struct policy
 	}
 	calc_flush(c);
 	return c;
-}
-
-/* ---- settings ---- */
-
-static struct failsafe failsafe_of(const struct felix_port *p)
-{
-	return (struct failsafe) { .proto = strcasecmp(p->protocol, "udp") ? PROTO_TCP : PROTO_UDP,
-				   .port = (uint16_t)p->port,
-				   .net = prefix_mask(&p->net) };
-}
-
-static void view_failsafes(const struct felixconfig *f, struct policy_view *v)
-{
-	struct render_config *r = &v->render;
-
-	for (size_t i = 0; i < f->failsafe_in.n; i++)
-		vec_push(&v->in, failsafe_of(&f->failsafe_in.p[i]));
-	for (size_t i = 0; i < f->failsafe_out.n; i++)
-		vec_push(&v->out, failsafe_of(&f->failsafe_out.p[i]));
-	if (f->has_failsafe_in) {
-		r->failsafe_in = v->in.p;
-		r->n_failsafe_in = v->in.n;
-	}
-	if (f->has_failsafe_out) {
-		r->failsafe_out = v->out.p;
-		r->n_failsafe_out = v->out.n;
-	}
-}
-
-static void view_felix(const struct felixconfig *f, struct policy_view *v)
-{
-	static const char *const words[] = { [FELIX_TO_HOST_DROP] = "DROP",
-					     [FELIX_TO_HOST_RETURN] = "RETURN",
-					     [FELIX_TO_HOST_ACCEPT] = "ACCEPT" };
-
-	if (f->has_endpoint_to_host)
-		v->render.to_host = words[f->endpoint_to_host];
-	v->render.vxlan_port = (uint16_t)f->vxlan_port;
-	v->render.vxlan_from_pods = f->vxlan_from_pods;
-	v->render.ipip_from_pods = f->ipip_from_pods;
-	view_failsafes(f, v);
-}
-
-void policy_view_read(const struct policy_world *w, const char *node, enum ip_family family,
-		      struct policy_view *out, json_t *notes)
-{
-	CLEANUP(freep) char *own = xasprintf("node.%s", node ? node : "");
-	const struct object *layers[2], *o;
-	struct felixconfig f;
-	struct err e = { 0 };
-	size_t n = 0;
-
-	*out = (struct policy_view) { .render = render_config_default(family) };
-	/* What agents do that are not told otherwise. */
-	out->render.to_host = "RETURN";
-	if ((o = policy_world_find(w, "FelixConfiguration", NULL, "default")))
-		layers[n++] = o;
-	if ((o = policy_world_find(w, "FelixConfiguration", NULL, own)))
-		layers[n++] = o;
-	if (felixconfig_decode(layers, n, &f, &e) < 0) {
-		json_array_append_new(notes, js_text(e.msg));
-		return;
-	}
-	view_felix(&f, out);
-	felixconfig_done(&f);
-}
-
-void policy_view_done(struct policy_view *v)
-{
-	vec_done(&v->in);
-	vec_done(&v->out);
 }

@@ -30,13 +30,3 @@ const struct object *policy_world_policy(const struct policy_world *w, const str
  * local. What is wrong with policies and profiles is appended to notes. */
 struct calc *policy_world_calc(const struct policy_world *w, const struct policy_end *from,
 			       const struct policy_end *to, json_t *notes);
-
-/* What FelixConfiguration says for a node of what matters to the way of a packet. */
-struct policy_view {
-	struct render_config render;
-	VEC(struct failsafe) in, out;
-};
-/* node NULL: no node is involved. */
-void policy_view_read(const struct policy_world *w, const char *node, enum ip_family family,
-		      struct policy_view *out, json_t *notes);
-void policy_view_done(struct policy_view *v);

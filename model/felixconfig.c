@@ -346,23 +346,6 @@ int felixconfig_feature(const struct felixconfig *c, const char *name)
 
 /* ---- layers ---- */
 
-int felixconfig_decode(const struct object *const *layers, size_t n, struct felixconfig *out,
-		       struct err *e)
-{
-	felixconfig_init(out);
-	for (size_t i = 0; i < n; i++) {
-		json_t *spec = object_spec_json(layers[i]);
-
-		if (!spec)
-			continue;
-		if (fields_apply(&felixconfig_fields, spec, FIELDS_LENIENT, out, e) < 0) {
-			felixconfig_done(out);
-			return err_wrap(e, "FelixConfiguration %s", layers[i]->name);
-		}
-	}
-	return 0;
-}
-
 void felixconfig_init(struct felixconfig *out)
 {
 	fields_init(&felixconfig_fields, out);

@@ -4,8 +4,6 @@
 
 #include "lib/fields.h"
 
-struct object;
-
 /* A port of the host that no policy shuts. */
 struct felix_port {
 	char *protocol; /* "tcp", "udp" in any case */
@@ -107,11 +105,7 @@ bool felixconfig_ports(const json_t *v, uint16_t *first, uint16_t *last);
 /* Does featureDetectOverride ("A=true,B=false") say of a feature whether it is there? -1: it does not. */
 int felixconfig_feature(const struct felixconfig *c, const char *name);
 
-/* Defaults, then the object "default", then others that apply, then "node.NAME": the caller gives
- * them in this order; n may be 0. felixconfig_done frees. */
-int felixconfig_decode(const struct object *const *layers, size_t n, struct felixconfig *out,
-		       struct err *e);
-/* Defaults. */
+/* Defaults. felixconfig_done frees. */
 void felixconfig_init(struct felixconfig *out);
 /* One layer more, field by field: what is wrong with one is appended to wrong, a line each behind
  * what ("FelixConfiguration default"), and the others count. spec NULL is an empty layer. */

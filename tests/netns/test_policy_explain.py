@@ -13,6 +13,7 @@ from probe import Server, ask
 
 PODS = [("x", "a", {"app": "client"}), ("x", "b", {"app": "server"}), ("y", "c", {"app": "server"})]
 PORTS = [80, 81]
+OPTIONS = ["--policy", "--iptables-backend"]
 
 
 class World(Ground):
@@ -174,6 +175,37 @@ def test_nodes_and_the_world_outside(w):
     assert w.explain("203.0.113.9", "x/a", "--port", "80")["verdict"] == "Allow"
     said = w.explain("x/a", own.name, "--port", "22")
     assert said["verdict"] == "HostRules" and said["stages"][-1]["point"] == "podToOwnHost"
+
+
+def to_own_host(w, where=None):
+    """What is said of a ping from x/a to its node, what it does, and whether something is unknown to who says it."""
+    pod = w.pods["x/a"]
+    said = w.explain("x/a", pod.node.name, "--proto", "icmp", where=where)
+    return said["verdict"], pod.ping(said["to"]["address"]), any("not known here" in x for x in said["notes"])
+
+
+def test_settings_of_a_node_count(w):
+    """FelixConfiguration for those with a label, and what one agent was told itself, which only it can say."""
+    node = w.pods["x/a"].node
+    assert to_own_host(w) == ("HostRules", True, True)
+    assert to_own_host(w, node) == ("HostRules", True, False)
+    w.lab.ctl("label", "node", node.name, "rack=7")
+    w.lab.apply(calico("FelixConfiguration", "racks", {"nodeSelector": "rack == '7'", "defaultEndpointToHostAction": "Drop"}))
+    try:
+        wait.until("the host is shut", lambda: to_own_host(w) == ("Deny", False, True))
+        assert to_own_host(w, node) == ("Deny", False, False)
+        w.lab.ctl("label", "node", node.name, "rack-")
+        wait.until("the host is open", lambda: to_own_host(w) == ("HostRules", True, True))
+        assert node.stop() == 0
+        node.start(*OPTIONS, w.backend, env={"FELIX_DEFAULTENDPOINTTOHOSTACTION": "DROP"})
+        w.settle()
+        assert to_own_host(w, node) == ("Deny", False, False)
+        assert to_own_host(w) == ("HostRules", False, True)
+    finally:
+        w.lab.ctl("delete", "felixconfiguration", "racks")
+        node.stop()
+        node.start(*OPTIONS, w.backend)
+        w.settle()
 
 
 def hosts_open(w):

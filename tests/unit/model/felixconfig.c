@@ -1,5 +1,5 @@
 /* felixconfig.c - layers of FelixConfiguration field by field, and FELIX_* variables */
-#include "model/felixconfig.h"
+#include "model/felixlayers.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -169,6 +169,68 @@ static void what_variables_mean(void **state)
 	felixconfig_done(&c);
 }
 
+/* ---- which objects are for a node ---- */
+
+static void put(struct object_vec *v, const char *name, const char *spec)
+{
+	struct object o = object_new(kind_find("FelixConfiguration"), NULL, name);
+	json_t *json = NULL;
+
+	assert_int_equal(js_parse(spec, strlen(spec), &json, NULL), 0);
+	js_set(o.json, "spec", json);
+	vec_push(v, o);
+}
+
+static const struct {
+	const char *node, *labels, *prefix;
+	int vxlan_port;
+} layer_rows[] = {
+	{ "n1", NULL, "all", 1 },
+	{ "n2", NULL, "own", 1 },
+	{ "n1", "{\"rack\":\"7\"}", "racks", 2 },
+	{ "n1", "{\"rack\":\"7\",\"disk\":\"\"}", "racks", 3 },
+	{ "n2", "{\"rack\":\"7\"}", "own", 2 },
+	{ "", NULL, "all", 1 },
+};
+
+static void layers_are_a_nodes(void **state)
+{
+	struct object_vec v = { 0 };
+	const char *bad = "FelixConfiguration wrong: spec.nodeSelector: ";
+
+	/* In no order: their names say it. */
+	put(&v, "node.n2", "{\"logPrefix\":\"own\"}");
+	put(&v, "racks",
+	    "{\"nodeSelector\":\"rack == '7'\",\"logPrefix\":\"racks\",\"vxlanPort\":2}");
+	put(&v, "none", "{\"logPrefix\":\"none\"}");
+	put(&v, "disks", "{\"nodeSelector\":\"has(disk)\",\"logPrefix\":\"d\",\"vxlanPort\":9}");
+	put(&v, "wrong", "{\"nodeSelector\":\"rack ==\",\"logPrefix\":\"wrong\"}");
+	put(&v, "tapes", "{\"nodeSelector\":\"has(disk)\",\"vxlanPort\":3}");
+	put(&v, "default", "{\"logPrefix\":\"all\",\"vxlanPort\":1,\"bpfEnabled\":7}");
+	for (size_t i = 0; i < ARRAY_SIZE(layer_rows); i++) {
+		const char *text = layer_rows[i].labels;
+		struct str wrong = { 0 };
+		struct felixconfig c;
+		json_t *labels = NULL;
+
+		if (text)
+			assert_int_equal(js_parse(text, strlen(text), &labels, NULL), 0);
+		felixlayers_read(&v, layer_rows[i].node, labels, &c, &wrong);
+		assert_string_equal(c.log_prefix, layer_rows[i].prefix);
+		assert_int_equal(c.vxlan_port, layer_rows[i].vxlan_port);
+		assert_int_equal(c.route_protocol, 80);
+		assert_true(str_starts(str_text(&wrong), bad));
+		assert_int_equal(strchr(str_text(&wrong), '\n')[1], '\0');
+		felixconfig_done(&c);
+		str_done(&wrong);
+		json_decref(labels);
+	}
+	objects_done(&v);
+	assert_true(felixlayers_concern("default", "a") && felixlayers_concern("racks", "a"));
+	assert_true(felixlayers_concern("node.a", "a"));
+	assert_false(felixlayers_concern("node.ab", "a") || felixlayers_concern("node.", "a"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +239,7 @@ int main(void)
 		cmocka_unit_test(a_list_is_bounded),
 		cmocka_unit_test(variables_as_calico_reads_them),
 		cmocka_unit_test(what_variables_mean),
+		cmocka_unit_test(layers_are_a_nodes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -623,27 +623,6 @@ static void peers_and_nodes_decode(void **state)
 	object_done(&node);
 }
 
-static void felix_layers(void **state)
-{
-	struct object cluster =
-		make(kind_find("FelixConfiguration"), "default",
-		     parse("{\"healthPort\":1,\"interfacePrefix\":\"x\",\"bpfEnabled\":7}"));
-	struct object node =
-		make(kind_find("FelixConfiguration"), "node.a", parse("{\"healthPort\":2}"));
-	const struct object *const layers[] = { &cluster, &node };
-	struct felixconfig c;
-
-	assert_int_equal(felixconfig_decode(layers, 2, &c, NULL), 0);
-	assert_int_equal(c.health_port, 2);
-	assert_string_equal(c.interface_prefix, "x");
-	assert_int_equal(c.route_protocol, 80);
-	assert_int_equal(c.program_routes, PROGRAM_ROUTES_IPIP_ONLY);
-	assert_true(c.route_refresh_ms == 90000);
-	felixconfig_done(&c);
-	object_done(&cluster);
-	object_done(&node);
-}
-
 static void felix_nat(void **state)
 {
 	static const struct {
@@ -766,7 +745,6 @@ int main(void)
 		cmocka_unit_test(reservations),
 		cmocka_unit_test(a_node_over_the_cluster),
 		cmocka_unit_test(peers_and_nodes_decode),
-		cmocka_unit_test(felix_layers),
 		cmocka_unit_test(felix_nat),
 		cmocka_unit_test(made_by_the_program),
 		cmocka_unit_test(columns),
