@@ -299,10 +299,8 @@ struct path_list {
 
 static json_t *path_json(const struct bgp_path_info *p)
 {
-	static const char *const origins[] = { "IGP", "EGP", "incomplete" };
 	json_t *o = json_object();
 	char text[PREFIX_STR_MAX];
-	struct str s = { 0 };
 
 	js_set_str(o, "prefix", prefix_format(&p->prefix, text));
 	if (p->peer) {
@@ -311,20 +309,7 @@ static json_t *path_json(const struct bgp_path_info *p)
 	} else {
 		js_set_str(o, "peerName", "local");
 	}
-	set_addr(o, "nextHop", &p->attrs->v.next_hop);
-	bgp_attrs_path_text(p->attrs, &s);
-	js_set_str(o, "asPath", str_text(&s));
-	str_cut(&s, 0);
-	bgp_attrs_communities_text(p->attrs, &s);
-	if (s.len)
-		js_set_str(o, "communities", str_text(&s));
-	str_done(&s);
-	if (bgp_attrs_has(p->attrs, BGP_ATTR_LOCAL_PREF))
-		js_set_int(o, "localPref", p->attrs->v.local_pref);
-	if (bgp_attrs_has(p->attrs, BGP_ATTR_MED))
-		js_set_int(o, "med", p->attrs->v.med);
-	if (p->attrs->v.origin < ARRAY_SIZE(origins))
-		js_set_str(o, "origin", origins[p->attrs->v.origin]);
+	bgp_show_attrs(o, p->attrs);
 	js_set_bool(o, "best", p->best);
 	js_set_bool(o, "multipath", p->multipath);
 	js_set_bool(o, "usable", p->usable);

@@ -138,14 +138,41 @@ void bgp_show_details(json_t *o, const struct bgp_peer_status *st, int64_t now_m
 		js_set_str(o, "filtersOf", st->config->filters);
 }
 
-/* ---- why ---- */
+/* ---- attributes ---- */
 
-static json_t *attrs_json(const struct bgp_attrs *a)
+static void set_id(json_t *o, const char *name, uint32_t id)
 {
-	json_t *o = json_object();
+	struct addr a = addr_v4(id);
+
+	set_addr(o, name, &a);
+}
+
+static void set_reflection(json_t *o, const struct bgp_attrs *a)
+{
+	struct rd ids = bgp_attrs_part(a, BGP_PART_CLUSTER_LIST);
+	json_t *list = json_array();
+
+	if (bgp_attrs_has(a, BGP_ATTR_ORIGINATOR_ID))
+		set_id(o, "originatorId", a->v.originator_id);
+	while (rd_left(&ids) >= 4) {
+		char text[ADDR_STR_MAX];
+		struct addr id = addr_v4(rd_u32(&ids));
+
+		json_array_append_new(list, js_text(addr_format(&id, text)));
+	}
+	if (json_array_size(list))
+		js_set(o, "clusterList", list);
+	else
+		json_decref(list);
+}
+
+void bgp_show_attrs(json_t *o, const struct bgp_attrs *a)
+{
+	static const char *const origins[] = { "IGP", "EGP", "incomplete" };
 	struct str s = { 0 };
 
 	set_addr(o, "nextHop", &a->v.next_hop);
+	set_addr(o, "nextHopLinkLocal", &a->v.next_hop_ll);
 	bgp_attrs_path_text(a, &s);
 	js_set_str(o, "asPath", str_text(&s));
 	str_cut(&s, 0);
@@ -155,8 +182,14 @@ static json_t *attrs_json(const struct bgp_attrs *a)
 	str_done(&s);
 	if (bgp_attrs_has(a, BGP_ATTR_LOCAL_PREF))
 		js_set_int(o, "localPref", a->v.local_pref);
-	return o;
+	if (bgp_attrs_has(a, BGP_ATTR_MED))
+		js_set_int(o, "med", a->v.med);
+	if (a->v.origin < ARRAY_SIZE(origins))
+		js_set_str(o, "origin", origins[a->v.origin]);
+	set_reflection(o, a);
 }
+
+/* ---- why ---- */
 
 static json_t *why_json(const struct bgp_why *w)
 {
@@ -171,8 +204,12 @@ static json_t *why_json(const struct bgp_why *w)
 		js_set_str(o, "filter", w->filter);
 		js_set_int(o, "filterRule", w->rule_number);
 	}
-	if (w->attrs)
-		js_set(o, "as", attrs_json(w->attrs));
+	if (w->attrs) {
+		json_t *as = json_object();
+
+		bgp_show_attrs(as, w->attrs);
+		js_set(o, "as", as);
+	}
 	for (size_t i = 0; i < w->steps.n; i++) {
 		json_t *step = json_object();
 

@@ -96,9 +96,41 @@ static void why(void **state)
 	bgp_speaker_free(sp);
 }
 
+static void attributes(void **state)
+{
+	static const uint8_t clusters[] = { 244, 0, 0, 1, 10, 0, 0, 9 };
+	struct bgp_attr_table *t = bgp_attr_table_new();
+	struct bgp_attrs_draft d = {
+		.v = { .present = 1u << BGP_ATTR_ORIGIN | 1u << BGP_ATTR_MED |
+				  1u << BGP_ATTR_ORIGINATOR_ID,
+		       .med = 7,
+		       .originator_id = 0x01020304,
+		       .next_hop = addr_v4(0xc0000201) },
+		.part[BGP_PART_CLUSTER_LIST] = { clusters, sizeof(clusters) },
+	};
+	struct bgp_attrs *a = bgp_attrs_intern(t, &d);
+	json_t *o = json_object();
+
+	(void)state;
+	bgp_show_attrs(o, a);
+	assert_string_equal(text_at(o, "nextHop"), "192.0.2.1");
+	assert_string_equal(text_at(o, "origin"), "IGP");
+	assert_string_equal(text_at(o, "originatorId"), "1.2.3.4");
+	assert_int_equal(json_array_size(js_at(o, "clusterList")), 2);
+	assert_string_equal(json_string_value(json_array_get(js_at(o, "clusterList"), 0)),
+			    "244.0.0.1");
+	assert_int_equal(json_integer_value(js_at(o, "med")), 7);
+	assert_null(js_at(o, "localPref"));
+	assert_null(js_at(o, "nextHopLinkLocal"));
+	json_decref(o);
+	bgp_attrs_unref(t, a);
+	bgp_attr_table_free(t);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(details), cmocka_unit_test(why) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(details), cmocka_unit_test(attributes),
+					    cmocka_unit_test(why) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
