@@ -211,6 +211,11 @@ static void family_metrics(struct filter *f, enum ip_family family, struct filte
 			    METRIC_LABELS({ "ip_version", version }, { "table", name }),
 			    size.rules);
 	}
+	metrics_add(m, "margay_policy_repair_seconds",
+		    "Time from the kernel's word on somebody else's change to rules that are right "
+		    "again, the last time.",
+		    METRIC_GAUGE, METRIC_LABELS({ "ip_version", version }),
+		    filter_repairs(f, family).last_ms / 1000.0);
 	metrics_add(m, "felix_ipsets_calico", "Sets of this agent.", METRIC_GAUGE,
 		    METRIC_LABELS({ "ip_version", family == IP_V6 ? "inet6" : "inet" }), sets.sets);
 	sum->saves += (double)rules.saves;

@@ -36,6 +36,8 @@ struct lane {
 	struct run *run;     /* NULL: none */
 	struct run *leaving; /* all of it is in force, the tool has yet to end */
 	struct event *timer;
+	uint64_t touched_at; /* by others, and not yet right again; 0: it is */
+	struct filter_repairs repairs;
 	struct ipt_info info; /* legacy */
 	struct event *look;
 };
@@ -65,9 +67,21 @@ static void on_touched(void *arg, enum ip_family family, enum ipt_table table, c
 	for (int i = 0; i < LANES; i++) {
 		struct lane *l = &f->lane[i];
 
-		if (l->family != IP_NONE && (family == IP_NONE || family == l->family))
-			ipt_touched(l->rules, table, chain);
+		if (l->family == IP_NONE || (family != IP_NONE && family != l->family))
+			continue;
+		ipt_touched(l->rules, table, chain);
+		if (!l->touched_at && ipt_is_touched(l->rules))
+			l->touched_at = now_ms();
 	}
+}
+
+static void note_repair(struct lane *l)
+{
+	if (!l->touched_at || !ipt_in_sync(l->rules))
+		return;
+	l->repairs.n++;
+	l->repairs.last_ms = (unsigned)(now_ms() - l->touched_at);
+	l->touched_at = 0;
 }
 
 static void on_done(void *arg, const struct exec_result *r)
@@ -170,6 +184,7 @@ static void lane_run(struct lane *l)
 	l->apply.hold = l->leaving != NULL;
 	while (!l->run && apply_next(&l->apply, now_ms(), &cmd))
 		run_start(l, &cmd);
+	note_repair(l);
 	if (!l->run)
 		timer_set(l);
 	if ((!l->run || l->apply.stage == APPLY_SHRINKING) && l->f->cfg.turn)
@@ -321,6 +336,14 @@ static const struct lane *lane_of(const struct filter *f, enum ip_family family)
 struct ipsets *filter_sets(struct filter *f, enum ip_family family)
 {
 	return lane_of(f, family)->sets;
+}
+
+struct filter_repairs filter_repairs(const struct filter *f, enum ip_family family)
+{
+	for (int i = 0; i < LANES; i++)
+		if (f->lane[i].family == family)
+			return f->lane[i].repairs;
+	return (struct filter_repairs) { 0 };
 }
 
 struct ipt *filter_rules(struct filter *f, enum ip_family family)

@@ -48,6 +48,13 @@ bool filter_enforced(const struct filter *f);
 bool filter_settled(const struct filter *f);
 /* Is no command out, so that all that is stated now goes in one turn? */
 bool filter_idle(const struct filter *f);
+/* What others changed, as far as the kernel tells (iptables-nft): how often it was looked at and, where
+ * it was wrong, repaired, and how long the last time took from the kernel's word to being in force. */
+struct filter_repairs {
+	uint64_t n;
+	unsigned last_ms;
+};
+struct filter_repairs filter_repairs(const struct filter *f, enum ip_family family);
 /* Has the last tool ended as well? */
 bool filter_quiet(const struct filter *f);
 /* Read everything again. */

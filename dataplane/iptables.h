@@ -117,6 +117,8 @@ bool ipt_chain_right(const struct ipt *t, enum ipt_table table, const char *name
  * again without reading; for the kernel's chains the tables are read. Chains of others cost
  * nothing. */
 void ipt_touched(struct ipt *t, enum ipt_table table, const char *chain);
+/* Is there a touch that was not looked at yet? */
+bool ipt_is_touched(const struct ipt *t);
 /* Read everything again (SIGUSR2, lost events). */
 void ipt_doubt(struct ipt *t);
 

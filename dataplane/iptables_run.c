@@ -10,7 +10,7 @@
  *        A chain that the kernel refuses twice must not keep all others out: it is set aside as it
  *        is in the kernel, where the old rules go on enforcing; a new one becomes a single DROP.
  *        Two programs that repair each other's work would eat the machine: repairs are spaced by
- *        50 ms, then twice that, up to a second.
+ *        50 ms, then twice that, up to half a second.
  * DIFFERS: Felix reads the whole table before every write and again each 180 s, and ends the process
  *        after ten failures. Here the kernel's events say what others changed. */
 #include <errno.h>
@@ -25,7 +25,7 @@ enum {
 	HELD_MIN_MS = 10000, /* before trying again what the kernel refused */
 	HELD_MAX_MS = 300000,
 	CALM_MIN_MS = 50,
-	CALM_MAX_MS = 1000,
+	CALM_MAX_MS = 500, /* with reading and writing a repair is over within a second */
 	CALM_SHARE = 10,   /* of the time at most a tenth is spent on reading after tampering */
 	CALM_OVER = 10000, /* quiet for so long: the next repair is immediate again */
 	BLOCKED_MS = 5000, /* before looking again at a table that cannot be read */
@@ -127,7 +127,7 @@ void ipt_touched(struct ipt *t, enum ipt_table table, const char *chain)
 		t->touched_all = true;
 }
 
-static bool is_touched(const struct ipt *t)
+bool ipt_is_touched(const struct ipt *t)
 {
 	return t->touched_all || t->touched.n;
 }
@@ -145,7 +145,7 @@ static bool is_work_in_doubt(const struct ipt *t)
 /* Is it time to repair what others touched? */
 static bool touch_is_due(struct ipt *t, uint64_t now)
 {
-	if (!is_touched(t))
+	if (!ipt_is_touched(t))
 		return false;
 	if (now < t->calm_at)
 		return is_work_in_doubt(t);
@@ -441,14 +441,14 @@ uint64_t ipt_due(const struct ipt *t)
 		due = sooner(due, t->refresh_at);
 	if (t->held_at)
 		due = sooner(due, t->held_at);
-	if (is_touched(t))
+	if (ipt_is_touched(t))
 		due = sooner(due, t->calm_at);
 	return due < t->retry_at ? t->retry_at : due;
 }
 
 bool ipt_in_sync(const struct ipt *t)
 {
-	return t->state == IPT_IDLE && t->was_read && !t->need_read && !is_touched(t) &&
+	return t->state == IPT_IDLE && t->was_read && !t->need_read && !ipt_is_touched(t) &&
 	       !t->touch_after && !is_work(t) && !is_blocked(t);
 }
 

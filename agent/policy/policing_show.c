@@ -60,6 +60,7 @@ static json_t *family_status(const struct policing *p, enum ip_family family)
 {
 	struct ipt_counts rules = ipt_counts(filter_rules(p->filter, family));
 	struct ipset_counts sets = ipset_counts(filter_sets(p->filter, family));
+	struct filter_repairs repairs = filter_repairs(p->filter, family);
 	json_t *o = json_object();
 
 	js_set_int(o, "chains", rules.chains);
@@ -70,6 +71,8 @@ static json_t *family_status(const struct policing *p, enum ip_family family)
 	js_set_int(o, "chainsWritten", (json_int_t)rules.written);
 	js_set_int(o, "chainsRemoved", (json_int_t)rules.removed);
 	js_set_int(o, "chainsTampered", (json_int_t)rules.tampered);
+	js_set_int(o, "repairs", (json_int_t)repairs.n);
+	js_set_int(o, "lastRepairMs", repairs.last_ms);
 	js_set_int(o, "chainsRefused", rules.held);
 	js_set_int(o, "setCalls", (json_int_t)sets.calls);
 	js_set_int(o, "errors",

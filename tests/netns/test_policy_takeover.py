@@ -264,14 +264,26 @@ def tampering(g):
     return done
 
 
+def repairs(g):
+    status = g.node.ctl_json("node", "status")["policy"]["ipv4"]
+    return status["repairs"], status["lastRepairMs"]
+
+
 def test_tampering_is_repaired(g):
-    want = chains(g)
+    """From the kernel's word to rules that are right again the agent's own clock counts; where the kernel says nothing
+    (legacy), what is seen from here must do."""
+    want, took = chains(g), []
     for what, words in tampering(g).items():
-        before = others(g)
+        before, n = others(g), repairs(g)[0]
         run(g, g.tool, "-w", *words)
-        wait.until(lambda w=what: f"{w}: {[k for k in want if chains(g).get(k) != want[k]]}", lambda: chains(g) == want, 6)
+        wait.until(lambda w=what: f"{w}: {[k for k in want if chains(g).get(k) != want[k]]}", lambda: chains(g) == want)
         if what != "the kernel's chain is flushed":
             assert others(g) == before, what
+        if g.backend == "nft":
+            wait.until("the agent knows that it is repaired", lambda m=n: repairs(g)[0] > m)
+            took.append(repairs(g)[1])
+    # Among other work on the machine the tools themselves take their time, now and then.
+    assert g.backend == "legacy" or sorted(took)[len(took) // 2] <= 1000, took
     restore(g, "*filter\n" + next(x for x in OTHERS.splitlines() if x.startswith("-A INPUT")) + "\nCOMMIT\n")
     is_right(g)
 
