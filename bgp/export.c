@@ -92,11 +92,11 @@ static bool add_extras(struct bgp_edit *e, const struct bgp_policy *pol,
 }
 
 /* RFC 8326 4.2: whoever knows not the community knows LOCAL_PREF 0. */
-static void set_local_pref(struct bgp_attrs_draft *d, const struct bgp_policy *pol,
+static void set_local_pref(struct bgp_attrs_draft *d, const struct bgp_policy *pol, enum bgp_af af,
 			   const struct bgp_source *src, const struct bgp_attrs *attrs)
 {
 	if (!(d->v.present >> BGP_ATTR_LOCAL_PREF & 1) || attrs->marks & BGP_MARK_GRACEFUL_SHUTDOWN)
-		d->v.local_pref = bgp_effective_local_pref(pol, src, attrs);
+		d->v.local_pref = bgp_effective_local_pref(pol, af, src, attrs);
 	if (pol->draining)
 		d->v.local_pref = 0;
 	attr_set(d, BGP_ATTR_LOCAL_PREF);
@@ -122,7 +122,7 @@ struct bgp_attrs *bgp_export_attrs(struct bgp_attr_table *t, const struct bgp_po
 		strip_for_ebgp(&e.d);
 		fits = fits && bgp_attrs_prepend(&e.d, to->local_as, 1, path, sizeof(path));
 	} else {
-		set_local_pref(&e.d, pol, src, attrs);
+		set_local_pref(&e.d, pol, to->af, src, attrs);
 	}
 	if (reflected) {
 		fits = fits && e.d.part[BGP_PART_CLUSTER_LIST].len + 4u <= sizeof(clusters);

@@ -299,9 +299,11 @@ static bool is_own_block(const struct export *x)
 /* Calico: while a pod moves, its new node tells a /32 that must win. */
 static bool is_elevated(const struct export *x)
 {
-	return x->in_block && x->pol->normal_priority &&
-	       bgp_effective_local_pref(x->pol, x->src, x->attrs) >
-		       BGP_PRIORITY_BASE - x->pol->normal_priority;
+	uint32_t normal = x->pol->normal_priority[x->to->af];
+
+	return x->in_block && normal &&
+	       bgp_effective_local_pref(x->pol, x->to->af, x->src, x->attrs) >
+		       BGP_PRIORITY_BASE - normal;
 }
 
 static bool is_inside_own_block(const struct export *x)
@@ -361,15 +363,15 @@ static const struct {
 	{ always, BGP_REASON_OUTSIDE_POOLS, "nothing else lets it out" },
 };
 
-uint32_t bgp_effective_local_pref(const struct bgp_policy *pol, const struct bgp_source *src,
-				  const struct bgp_attrs *a)
+uint32_t bgp_effective_local_pref(const struct bgp_policy *pol, enum bgp_af af,
+				  const struct bgp_source *src, const struct bgp_attrs *a)
 {
 	if (a->marks & BGP_MARK_GRACEFUL_SHUTDOWN)
 		return 0;
 	if (bgp_attrs_has(a, BGP_ATTR_LOCAL_PREF))
 		return a->v.local_pref;
-	if (src->index == 0 && pol->normal_priority)
-		return BGP_PRIORITY_BASE - pol->normal_priority;
+	if (src->index == 0 && pol->normal_priority[af])
+		return BGP_PRIORITY_BASE - pol->normal_priority[af];
 	return BGP_LOCAL_PREF_DEFAULT;
 }
 
@@ -381,7 +383,7 @@ static const struct bgp_rule *match_filters(const struct bgp_policy *pol,
 	struct bgp_rule_route r = {
 		.prefix = p,
 		.attrs = attrs,
-		.local_pref = bgp_effective_local_pref(pol, src, attrs),
+		.local_pref = bgp_effective_local_pref(pol, to->af, src, attrs),
 		.direction = BGP_EXPORT,
 		.remote = src->index != 0,
 		.ebgp = to->ebgp,

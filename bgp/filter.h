@@ -71,7 +71,7 @@ struct bgp_policy {
 	bool muted;    /* nothing is told at all */
 	/* Calico's route priority of what is made here: LOCAL_PREF is BGP_PRIORITY_BASE less that; 0:
 	 * 100, as before there were priorities */
-	uint32_t normal_priority;
+	uint32_t normal_priority[BGP_AF_MAX_];
 	struct trie pools;   /* -> struct bgp_pool in pool[] */
 	struct trie blocks;  /* -> anything */
 	struct trie adverts; /* -> struct bgp_advert_set in advert[] */
@@ -160,8 +160,8 @@ static inline bool bgp_is_long_stale(const struct bgp_source *src, enum bgp_af a
 }
 
 /* LOCAL_PREF of a path as filters and iBGP peers shall see it. */
-uint32_t bgp_effective_local_pref(const struct bgp_policy *pol, const struct bgp_source *src,
-				  const struct bgp_attrs *a);
+uint32_t bgp_effective_local_pref(const struct bgp_policy *pol, enum bgp_af af,
+				  const struct bgp_source *src, const struct bgp_attrs *a);
 /* Own block, in a pool: an accepting reason? */
 static inline bool bgp_reason_accepts(enum bgp_reason reason)
 {

@@ -97,7 +97,7 @@ static void take_global(struct bgp_speaker *sp, const struct bgp_global *g)
 	sp->policy.local_v6 = g->local_v6;
 	sp->policy.draining = g->draining;
 	sp->policy.muted = g->muted;
-	sp->policy.normal_priority = g->normal_priority;
+	memcpy(sp->policy.normal_priority, g->normal_priority, sizeof(g->normal_priority));
 }
 
 static const char *interface_of(void *arg, const struct bgp_source *src,
@@ -207,7 +207,8 @@ void bgp_speaker_set_global(struct bgp_speaker *sp, const struct bgp_global *glo
 	bool other = sp->global.max_paths != global->max_paths ||
 		     sp->global.draining != global->draining ||
 		     sp->global.muted != global->muted ||
-		     sp->global.normal_priority != global->normal_priority;
+		     memcmp(sp->global.normal_priority, global->normal_priority,
+			    sizeof(global->normal_priority)) != 0;
 
 	bgp_speaker_enter(sp, now_ms);
 	take_global(sp, global);

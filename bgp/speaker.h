@@ -33,9 +33,9 @@ struct bgp_global {
 	uint16_t max_paths;  /* ECMP limit, 1..64; Calico's BIRD: 16 */
 	bool draining;	     /* RFC 8326: all that is told goes with GRACEFUL_SHUTDOWN */
 	bool muted;	     /* nothing is told any more, what was is withdrawn */
-	uint32_t
-		normal_priority; /* Calico's route priority of own routes: to iBGP peers they go with
-				   * LOCAL_PREF 2147483647 less that; 0: with 100 */
+	/* Calico's route priority of own routes: to iBGP peers they go with LOCAL_PREF 2147483647 less
+	 * that; 0: with 100 */
+	uint32_t normal_priority[BGP_AF_MAX_];
 	bool restarting;	 /* for bgp_speaker_new: forwarding was kept over a restart; OPENs
 				  * say so (RFC 4724 R and F) until bgp_speaker_converged */
 };

@@ -67,7 +67,7 @@ static bool is_let_in(struct bgp_peer *p, enum bgp_af af, const struct prefix *p
 	struct bgp_rule_route r = {
 		.prefix = prefix,
 		.attrs = attrs,
-		.local_pref = bgp_effective_local_pref(&p->sp->policy, p->source, attrs),
+		.local_pref = bgp_effective_local_pref(&p->sp->policy, af, p->source, attrs),
 		.direction = BGP_IMPORT,
 		.remote = true,
 		.ebgp = p->source->ebgp,

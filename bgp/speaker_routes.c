@@ -214,11 +214,12 @@ static int addr_order(const void *a, const void *b)
 /* Calico ties the two; where the node has no priority of its own, nobody asks for any.
  * DIFFERS: a route of the usual priority has no metric, where Calico's has 1024. One prefix has one
  * route of ours, so only what is meant to come before or behind routes of others needs a metric. */
-static uint32_t metric_of(const struct bgp_speaker *sp, const struct bgp_candidate *best)
+static uint32_t metric_of(const struct bgp_speaker *sp, enum bgp_af af,
+			  const struct bgp_candidate *best)
 {
-	uint32_t pref = bgp_effective_local_pref(&sp->policy, best->source, best->attrs), metric;
+	uint32_t pref = bgp_effective_local_pref(&sp->policy, af, best->source, best->attrs), metric;
 
-	if (!sp->global.normal_priority)
+	if (!sp->global.normal_priority[af])
 		return 0;
 	metric = pref < BGP_PRIORITY_BASE ? BGP_PRIORITY_BASE - pref : 1;
 	return metric == BGP_PRIORITY_USUAL ? 0 : metric;
@@ -236,7 +237,7 @@ static void want_hops(struct bgp_speaker *sp, enum bgp_af af, uint32_t index,
 		hop[i] = bgp_hop_of(sp->cand.p[i].source, sp->cand.p[i].attrs);
 	if (n > 1)
 		qsort(hop, n, sizeof(hop[0]), addr_order);
-	bgp_fib_want(&sp->fib, af, index, hop, n, n ? metric_of(sp, &sp->cand.p[0]) : 0);
+	bgp_fib_want(&sp->fib, af, index, hop, n, n ? metric_of(sp, af, &sp->cand.p[0]) : 0);
 }
 
 /* cand[0..usable) are decided; the first `multi` share the load. True when the choice is

@@ -406,6 +406,15 @@ void bgp_peer_configs_clear(struct bgp_peer_configs *c)
 	c->on_links = false;
 }
 
+const struct bgp_peer_config *bgp_peer_configs_find(const struct bgp_peer_configs *c,
+						    const struct addr *a, uint32_t ifindex)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (addr_eq(&c->p[i].addr, a) && c->p[i].ifindex == ifindex)
+			return &c->p[i];
+	return NULL;
+}
+
 void bgp_peer_configs_done(struct bgp_peer_configs *c)
 {
 	if (c->p)

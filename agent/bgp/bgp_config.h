@@ -28,6 +28,9 @@ struct bgp_peer_configs {
 };
 
 void bgp_peer_configs_clear(struct bgp_peer_configs *c);
+/* Who has this address (on this link; 0: it is on no particular one); NULL: nobody. */
+const struct bgp_peer_config *bgp_peer_configs_find(const struct bgp_peer_configs *c,
+						    const struct addr *a, uint32_t ifindex);
 /* Passwords are wiped. */
 void bgp_peer_configs_done(struct bgp_peer_configs *c);
 

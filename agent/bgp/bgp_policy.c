@@ -265,7 +265,8 @@ static void read_config(struct reader *r, const char *self)
 	    0) {
 		for (size_t i = 0; i < cfg.advertisements.n; i++)
 			add_advert(r, &cfg, &cfg.advertisements.p[i]);
-		r->out->normal_priority = (uint32_t)cfg.priority_v4;
+		r->out->normal_priority[BGP_AF_IPV4_UNICAST] = (uint32_t)cfg.priority_v4;
+		r->out->normal_priority[BGP_AF_IPV6_UNICAST] = (uint32_t)cfg.priority_v6;
 		bgpconfig_done(&cfg);
 	}
 	if (has_cluster)

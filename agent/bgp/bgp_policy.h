@@ -10,7 +10,7 @@ struct cache;
 struct bgp_policy_set {
 	VEC(struct bgp_filter_set) filters; /* one for each BGPPeer that names filters */
 	VEC(struct bgp_advert) adverts;
-	uint32_t normal_priority;
+	uint32_t normal_priority[BGP_AF_MAX_];
 	VEC(void *) owned;
 };
 

@@ -2,30 +2,25 @@
  * SHAPE  Every input to the speaker (bytes, timers, configuration) ends in settle(): effects are
  *        carried out, the timer is set, and if there is work to decide, a slice of it is run from a
  *        zero timer. Between two slices the loop looks at all sockets, so a hundred thousand routes
- *        from one peer do not delay a KEEPALIVE to another.
- * INVARIANTS  a connection is known to the speaker by its id as long as it is in `conns`, but for
- *        lingering ones, which only wait for their last bytes to be written. */
+ *        from one peer do not delay a KEEPALIVE to another. */
 #include "agent/bgp/peering.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <event2/event.h>
-#include <uthash.h>
 
 #include "agent/agent.h"
 #include "agent/bgp/bfd_thread.h"
 #include "agent/bgp/bgp_config.h"
+#include "agent/bgp/bgp_conns.h"
 #include "agent/bgp/bgp_listen.h"
 #include "agent/bgp/bgp_metrics.h"
 #include "agent/bgp/bgp_policy.h"
 #include "agent/bgp/bgp_secrets.h"
-#include "agent/bgp/bgp_socket.h"
 #include "agent/bgp/birdctl.h"
 #include "agent/bgp/unnumbered.h"
 #include "agent/bgp/drain.h"
@@ -38,36 +33,18 @@
 #include "model/key.h"
 
 enum {
-	READ_MAX = 65536,	/* bytes in one read, shared by all peers */
-	WRITE_MAX = 1 << 20,	/* bytes to one peer before others get their turn */
-	RUN_BUDGET = 2048,	/* prefixes decided in one slice: 1 to 2 ms */
-	FIB_BUDGET = 2048,	/* forwarding changes taken in one slice */
-	LOOK_MS = 5000,		/* solicitations are answered within a second */
-	CONFIG_DELAY_MS = 20,	/* changes of nodes and peers that come together are one */
-	HOP_CHECK_S = 10,	/* next hops behind routes of others are looked at again */
-	CONNECT_TIMEOUT_S = 30, /* a dial that the kernel does not decide */
-	LINGER_S = 10,		/* for a peer to take our last words */
-	CONNS_MAX = 16384,	/* two for each of 5 000 nodes, and some to refuse */
-};
-
-struct conn {
-	uint64_t id;
-	int fd;
-	bool connecting, lingering;
-	struct addr remote;
-	uint32_t ifindex;  /* of a link-local one */
-	char password[81]; /* its key */
-	struct peering *p;
-	struct event *rd, *wr;
-	UT_hash_handle hh;
+	RUN_BUDGET = 2048,    /* prefixes decided in one slice: 1 to 2 ms */
+	FIB_BUDGET = 2048,    /* forwarding changes taken in one slice */
+	LOOK_MS = 5000,	      /* solicitations are answered within a second */
+	CONFIG_DELAY_MS = 20, /* changes of nodes and peers that come together are one */
+	HOP_CHECK_S = 10,     /* next hops behind routes of others are looked at again */
 };
 
 struct peering {
 	struct agent *agent;
 	struct bgp_speaker *speaker;
 	struct bgp_peer_configs configs; /* as given to the speaker */
-	struct conn *conns;
-	uint64_t next_id; /* of accepted connections; the speaker's have the highest bit set */
+	struct bgp_conns *conns;
 	struct bgp_listen *listen;
 	struct drain *drain;
 	struct birdctl *bird;
@@ -85,225 +62,11 @@ struct peering {
 	bool started, restarting, released;
 };
 
-static void settle(struct peering *p);
-
 static void arm(struct event *ev, int64_t ms)
 {
 	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000 };
 
 	evtimer_add(ev, &tv);
-}
-
-/* ---- connections ---- */
-
-static struct conn *conn_find(const struct peering *p, uint64_t id)
-{
-	struct conn *c;
-
-	HASH_FIND(hh, p->conns, &id, sizeof(id), c);
-	return c;
-}
-
-static void conn_free(struct conn *c)
-{
-	HASH_DEL(c->p->conns, c);
-	event_free(c->rd);
-	event_free(c->wr);
-	close(c->fd);
-	free(c);
-}
-
-static void want_write(struct conn *c)
-{
-	static const struct timeval linger = { .tv_sec = LINGER_S };
-
-	event_add(c->wr, c->lingering ? &linger : NULL);
-}
-
-/* The other end is gone, or the socket is. */
-static void conn_lost(struct conn *c, const char *why)
-{
-	struct peering *p = c->p;
-	uint64_t id = c->id;
-
-	conn_free(c);
-	bgp_speaker_closed(p->speaker, id, why, agent_now_ms());
-	settle(p);
-}
-
-static void conn_decided(struct conn *c, short what)
-{
-	struct peering *p = c->p;
-	uint64_t id = c->id;
-	int rc = what & EV_TIMEOUT ? -ETIMEDOUT : bgp_socket_result(c->fd);
-	struct addr local;
-
-	c->connecting = false;
-	if (rc < 0) {
-		conn_free(c);
-		bgp_speaker_connect_failed(p->speaker, id, strerror(-rc), agent_now_ms());
-	} else {
-		local = bgp_socket_local(c->fd);
-		event_add(c->rd, NULL);
-		bgp_speaker_connected(p->speaker, id, &local, agent_now_ms());
-	}
-	settle(p);
-}
-
-/* Write what there is, up to WRITE_MAX. False: the connection is gone. */
-static bool conn_flush(struct conn *c)
-{
-	struct peering *p = c->p;
-	size_t total = 0, len;
-	const void *bytes;
-
-	while ((bytes = bgp_speaker_output(p->speaker, c->id, &len, agent_now_ms()))) {
-		ssize_t n = send(c->fd, bytes, len, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno != EAGAIN) {
-			conn_lost(c, strerror(errno));
-			return false;
-		}
-		if (n > 0) {
-			bgp_speaker_written(p->speaker, c->id, (size_t)n, agent_now_ms());
-			total += (size_t)n;
-		}
-		if (n < 0 || total >= WRITE_MAX) {
-			want_write(c);
-			return true;
-		}
-	}
-	if (c->lingering) {
-		conn_lost(c, "closed here");
-		return false;
-	}
-	return true;
-}
-
-static void on_writable(evutil_socket_t fd, short what, void *arg)
-{
-	struct conn *c = arg;
-	struct peering *p = c->p;
-
-	if (c->connecting)
-		conn_decided(c, what);
-	else if (what & EV_TIMEOUT)
-		conn_lost(c, "the peer does not read our last words");
-	else if (conn_flush(c))
-		settle(p);
-}
-
-static void on_readable(evutil_socket_t fd, short what, void *arg)
-{
-	static uint8_t buf[READ_MAX];
-	struct conn *c = arg;
-	struct peering *p = c->p;
-	ssize_t n = read(c->fd, buf, sizeof(buf));
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
-		conn_lost(c, n == 0 ? "the peer closed the connection" : strerror(errno));
-		return;
-	}
-	if (c->lingering)
-		return;
-	bgp_metrics_heard(p->metrics);
-	bgp_speaker_received(p->speaker, c->id, buf, (size_t)n, agent_now_ms());
-	settle(p);
-}
-
-static struct conn *conn_new(struct peering *p, int fd, uint64_t id,
-			     const struct bgp_peer_config *peer)
-{
-	struct conn *c = xcalloc(1, sizeof(*c));
-
-	c->id = id;
-	c->fd = fd;
-	c->remote = peer->addr;
-	c->ifindex = peer->ifindex;
-	str_copy(c->password, sizeof(c->password), peer->password);
-	c->p = p;
-	c->rd = event_new(p->agent->base, fd, EV_READ | EV_PERSIST, on_readable, c);
-	c->wr = event_new(p->agent->base, fd, EV_WRITE, on_writable, c);
-	assert(c->rd && c->wr);
-	HASH_ADD(hh, p->conns, id, sizeof(c->id), c);
-	return c;
-}
-
-static void dial(struct peering *p, uint64_t id, const struct bgp_peer_config *peer)
-{
-	static const struct timeval limit = { .tv_sec = CONNECT_TIMEOUT_S };
-	struct err e = { 0 };
-	int fd = bgp_socket_dial(peer, &e);
-	struct conn *c;
-
-	if (fd < 0) {
-		bgp_speaker_connect_failed(p->speaker, id, e.msg, agent_now_ms());
-		return;
-	}
-	c = conn_new(p, fd, id, peer);
-	c->connecting = true;
-	event_add(c->wr, &limit);
-}
-
-static void close_conn(struct peering *p, uint64_t id, bool linger)
-{
-	struct conn *c = conn_find(p, id);
-
-	if (!c)
-		return;
-	if (!linger || c->connecting) {
-		conn_free(c);
-		return;
-	}
-	c->lingering = true;
-	want_write(c);
-}
-
-static const struct bgp_peer_config *config_of(const struct peering *p, const struct addr *a,
-					       uint32_t ifindex)
-{
-	for (size_t i = 0; i < p->configs.n; i++)
-		if (addr_eq(&p->configs.p[i].addr, a) && p->configs.p[i].ifindex == ifindex)
-			return &p->configs.p[i];
-	return NULL;
-}
-
-static void on_accept(void *arg, int fd, const struct addr *remote, uint32_t ifindex,
-		      uint16_t port)
-{
-	struct peering *p = arg;
-	const struct bgp_peer_config *cfg = config_of(p, remote, ifindex);
-	struct addr local = bgp_socket_local(fd);
-	uint64_t id = p->next_id++;
-	char text[ADDR_STR_MAX];
-	struct err e = { 0 };
-
-	addr_format(remote, text);
-	if (!p->speaker || !cfg || HASH_COUNT(p->conns) >= CONNS_MAX) {
-		log_from(text, LOG_LEVEL_INFO, "bgp", "refused a connection that nobody expects",
-			 "from=%s", text);
-		close(fd);
-		/* a neighbour that does not advertise itself: it is dialled, or dials again */
-		if (ifindex && !cfg)
-			unnumbered_heard(p->unnumbered, ifindex, remote);
-		return;
-	}
-	if (bgp_socket_accepted(fd, cfg, &e) < 0) {
-		log_from(text, LOG_LEVEL_WARN, "bgp", "closed a connection", "from=%s why=%s", text,
-			 e.msg);
-		close(fd);
-		return;
-	}
-	conn_new(p, fd, id, cfg);
-	if (bgp_speaker_accept_on(p->speaker, id, remote, ifindex, &local, agent_now_ms()))
-		event_add(conn_find(p, id)->rd, NULL);
-	else
-		conn_free(conn_find(p, id));
-	settle(p);
 }
 
 /* ---- effects ---- */
@@ -344,20 +107,17 @@ static void log_effect(const struct bgp_effect *ef)
 static void effects(struct peering *p)
 {
 	struct bgp_effect ef;
-	struct conn *c;
 
 	while (bgp_speaker_next_effect(p->speaker, &ef)) {
 		switch (ef.type) {
 		case BGP_EFFECT_CONNECT:
-			dial(p, ef.conn, ef.peer);
+			bgp_conns_dial(p->conns, ef.conn, ef.peer);
 			break;
 		case BGP_EFFECT_CLOSE:
-			close_conn(p, ef.conn, ef.linger);
+			bgp_conns_close(p->conns, ef.conn, ef.linger);
 			break;
 		case BGP_EFFECT_WRITE:
-			c = conn_find(p, ef.conn);
-			if (c && !c->connecting)
-				want_write(c);
+			bgp_conns_write(p->conns, ef.conn);
 			break;
 		case BGP_EFFECT_STATE:
 		case BGP_EFFECT_LOG:
@@ -383,6 +143,18 @@ static void settle(struct peering *p)
 	if (!event_pending(p->run, EV_TIMEOUT, NULL))
 		arm(p->run, 0);
 	set_timer(p);
+}
+
+static void settle_any(void *arg)
+{
+	settle(arg);
+}
+
+static void heard_any(void *arg)
+{
+	const struct peering *p = arg;
+
+	bgp_metrics_heard(p->metrics);
 }
 
 static void release_when_converged(struct peering *p)
@@ -420,6 +192,27 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	bgp_speaker_tick(p->speaker, agent_now_ms());
 	settle(p);
+}
+
+/* ---- connections ---- */
+
+static void on_accept(void *arg, int fd, const struct addr *remote, uint32_t ifindex, uint16_t port)
+{
+	struct peering *p = arg;
+	const struct bgp_peer_config *cfg = bgp_peer_configs_find(&p->configs, remote, ifindex);
+	char text[ADDR_STR_MAX];
+
+	if (p->speaker && cfg) {
+		bgp_conns_accept(p->conns, fd, remote, ifindex, cfg);
+		return;
+	}
+	addr_format(remote, text);
+	log_from(text, LOG_LEVEL_INFO, "bgp", "refused a connection that nobody expects", "from=%s",
+		 text);
+	close(fd);
+	/* a neighbour that does not advertise itself: it is dialled, or dials again */
+	if (ifindex && !cfg)
+		unnumbered_heard(p->unnumbered, ifindex, remote);
 }
 
 /* ---- BFD ---- */
@@ -531,33 +324,6 @@ static bool may_begin(struct peering *p)
 	return false;
 }
 
-/* ---- passwords ---- */
-
-/* Connections take another password as they are: the peer's segments are dropped until both ends have
- * it, which TCP takes for loss. A password where there was none, or none any more, is another
- * connection. */
-static void change_keys(struct peering *p)
-{
-	struct conn *c, *next;
-
-	HASH_ITER (hh, p->conns, c, next) {
-		const struct bgp_peer_config *cfg = config_of(p, &c->remote, c->ifindex);
-		char text[ADDR_STR_MAX];
-		struct err e = { 0 };
-
-		if (!cfg || c->lingering || strcmp(cfg->password, c->password) == 0)
-			continue;
-		if (!cfg->password[0] || !c->password[0] ||
-		    bgp_socket_change_key(c->fd, &c->remote, cfg->password, &e) < 0) {
-			conn_lost(c, e.code ? e.msg : "its password was set or removed");
-			continue;
-		}
-		str_copy(c->password, sizeof(c->password), cfg->password);
-		log_info("bgp", "a connection took another password", "peer=%s",
-			 addr_format(&c->remote, text));
-	}
-}
-
 /* ---- configuration ---- */
 
 static void start_speaker(struct peering *p, const struct bgp_global *global)
@@ -571,6 +337,7 @@ static void start_speaker(struct peering *p, const struct bgp_global *global)
 	}
 	p->speaker = bgp_speaker_new(&g, (uint32_t)agent_now_ms() ^ g.router_id ^
 						 (uint32_t)getpid() << 16);
+	bgp_conns_set_speaker(p->conns, p->speaker);
 	bgp_speaker_set_resolver(p->speaker, fib_resolve, p->agent->fib);
 	bgp_speaker_set_blocks(p->speaker, p->blocks.p, p->blocks.n, agent_now_ms());
 	bgp_speaker_set_local_routes(p->speaker, p->local.p, p->local.n, agent_now_ms());
@@ -626,7 +393,7 @@ static void configure_with(struct peering *p, struct bgp_world *w)
 		return;
 	}
 	bgp_policy_read(p->agent->cache, cfg->node, &policy, &p->remarks);
-	g.normal_priority = policy.normal_priority;
+	memcpy(g.normal_priority, policy.normal_priority, sizeof(g.normal_priority));
 	g.draining = drain_phase(p->drain) >= DRAIN_ANNOUNCED;
 	g.muted = drain_phase(p->drain) >= DRAIN_WITHDRAWN;
 	start_speaker(p, &g);
@@ -646,7 +413,7 @@ static void configure_with(struct peering *p, struct bgp_world *w)
 	bgp_listen_set(p->listen, w->defaults.bind_node_ip ? &g : NULL,
 		       self->listen_port ? self->listen_port : BGP_PORT, &p->configs);
 	set_gateways(p);
-	change_keys(p);
+	bgp_conns_change_keys(p->conns, &p->configs);
 	if (!may_begin(p))
 		return;
 	bgp_speaker_set_peers(p->speaker, p->configs.p, p->configs.n, agent_now_ms());
@@ -762,12 +529,12 @@ struct peering *peering_new(struct agent *a)
 	p->agent = a;
 	p->secrets.state_dir = a->cfg->state_dir;
 	p->restarting = a->restarted || fib_adopted(a->fib) > 0;
-	p->next_id = 1;
 	p->timer = evtimer_new(a->base, on_timer, p);
 	p->run = evtimer_new(a->base, on_run, p);
 	p->configure = evtimer_new(a->base, on_configure, p);
 	p->hops = evtimer_new(a->base, on_hops, p);
 	assert(p->timer && p->run && p->configure && p->hops);
+	p->conns = bgp_conns_new(a->base, &(struct bgp_conns_owner) { settle_any, heard_any, p });
 	p->listen = bgp_listen_new(a->base, on_accept, p);
 	p->drain = drain_new(a->base, a->cfg->state_dir, drain_moved, p);
 	p->bird = birdctl_new(a);
@@ -787,8 +554,6 @@ struct peering *peering_new(struct agent *a)
 
 void peering_free(struct peering *p)
 {
-	struct conn *c, *next;
-
 	if (!p)
 		return;
 	/* first: nobody must take the end of BFD for a broken path */
@@ -797,8 +562,7 @@ void peering_free(struct peering *p)
 		bgp_speaker_stop(p->speaker, true, "", agent_now_ms());
 		effects(p);
 	}
-	HASH_ITER (hh, p->conns, c, next)
-		conn_free(c);
+	bgp_conns_free(p->conns);
 	bgp_listen_free(p->listen);
 	unnumbered_free(p->unnumbered);
 	bgp_secrets_forget(&p->secrets);

@@ -400,7 +400,7 @@ static void priorities(void **state)
 
 	(void)state;
 	played_begin(&w);
-	w.global.normal_priority = 1024;
+	w.global.normal_priority[BGP_AF_IPV4_UNICAST] = 1024;
 	w.global.cluster_id = 1;
 	in = played_add(&w, 64512);
 	out = played_add(&w, 64512);
@@ -418,12 +418,38 @@ static void priorities(void **state)
 	played_announce_as(&w, in, "10.9.0.1/32", &d);
 	assert_int_equal(out->announced, 2);
 	assert_int_equal(out->last.local_pref, 2147483647 - 512);
-	w.global.normal_priority = 0;
+	/* that of IPv6 is another one */
+	w.global.normal_priority[BGP_AF_IPV6_UNICAST] = 7;
+	bgp_speaker_set_global(w.sp, &w.global, w.now);
+	played_settle(&w);
+	assert_int_equal(out->announced, 2);
+	w.global.normal_priority[BGP_AF_IPV4_UNICAST] = 0;
 	bgp_speaker_set_global(w.sp, &w.global, w.now);
 	played_settle(&w);
 	assert_int_equal(out->withdrawn, 1);
 	assert_int_equal(out->last.local_pref, 100);
 	assert_int_equal(played_status(&w, out).flaps, 0);
+	played_end(&w);
+}
+
+static void priority_of_ipv6(void **state)
+{
+	struct prefix block = make_prefix("fd00:9::/122");
+	struct played_world w;
+	struct played *p;
+
+	(void)state;
+	played_begin(&w);
+	w.global.normal_priority[BGP_AF_IPV4_UNICAST] = 1024;
+	w.global.normal_priority[BGP_AF_IPV6_UNICAST] = 7;
+	p = played_add(&w, 64512);
+	p->caps.families = 1u << BGP_AF_IPV6_UNICAST;
+	p->config->families = 1u << BGP_AF_IPV6_UNICAST;
+	played_start(&w);
+	bgp_speaker_set_blocks(w.sp, &block, 1, w.now);
+	played_settle(&w);
+	assert_int_equal(p->announced, 1);
+	assert_int_equal(p->last.local_pref, 2147483647 - 7);
 	played_end(&w);
 }
 
@@ -437,6 +463,7 @@ int main(void)
 		cmocka_unit_test(who_cannot_say_it_again_is_reset),
 		cmocka_unit_test(communities_by_prefix),
 		cmocka_unit_test(priorities),
+		cmocka_unit_test(priority_of_ipv6),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,7 +171,7 @@ static void local_pref_is_the_metric(void **state)
 
 	(void)state;
 	played_begin(&w);
-	w.global.normal_priority = 1024;
+	w.global.normal_priority[BGP_AF_IPV4_UNICAST] = 1024;
 	p = played_add(&w, 64512);
 	played_start(&w);
 	d.v.present = 1ull << BGP_ATTR_LOCAL_PREF;
