@@ -125,6 +125,29 @@ struct calc {
 	size_t n_local, n_members;
 };
 
+/* calc_policies.c */
+/* Consumes p. */
+void calc_policy_step(struct calc *c, struct policy *p);
+void calc_policy_gone(struct calc *c, const struct policy_id *id);
+/* Consumes rules, NULL: the profile is gone. */
+void calc_profile_step(struct calc *c, const char *name, struct profile_rules *rules);
+/* A profile by name; one that does not exist is made. */
+struct prof *calc_prof_get(struct calc *c, const char *name);
+void calc_mark_prof(struct calc *c, struct prof *prof);
+/* Carry out c->changes of the `local` index, and clear them. */
+void calc_apply_local(struct calc *c);
+/* Effects of policies and profiles; those that are gone and told are freed. */
+void calc_flush_policies(struct calc *c);
+void calc_restate_policies(struct calc *c);
+void calc_free_policies(struct calc *c);
+
+/* calc_endpoints.c */
+void calc_endpoint_step(struct calc *c, const struct endpoint *e);
+/* By kind and id. */
+void calc_endpoint_gone(struct calc *c, const struct endpoint *e);
+void calc_restate_endpoints(struct calc *c);
+void calc_free_endpoints(struct calc *c);
+
 /* calc_sets.c */
 struct gives *calc_gives_make(struct calc *c, const struct endpoint *e);
 bool calc_gives_equal(const struct gives *a, const struct gives *b);
