@@ -6,19 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctl/policy_names.h"
 #include "model/hostendpoint.h"
-#include "model/ippool.h"
 #include "model/node.h"
 #include "model/wep.h"
-
-enum { NAMES_SHOWN = 8 };
-
-static const char *text_at(const struct object *o, const char *path)
-{
-	const char *s = json_string_value(js_at(o->json, path));
-
-	return s ? s : "";
-}
 
 /* ---- addresses of objects ---- */
 
@@ -55,20 +46,6 @@ static bool list_has(const json_t *list, const struct addr *a)
 	return false;
 }
 
-/* A node's address with its network; family IP_NONE: none. */
-static struct prefix node_net(const struct object *o, enum ip_family family)
-{
-	struct prefix p;
-
-	if (o &&
-	    prefix_parse_or_addr(
-		    text_at(o, family == IP_V6 ? "spec.bgp.ipv6Address" : "spec.bgp.ipv4Address"),
-		    &p) &&
-	    p.addr.family == family)
-		return p;
-	return (struct prefix) { 0 };
-}
-
 static bool node_has(const struct object *o, const struct addr *a)
 {
 	static const char *const paths[] = { "spec.bgp.ipv4Address", "spec.bgp.ipv6Address",
@@ -80,7 +57,7 @@ static bool node_has(const struct object *o, const struct addr *a)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(paths); i++)
-		if (prefix_parse_or_addr(text_at(o, paths[i]), &p) && addr_eq(&p.addr, a))
+		if (prefix_parse_or_addr(policy_world_text(o, paths[i]), &p) && addr_eq(&p.addr, a))
 			return true;
 	json_array_foreach (list, i, v) {
 		const char *text = json_string_value(json_object_get(v, "address"));
@@ -95,7 +72,7 @@ static bool node_has(const struct object *o, const struct addr *a)
 
 static bool is_any(const struct object *o)
 {
-	return !strcmp(text_at(o, "spec.interfaceName"), HEP_ANY_INTERFACE);
+	return !strcmp(policy_world_text(o, "spec.interfaceName"), HEP_ANY_INTERFACE);
 }
 
 static const struct object *lower(const struct object *a, const struct object *b)
@@ -113,13 +90,13 @@ static void find_host_endpoints(const struct policy_world *w, const char *node,
 	for (const struct object *o = NULL; (o = policy_world_next(w, "HostEndpoint", o));) {
 		json_t *expected = js_at(o->json, "spec.expectedIPs");
 
-		if (strcmp(text_at(o, "spec.node"), node))
+		if (strcmp(policy_world_text(o, "spec.node"), node))
 			continue;
 		if (is_any(o))
 			any = lower(any, o);
 		else if (list_has(expected, a))
 			sure = lower(sure, o);
-		else if (*text_at(o, "spec.interfaceName") && !json_array_size(expected))
+		else if (*policy_world_text(o, "spec.interfaceName") && !json_array_size(expected))
 			maybe = lower(maybe, o);
 	}
 	sure = sure ? sure : maybe;
@@ -131,9 +108,9 @@ static void find_host_endpoints(const struct policy_world *w, const char *node,
 
 static const char *pod_of(const struct object *o)
 {
-	const char *pod = text_at(o, "spec.pod");
+	const char *pod = policy_world_text(o, "spec.pod");
 
-	return *pod ? pod : text_at(o, "spec.workload");
+	return *pod ? pod : policy_world_text(o, "spec.workload");
 }
 
 static const struct object *find_pod(const struct policy_world *w, const char *who,
@@ -159,7 +136,7 @@ static const struct object *find_pod(const struct policy_world *w, const char *w
 static void set_pod(const struct object *o, enum ip_family family, struct policy_end *out)
 {
 	out->at.place = EXPLAIN_POD;
-	out->at.node = text_at(o, "spec.node");
+	out->at.node = policy_world_text(o, "spec.node");
 	out->object = o;
 	out->id = xasprintf("%s/%s", o->ns, o->name);
 	out->at.pod = out->id;
@@ -175,7 +152,7 @@ static void set_host(const struct policy_world *w, const char *node, const struc
 	out->object = o;
 	out->name = xstrdup(o->name);
 	if (!first_addr(js_at(o->json, "spec.expectedIPs"), family, &out->addr))
-		out->addr = node_net(policy_world_find(w, "Node", NULL, node), family).addr;
+		out->addr = policy_world_node_net(w, node, family).addr;
 }
 
 /* Whose list of addresses holds this one. */
@@ -205,7 +182,7 @@ static void find_address(const struct policy_world *w, const struct addr *a, con
 	if ((o = holder(w, "WorkloadEndpoint", "spec.ipNetworks", a))) {
 		set_pod(o, family, out);
 	} else if ((o = holder(w, "HostEndpoint", "spec.expectedIPs", a))) {
-		set_host(w, text_at(o, "spec.node"), o, family, out);
+		set_host(w, policy_world_text(o, "spec.node"), o, family, out);
 	} else if ((o = node_with(w, a))) {
 		set_host(w, o->name, o, family, out);
 	} else {
@@ -217,80 +194,30 @@ static void find_address(const struct policy_world *w, const struct addr *a, con
 
 /* ---- words for who is not there ---- */
 
-struct names {
-	char **p;
-	size_t n, cap;
-};
-
-static const char *name_at(const void *arg, size_t i)
-{
-	return ((const struct names *)arg)->p[i];
-}
-
-static void names_add(struct names *v, char *name)
-{
-	for (size_t i = 0; i < v->n; i++) {
-		if (!strcmp(v->p[i], name)) {
-			free(name);
-			return;
-		}
-	}
-	vec_push(v, name);
-}
-
-static void names_done(struct names *v)
-{
-	for (size_t i = 0; i < v->n; i++)
-		free(v->p[i]);
-	vec_done(v);
-}
-
-static char *names_text(const struct names *v)
-{
-	struct str s = { 0 };
-
-	for (size_t i = 0; i < v->n && i < NAMES_SHOWN; i++)
-		str_addf(&s, "%s%s", i ? ", " : "", v->p[i]);
-	if (v->n > NAMES_SHOWN)
-		str_addf(&s, " and %zu more", v->n - NAMES_SHOWN);
-	return str_take(&s);
-}
-
-static int say_names(const char *who, const char *no, const struct names *near_from,
-		     const struct names *list, const char *listed, struct err *e)
-{
-	const char *near = word_nearest(who, name_at, near_from, near_from->n);
-	CLEANUP(freep) char *text = names_text(list);
-
-	if (near)
-		return err_set(e, -ENOENT, "%.80s: %s; did you mean %s?", who, no, near);
-	return err_set(e, -ENOENT, "%.80s: %s%s%s%s", who, no, list->n ? "; " : "",
-		       list->n ? listed : "", text);
-}
-
 static int no_pod(const struct policy_world *w, const char *who, struct err *e)
 {
 	size_t n = strcspn(who, "/");
-	struct names pods = { 0 }, here = { 0 }, spaces = { 0 };
+	struct policy_names pods = { 0 }, here = { 0 }, spaces = { 0 };
 	int rc;
 
 	for (const struct object *o = NULL; (o = policy_world_next(w, "WorkloadEndpoint", o));) {
-		names_add(&pods, xasprintf("%s/%s", o->ns, pod_of(o)));
-		names_add(&spaces, xstrdup(o->ns));
+		policy_names_add(&pods, xasprintf("%s/%s", o->ns, pod_of(o)));
+		policy_names_add(&spaces, xstrdup(o->ns));
 		if (strlen(o->ns) == n && !strncmp(o->ns, who, n))
-			names_add(&here, xstrdup(pod_of(o)));
+			policy_names_add(&here, xstrdup(pod_of(o)));
 	}
-	rc = here.n ? say_names(who, "no such pod", &pods, &here, "in this namespace are ", e)
-		    : say_names(who, "no such pod", &pods, &spaces, "there are pods in ", e);
-	names_done(&pods);
-	names_done(&here);
-	names_done(&spaces);
+	rc = here.n ? policy_names_say(who, "no such pod", &pods, &here, "in this namespace are ",
+				       e)
+		    : policy_names_say(who, "no such pod", &pods, &spaces, "there are pods in ", e);
+	policy_names_done(&pods);
+	policy_names_done(&here);
+	policy_names_done(&spaces);
 	return rc;
 }
 
 static int no_host(const struct policy_world *w, const char *who, struct err *e)
 {
-	struct names all = { 0 };
+	struct policy_names all = { 0 };
 	int rc;
 
 	for (const struct object *o = NULL; (o = policy_world_next(w, "WorkloadEndpoint", o));)
@@ -299,11 +226,11 @@ static int no_host(const struct policy_world *w, const char *who, struct err *e)
 				       "%.80s: no node of this name; did you mean the pod %s/%s?",
 				       who, o->ns, pod_of(o));
 	for (const struct object *o = NULL; (o = policy_world_next(w, "Node", o));)
-		names_add(&all, xstrdup(o->name));
-	rc = say_names(
+		policy_names_add(&all, xstrdup(o->name));
+	rc = policy_names_say(
 		who, "is no NAMESPACE/POD, no address, and no node or host endpoint has this name",
 		&all, &all, "nodes are ", e);
-	names_done(&all);
+	policy_names_done(&all);
 	return rc;
 }
 
@@ -327,7 +254,7 @@ static int find(const struct policy_world *w, const char *who, enum ip_family fa
 	if ((o = policy_world_find(w, "Node", NULL, who)))
 		set_host(w, o->name, o, family, out);
 	else if ((o = policy_world_find(w, "HostEndpoint", NULL, who)))
-		set_host(w, text_at(o, "spec.node"), o, family, out);
+		set_host(w, policy_world_text(o, "spec.node"), o, family, out);
 	else
 		return no_host(w, who, e);
 	return 0;
@@ -348,8 +275,7 @@ int policy_end_find(const struct policy_world *w, const char *who, enum ip_famil
 			       who, family);
 	}
 	if (out->at.node) {
-		struct prefix own =
-			node_net(policy_world_find(w, "Node", NULL, out->at.node), family);
+		struct prefix own = policy_world_node_net(w, out->at.node, family);
 
 		find_host_endpoints(w, out->at.node,
 				    out->at.place == EXPLAIN_HOST ? &out->addr : &own.addr,
@@ -398,113 +324,13 @@ enum ip_family policy_ends_family(const struct policy_world *w, const char *from
 	return IP_NONE;
 }
 
-/* ---- between them ---- */
-
-static bool find_pool(const struct policy_world *w, const struct addr *a, struct ippool *out)
-{
-	for (const struct object *o = NULL; (o = policy_world_next(w, "IPPool", o));) {
-		if (ippool_decode(o, out, NULL) < 0)
-			continue;
-		if (prefix_contains(&out->cidr, a))
-			return true;
-		ippool_done(out);
-	}
-	return false;
-}
-
-static bool is_tunnelled(const struct policy_world *w, enum encap_mode mode, const char *a,
-			 const char *b, enum ip_family family)
-{
-	struct prefix one = node_net(policy_world_find(w, "Node", NULL, a), family);
-	struct prefix two = node_net(policy_world_find(w, "Node", NULL, b), family);
-
-	if (mode != ENCAP_CROSS_SUBNET)
-		return mode == ENCAP_ALWAYS;
-	return !one.addr.family || !prefix_contains(&one, &two.addr);
-}
-
-static void note(json_t *notes, const char *fmt, ...) PRINTF(2, 3);
-static void note(json_t *notes, const char *fmt, ...)
-{
-	va_list ap;
-	char *text;
-
-	va_start(ap, fmt);
-	text = xvasprintf(fmt, ap);
-	va_end(ap);
-	json_array_append_new(notes, js_text(text));
-	free(text);
-}
-
-static void through_tunnel(const struct policy_world *w, const struct ippool *pool,
-			   struct policy_end *from, struct policy_end *to, json_t *notes)
-{
-	const struct object *node = policy_world_find(w, "Node", NULL, from->at.node);
-	bool ipip = pool->ipip != ENCAP_NEVER;
-	const char *path = ipip			      ? "spec.bgp.ipv4IPIPTunnelAddr"
-			   : to->addr.family == IP_V6 ? "spec.ipv6VXLANTunnelAddr"
-						      : "spec.ipv4VXLANTunnelAddr";
-	struct addr a;
-
-	note(notes,
-	     "between %s and %s packets go through a tunnel (pool %s): of host endpoints only "
-	     "\"*\" "
-	     "sees them",
-	     from->at.node, to->at.node, pool->name);
-	from->at.uplink = to->at.uplink = NULL;
-	if (from->at.place == EXPLAIN_HOST && node && addr_parse(text_at(node, path), &a))
-		from->addr = a;
-}
-
-static void note_outside(const struct policy_world *w, const struct policy_end *end, json_t *notes)
-{
-	struct ippool pool;
-
-	if (end->at.place != EXPLAIN_OUTSIDE || !find_pool(w, &end->addr, &pool))
-		return;
-	note(notes, "%s is in pool %s, but no pod has it now", end->name, pool.name);
-	ippool_done(&pool);
-}
-
-static void note_guess(const struct policy_world *w, const struct policy_end *end, json_t *notes)
-{
-	const struct object *o =
-		end->at.uplink ? policy_world_find(w, "HostEndpoint", NULL, end->at.uplink) : NULL;
-
-	if (o && !json_array_size(js_at(o->json, "spec.expectedIPs")))
-		note(notes, "taken to pass interface %s of %s, where host endpoint %s is",
-		     text_at(o, "spec.interfaceName"), end->at.node, o->name);
-}
-
-void policy_ends_meet(const struct policy_world *w, struct policy_end *from, struct policy_end *to,
-		      json_t *notes)
-{
-	struct ippool pool;
-
-	note_outside(w, from, notes);
-	note_outside(w, to, notes);
-	if (str_eq(from->at.node, to->at.node))
-		return;
-	if (from->at.node && to->at.place == EXPLAIN_POD && find_pool(w, &to->addr, &pool)) {
-		enum encap_mode mode =
-			(enum encap_mode)(pool.ipip != ENCAP_NEVER ? pool.ipip : pool.vxlan);
-
-		if (is_tunnelled(w, mode, from->at.node, to->at.node,
-				 (enum ip_family)to->addr.family))
-			through_tunnel(w, &pool, from, to, notes);
-		ippool_done(&pool);
-	}
-	note_guess(w, from, notes);
-	note_guess(w, to, notes);
-}
-
 /* ---- named ports ---- */
 
 int policy_end_port(const struct policy_end *end, uint8_t proto, const char *name, uint16_t *port,
 		    struct err *e)
 {
 	json_t *list = end->object ? js_at(end->object->json, "spec.ports") : NULL, *v;
-	struct names names = { 0 };
+	struct policy_names names = { 0 };
 	size_t i;
 	int rc;
 
@@ -517,14 +343,14 @@ int policy_end_port(const struct policy_end *end, uint8_t proto, const char *nam
 		    proto_spec_parse(json_object_get(v, "protocol"), &p, NULL) < 0)
 			continue;
 		if (!strcmp(text, name) && (p.set ? p.number : PROTO_TCP) == proto) {
-			names_done(&names);
+			policy_names_done(&names);
 			*port = (uint16_t)n;
 			return 0;
 		}
-		names_add(&names, xstrdup(text));
+		policy_names_add(&names, xstrdup(text));
 	}
-	rc = say_names(name, "no port of this name and protocol at the destination", &names, &names,
-		       "it has ", e);
-	names_done(&names);
+	rc = policy_names_say(name, "no port of this name and protocol at the destination", &names,
+			      &names, "it has ", e);
+	policy_names_done(&names);
 	return rc;
 }

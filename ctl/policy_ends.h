@@ -22,10 +22,6 @@ void policy_end_done(struct policy_end *end);
  * there is none. wish IP_NONE: IPv4 first. */
 enum ip_family policy_ends_family(const struct policy_world *w, const char *from, const char *to,
 				  enum ip_family wish, struct err *e);
-/* What is between them: a node sends from its tunnel's address into a tunnel, where no interface but
- * "*" has a host endpoint. What a person should know is appended to notes. */
-void policy_ends_meet(const struct policy_world *w, struct policy_end *from, struct policy_end *to,
-		      json_t *notes);
 /* The port by this name at an end. -ENOENT with the names that there are. */
 int policy_end_port(const struct policy_end *end, uint8_t proto, const char *name, uint16_t *port,
 		    struct err *e);

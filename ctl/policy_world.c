@@ -67,6 +67,28 @@ const struct object *policy_world_find(const struct policy_world *w, const char 
 	return NULL;
 }
 
+const char *policy_world_text(const struct object *o, const char *path)
+{
+	const char *s = json_string_value(js_at(o->json, path));
+
+	return s ? s : "";
+}
+
+struct prefix policy_world_node_net(const struct policy_world *w, const char *node,
+				    enum ip_family family)
+{
+	const struct object *o = policy_world_find(w, "Node", NULL, node);
+	struct prefix p;
+
+	if (o &&
+	    prefix_parse_or_addr(policy_world_text(o, family == IP_V6 ? "spec.bgp.ipv6Address"
+								      : "spec.bgp.ipv4Address"),
+				 &p) &&
+	    p.addr.family == family)
+		return p;
+	return (struct prefix) { 0 };
+}
+
 const struct object *policy_world_policy(const struct policy_world *w, const struct policy *p)
 {
 	CLEANUP(freep)

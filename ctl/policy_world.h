@@ -23,6 +23,11 @@ const struct object *policy_world_next(const struct policy_world *w, const char 
 /* By name; ns NULL for kinds without namespace. NULL: none. */
 const struct object *policy_world_find(const struct policy_world *w, const char *kind,
 				       const char *ns, const char *name);
+/* Text at a path of an object, "" when it is absent or no text. */
+const char *policy_world_text(const struct object *o, const char *path);
+/* A node's address with its network; family IP_NONE: none. */
+struct prefix policy_world_node_net(const struct policy_world *w, const char *node,
+				    enum ip_family family);
 /* The stored object of a policy. */
 const struct object *policy_world_policy(const struct policy_world *w, const struct policy *p);
 
