@@ -1,44 +1,26 @@
-/* cluster_sets.c - sets of nodes and pools, and which rules of NAT and tunnels there are
+/* cluster_sets.c - sets of nodes and pools
  * SHAPE  Members are counted (policy/members.h), so two nodes with one address, or a node that is in
- *        externalNodesList too, are no special case. All that rules depend on is one struct for
- *        each family, made anew when settings, pools, the own node or a tunnel's device change, and
- *        compared as bytes.
+ *        externalNodesList too, are no special case. Which rules name them: cluster_rules.c.
  * DIFFERS: the set of VXLAN holds all other nodes, not only those that have told their device's
  *        address: a node that turns to VXLAN is heard at once.
  * TESTS  tests/unit/agent/cluster_sets.c, tests/netns/test_nat.py */
-#include "agent/policy/cluster_sets.h"
-
 #include <stdlib.h>
 #include <string.h>
-
-#include <uthash.h>
 
 #include "agent/cache.h"
 #include "agent/config.h"
 #include "agent/felix.h"
 #include "agent/log.h"
-#include "agent/overlay/encap.h"
-#include "dataplane/exec.h"
+#include "agent/policy/cluster_impl.h"
 #include "dataplane/ipset.h"
 #include "dataplane/link.h"
 #include "dataplane/tunnel.h"
-#include "model/felixconfig.h"
 #include "model/ippool.h"
 #include "model/key.h"
 #include "model/node.h"
 #include "model/object.h"
-#include "policy/members.h"
-#include "policy/render.h"
 
 enum { POOLS_MAX = 1024 }; /* a cluster has a handful */
-
-enum net_set {
-	NET_HOSTS,
-	NET_VXLAN,
-	NET_ALL_POOLS,
-	NET_MASQ_POOLS,
-	NET_SETS,
-};
 
 static const char *const set_ids[NET_SETS] = {
 	[NET_HOSTS] = SET_HOSTS,
@@ -47,54 +29,12 @@ static const char *const set_ids[NET_SETS] = {
 	[NET_MASQ_POOLS] = SET_MASQ_POOLS,
 };
 
-static const enum ip_family families[ENCAP_SIDES] = { [ENCAP_V4] = IP_V4, [ENCAP_V6] = IP_V6 };
-
-struct cluster_node {
-	UT_hash_handle hh;
-	char *name;
-	struct addr addr[ENCAP_SIDES];
-};
-
-/* What the rules of one family depend on; compared as bytes. */
-struct net_rules {
-	bool ipip, vxlan;	    /* the device is wanted, or there */
-	bool ipip_addr, vxlan_addr; /* and has an address */
-	uint16_t port;
-	struct render_nat nat; /* but for the text */
-	char interface[FELIX_NAT_INTERFACE_MAX + 1];
-};
-
-struct pool_row {
-	struct prefix cidr;
-	int ipip, vxlan;
-	bool masquerade, for_pods;
-};
-
-struct cluster_sets {
-	struct agent *agent;
-	void (*changed)(void *arg, bool rules);
-	void *arg;
-	struct cluster_node *nodes;
-	struct members set[ENCAP_SIDES][NET_SETS];
-	struct net_rules rules[ENCAP_SIDES];
-	VEC(struct pool_row) pools;
-	VEC(struct prefix) externals;
-	struct addr ipip, vtep[ENCAP_SIDES]; /* of this node's own devices */
-	bool complete;			     /* there was a picture */
-	bool probed, random_fully;
-};
-
-static unsigned side_of(const struct addr *a)
-{
-	return a->family == IP_V6 ? ENCAP_V6 : ENCAP_V4;
-}
-
 /* ---- members ---- */
 
 /* True when it is news. */
 static bool count(struct cluster_sets *cs, enum net_set which, const struct prefix *net, bool in)
 {
-	struct members *m = &cs->set[side_of(&net->addr)][which];
+	struct members *m = &cs->set[cluster_side((enum ip_family)net->addr.family)][which];
 	struct member one = { .net = *net };
 
 	return in ? members_add(m, &one) : members_del(m, &one);
@@ -173,117 +113,6 @@ static void read_externals(struct cluster_sets *cs)
 	count_externals(cs, true);
 }
 
-/* ---- rules ---- */
-
-static void on_version(void *arg, const struct exec_result *r)
-{
-	struct cluster_sets *cs = arg;
-
-	cs->random_fully = r->code == 0 && render_nat_random(r->out);
-}
-
-/* The tool is asked once, when a rule needs to know. */
-static bool knows_random(struct cluster_sets *cs)
-{
-	const struct felixconfig *f = felix_config(cs->agent->felix);
-	struct exec_cmd cmd = { .argv = { "iptables", "--version" } };
-	int said = felixconfig_feature(f, "MASQFullyRandom");
-
-	if (said >= 0)
-		return said && felixconfig_feature(f, "SNATFullyRandom") != 0;
-	if (!cs->probed)
-		exec_run(&cmd, on_version, cs, NULL);
-	cs->probed = true;
-	return cs->random_fully;
-}
-
-static bool device_is_up(const struct cluster_sets *cs, enum tunnel_kind k)
-{
-	const struct link *l = link_by_name(cs->agent->links, tunnel_name(k));
-
-	return l && l->up;
-}
-
-/* Which devices pools and settings ask for: encap.h says it of the same facts. */
-static struct encap_devices wanted_devices(const struct cluster_sets *cs)
-{
-	const struct felixconfig *f = felix_config(cs->agent->felix);
-	VEC(struct encap_pool) pools = { 0 };
-	struct encap_world w = { .set = { .ipip_on = f->has_ipip_enabled ? f->ipip_enabled : -1,
-					  .vxlan_on =
-						  f->has_vxlan_enabled ? f->vxlan_enabled : -1 } };
-	struct encap_devices d;
-
-	for (size_t i = 0; i < cs->pools.n; i++)
-		vec_push(&pools, (struct encap_pool) { cs->pools.p[i].cidr, cs->pools.p[i].ipip,
-						       cs->pools.p[i].vxlan });
-	w.pool = pools.p;
-	w.n_pool = pools.n;
-	d = encap_devices(&w);
-	vec_done(&pools);
-	return d;
-}
-
-static bool is_masqueraded(const struct cluster_sets *cs, unsigned side)
-{
-	for (size_t i = 0; i < cs->pools.n; i++)
-		if (cs->pools.p[i].masquerade && side_of(&cs->pools.p[i].cidr.addr) == side)
-			return true;
-	return false;
-}
-
-static struct render_nat nat_of(struct cluster_sets *cs, unsigned side)
-{
-	const struct felixconfig *f = felix_config(cs->agent->felix);
-	struct render_nat n;
-
-	memset(&n, 0, sizeof(n));
-	n.masquerade = is_masqueraded(cs, side);
-	if (!n.masquerade)
-		return n;
-	if (f->nat_address.family == families[side])
-		n.source = f->nat_address;
-	felixconfig_ports(f->nat_ports, &n.port_min, &n.port_max);
-	n.not_to_hosts = f->nat_exclusions == FELIX_NAT_NOT_TO_HOSTS;
-	return n;
-}
-
-static struct net_rules rules_of(struct cluster_sets *cs, unsigned side)
-{
-	const struct felixconfig *f = felix_config(cs->agent->felix);
-	struct encap_devices d = wanted_devices(cs);
-	enum tunnel_kind vxlan = side == ENCAP_V6 ? TUNNEL_VXLAN_V6 : TUNNEL_VXLAN;
-	struct net_rules r;
-
-	/* A device that nobody wants any more stays a while, and so do its guards. */
-	memset(&r, 0, sizeof(r));
-	r.vxlan = d.vxlan[side] || device_is_up(cs, vxlan);
-	r.vxlan_addr = r.vxlan && cs->vtep[side].family;
-	r.ipip = side == ENCAP_V4 && (d.ipip || device_is_up(cs, TUNNEL_IPIP));
-	r.ipip_addr = r.ipip && cs->ipip.family;
-	r.port = (uint16_t)f->vxlan_port;
-	r.nat = nat_of(cs, side);
-	if (f->nat_interface)
-		str_copy(r.interface, sizeof(r.interface), f->nat_interface);
-	if (r.nat.masquerade || r.ipip_addr || r.vxlan_addr)
-		r.nat.random_fully = knows_random(cs);
-	return r;
-}
-
-/* True when rules differ. */
-static bool read_rules(struct cluster_sets *cs)
-{
-	bool differ = false;
-
-	for (unsigned i = 0; i < ENCAP_SIDES; i++) {
-		struct net_rules r = rules_of(cs, i);
-
-		differ |= memcmp(&r, &cs->rules[i], sizeof(r)) != 0;
-		memcpy(&cs->rules[i], &r, sizeof(r));
-	}
-	return differ;
-}
-
 static void tell(struct cluster_sets *cs, bool rules)
 {
 	bool news = rules;
@@ -302,7 +131,7 @@ static void reread(struct cluster_sets *cs)
 		return;
 	read_pools(cs);
 	read_externals(cs);
-	tell(cs, read_rules(cs));
+	tell(cs, cluster_rules_read(cs));
 	cs->complete = true;
 }
 
@@ -385,7 +214,7 @@ static void on_node(void *arg, const struct store_kv *kv)
 	if (!kv->value)
 		node_free(cs, n);
 	if (cs->complete)
-		tell(cs, own && read_rules(cs));
+		tell(cs, own && cluster_rules_read(cs));
 }
 
 /* Only the tunnels' own devices count. */
@@ -397,7 +226,7 @@ static void on_link(void *arg, enum link_event ev, const struct link *l, const s
 	for (unsigned k = 0; l && k < TUNNEL_MAX_; k++)
 		ours |= strcmp(l->name, tunnel_name((enum tunnel_kind)k)) == 0;
 	if (ours && cs->complete)
-		tell(cs, read_rules(cs));
+		tell(cs, cluster_rules_read(cs));
 }
 
 /* ---- interface ---- */
@@ -433,39 +262,6 @@ void cluster_sets_free(struct cluster_sets *cs)
 	vec_done(&cs->pools);
 	vec_done(&cs->externals);
 	free(cs);
-}
-
-static bool has_rules(const struct net_rules *r)
-{
-	return r->nat.masquerade || r->ipip || r->vxlan;
-}
-
-bool cluster_sets_any(const struct cluster_sets *cs)
-{
-	return has_rules(&cs->rules[ENCAP_V4]) || has_rules(&cs->rules[ENCAP_V6]);
-}
-
-bool cluster_sets_v6(const struct cluster_sets *cs)
-{
-	return has_rules(&cs->rules[ENCAP_V6]);
-}
-
-void cluster_sets_render(const struct cluster_sets *cs, enum ip_family family,
-			 struct render_config *out)
-{
-	unsigned side = family == IP_V6 ? ENCAP_V6 : ENCAP_V4, n = 0;
-	const struct net_rules *r = &cs->rules[side];
-
-	out->ipip = r->ipip;
-	out->vxlan = r->vxlan;
-	out->vxlan_port = r->port;
-	out->nat = r->nat;
-	out->nat.interface = r->interface[0] ? r->interface : NULL;
-	memset(out->tunnel, 0, sizeof(out->tunnel));
-	if (r->ipip_addr)
-		out->tunnel[n++] = tunnel_name(TUNNEL_IPIP);
-	if (r->vxlan_addr)
-		out->tunnel[n++] = tunnel_name(side == ENCAP_V6 ? TUNNEL_VXLAN_V6 : TUNNEL_VXLAN);
 }
 
 /* ---- to the driver ---- */
@@ -511,7 +307,7 @@ static void forget_news(struct members *m)
 
 void cluster_sets_state(struct cluster_sets *cs, enum ip_family family, struct ipsets *to)
 {
-	unsigned side = family == IP_V6 ? ENCAP_V6 : ENCAP_V4;
+	unsigned side = cluster_side(family);
 
 	for (unsigned k = 0; k < NET_SETS; k++) {
 		struct set_name name = set_name(family, set_ids[k]);
@@ -534,7 +330,7 @@ void cluster_sets_state(struct cluster_sets *cs, enum ip_family family, struct i
 
 void cluster_sets_update(struct cluster_sets *cs, enum ip_family family, struct ipsets *to)
 {
-	unsigned side = family == IP_V6 ? ENCAP_V6 : ENCAP_V4;
+	unsigned side = cluster_side(family);
 
 	for (unsigned k = 0; k < NET_SETS; k++) {
 		struct set_name name = set_name(family, set_ids[k]);
