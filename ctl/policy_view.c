@@ -4,26 +4,16 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "ctl/ask.h"
 #include "model/felixlayers.h"
-
-static struct failsafe failsafe_of(const struct felix_port *p)
-{
-	return (struct failsafe) { .proto = strcasecmp(p->protocol, "udp") ? PROTO_TCP : PROTO_UDP,
-				   .port = (uint16_t)p->port,
-				   .net = prefix_mask(&p->net) };
-}
 
 static void view_failsafes(const struct felixconfig *f, struct policy_view *v)
 {
 	struct render_config *r = &v->render;
 
-	for (size_t i = 0; i < f->failsafe_in.n; i++)
-		vec_push(&v->in, failsafe_of(&f->failsafe_in.p[i]));
-	for (size_t i = 0; i < f->failsafe_out.n; i++)
-		vec_push(&v->out, failsafe_of(&f->failsafe_out.p[i]));
+	render_failsafes(f->failsafe_in.p, f->failsafe_in.n, &v->in);
+	render_failsafes(f->failsafe_out.p, f->failsafe_out.n, &v->out);
 	if (f->has_failsafe_in) {
 		r->failsafe_in = v->in.p;
 		r->n_failsafe_in = v->in.n;
@@ -36,12 +26,8 @@ static void view_failsafes(const struct felixconfig *f, struct policy_view *v)
 
 static void view_felix(const struct felixconfig *f, struct policy_view *v)
 {
-	static const char *const words[] = { [FELIX_TO_HOST_DROP] = "DROP",
-					     [FELIX_TO_HOST_RETURN] = "RETURN",
-					     [FELIX_TO_HOST_ACCEPT] = "ACCEPT" };
-
 	if (f->has_endpoint_to_host)
-		v->render.to_host = words[f->endpoint_to_host];
+		v->render.to_host = render_to_host(f);
 	v->render.vxlan_port = (uint16_t)f->vxlan_port;
 	v->render.vxlan_from_pods = f->vxlan_from_pods;
 	v->render.ipip_from_pods = f->ipip_from_pods;

@@ -2,10 +2,11 @@
 #pragma once
 
 #include "ctl/policy_world.h"
+#include "policy/render_felix.h"
 
 struct policy_view {
 	struct render_config render;
-	VEC(struct failsafe) in, out;
+	struct failsafe_vec in, out;
 };
 
 /* The node's own agent says it, where it is the one that answers here; else the datastore, which does

@@ -7,7 +7,6 @@
 
 #include "ctl/policy_ends.h"
 #include "policy/feed.h"
-#include "policy/k8s.h"
 
 /* A node that nobody can have: what is asked about is "there". */
 #define HERE " "
@@ -91,11 +90,9 @@ struct prefix policy_world_node_net(const struct policy_world *w, const char *no
 
 const struct object *policy_world_policy(const struct policy_world *w, const struct policy *p)
 {
-	CLEANUP(freep)
-	char *name =
-		xasprintf("%s%s", p->kind == POLICY_KUBERNETES ? K8S_POLICY_PREFIX : "", p->name);
+	CLEANUP(freep) char *name = feed_policy_name(p);
 
-	return policy_world_find(w, p->ns ? "NetworkPolicy" : "GlobalNetworkPolicy", p->ns, name);
+	return policy_world_find(w, feed_policy_kind(p), p->ns, name);
 }
 
 /* ---- calculation ---- */

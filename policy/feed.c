@@ -22,6 +22,16 @@ struct policy *feed_policy(const struct object *o, struct err *e)
 	return p;
 }
 
+char *feed_policy_name(const struct policy *p)
+{
+	return xasprintf("%s%s", p->kind == POLICY_KUBERNETES ? K8S_POLICY_PREFIX : "", p->name);
+}
+
+const char *feed_policy_kind(const struct policy *p)
+{
+	return p->ns ? "NetworkPolicy" : "GlobalNetworkPolicy";
+}
+
 /* ---- one function for each kind: put, gone ---- */
 
 static bool step(struct calc *c, const struct calc_event *ev)

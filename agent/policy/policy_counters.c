@@ -17,7 +17,7 @@
 #include "dataplane/filter.h"
 #include "model/key.h"
 #include "model/kind.h"
-#include "policy/k8s.h"
+#include "policy/feed.h"
 #include "policy/tables.h"
 
 enum {
@@ -108,11 +108,9 @@ static void add_policy(json_t *o, const struct policy_counted *of)
 
 	if (!p)
 		return;
-	name = xasprintf("%s%s", p->kind == POLICY_KUBERNETES ? K8S_POLICY_PREFIX : "", p->name);
+	name = feed_policy_name(p);
 	/* What denies because it cannot be read has not the rules that are written. */
-	spec = p->closed ? NULL
-			 : stored_spec(of->cache, p->ns ? "NetworkPolicy" : "GlobalNetworkPolicy",
-				       p->ns, name);
+	spec = p->closed ? NULL : stored_spec(of->cache, feed_policy_kind(p), p->ns, name);
 	if (p->ingress)
 		add_rules(o, "ingress", &p->in, spec);
 	if (p->egress)

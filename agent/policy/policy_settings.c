@@ -6,13 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-static const char *const to_host_words[] = {
-	[FELIX_TO_HOST_DROP] = "DROP",
-	[FELIX_TO_HOST_RETURN] = "RETURN",
-	[FELIX_TO_HOST_ACCEPT] = "ACCEPT",
-};
 static const char *const allow_words[] = { "ACCEPT", "RETURN" };
 static const char *const deny_words[] = { "DROP", "REJECT" };
 static const enum ipt_wish wishes[] = {
@@ -81,23 +75,6 @@ bool policy_settings_is_pod(const struct policy_settings *s, const char *interfa
 
 /* ---- the others ---- */
 
-static struct failsafe failsafe_of(const struct felix_port *p)
-{
-	return (struct failsafe) { .proto = strcasecmp(p->protocol, "udp") ? 6 : 17,
-				   .port = (uint16_t)p->port,
-				   .net = prefix_mask(&p->net) };
-}
-
-static void read_failsafes(const struct felixconfig *c, struct policy_settings *s)
-{
-	for (size_t i = 0; i < c->failsafe_in.n; i++)
-		if (c->failsafe_in.p[i].port)
-			vec_push(&s->failsafe_in, failsafe_of(&c->failsafe_in.p[i]));
-	for (size_t i = 0; i < c->failsafe_out.n; i++)
-		if (c->failsafe_out.p[i].port)
-			vec_push(&s->failsafe_out, failsafe_of(&c->failsafe_out.p[i]));
-}
-
 static void read_render(const struct felixconfig *c, struct policy_settings *s)
 {
 	struct render_config *r = &s->render;
@@ -107,7 +84,7 @@ static void read_render(const struct felixconfig *c, struct policy_settings *s)
 	r->filter_allow = allow_words[c->filter_allow];
 	r->mangle_allow = allow_words[c->mangle_allow];
 	r->filter_deny = deny_words[c->filter_deny];
-	r->to_host = to_host_words[c->endpoint_to_host];
+	r->to_host = render_to_host(c);
 	r->prefix = (const char *const *)s->prefix;
 	r->n_prefix = s->n_prefix;
 	r->vxlan_port = (uint16_t)c->vxlan_port;
@@ -177,7 +154,8 @@ void policy_settings_read(const struct felixconfig *c, const struct field_cidrs 
 {
 	*out = (struct policy_settings) { 0 };
 	read_prefixes(out, own, c->interface_prefix ? c->interface_prefix : "", wrong);
-	read_failsafes(c, out);
+	render_failsafes(c->failsafe_in.p, c->failsafe_in.n, &out->failsafe_in);
+	render_failsafes(c->failsafe_out.p, c->failsafe_out.n, &out->failsafe_out);
 	for (size_t i = 0; c->service_loops != FELIX_LOOPS_DISABLED && i < services->n; i++)
 		vec_push(&out->services, services->p[i]);
 	out->log_prefix = xstrdup(c->log_prefix ? c->log_prefix : "");

@@ -3,15 +3,14 @@
 
 #include "dataplane/iptables_backend.h"
 #include "lib/fields.h"
-#include "model/felixconfig.h"
-#include "policy/render.h"
+#include "policy/render_felix.h"
 
 enum { POLICY_PREFIXES_MAX = 8 }; /* of pod interfaces: each adds rules that every packet meets */
 
 struct policy_settings {
 	char *prefix[POLICY_PREFIXES_MAX];
 	size_t n_prefix;
-	VEC(struct failsafe) failsafe_in, failsafe_out;
+	struct failsafe_vec failsafe_in, failsafe_out;
 	VEC(struct prefix) services;
 	char *log_prefix, *log_rate; /* log_rate NULL: no limit */
 	uint32_t max_set_size;

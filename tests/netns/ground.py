@@ -7,7 +7,7 @@ import pytest
 from deploy.lab import ns, wait
 from deploy.lab.lab import Lab
 
-from conftest import finish, new_name, show_logs
+from conftest import POOL, finish, new_name, show_logs
 
 BACKENDS = ["nft", "legacy"]
 BUILT_IN = {"default", "kube-admin", "kube-baseline"}
@@ -124,6 +124,13 @@ def start(lab, backend, *options, env=None):
         node.start("--policy", "--iptables-backend", backend, *options, env=env, wait_ready=False)
     for node in lab.nodes:
         node.wait_ready()
+
+
+def bring_up(lab, backend, nodes):
+    """Nodes on one link with a pool, and an agent on each."""
+    lab.up(nodes=nodes, tor=False)
+    lab.apply(POOL)
+    start(lab, backend)
 
 
 def reach_each_other(a, b):

@@ -11,8 +11,7 @@ import pytest
 
 from deploy.lab import ns, wait
 from deploy.lab.traffic import Flow
-from conftest import POOL
-from ground import Ground, calico, ground_fixture, k8s, reach_each_other, space, start
+from ground import Ground, bring_up, calico, ground_fixture, k8s, reach_each_other, space
 from probe import Server, ask, reaches
 
 NAMESPACES = ["x", "y", "z"]
@@ -58,9 +57,7 @@ class World(Ground):
 
 
 def make(lab, backend):
-    lab.up(nodes=2, tor=False)
-    lab.apply(POOL)
-    start(lab, backend)
+    bring_up(lab, backend, 2)
     return World(lab, backend)
 
 
