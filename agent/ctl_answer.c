@@ -98,6 +98,8 @@ static const char *type_name(enum bgp_peer_kind kind)
 		return "global";
 	case BGP_PEER_NODE:
 		return "node specific";
+	case BGP_PEER_POD:
+		return "local workload";
 	}
 	return "";
 }

@@ -44,6 +44,7 @@ enum bgp_peer_kind {
 	BGP_PEER_MESH,	 /* node-to-node mesh */
 	BGP_PEER_GLOBAL, /* a BGPPeer for all nodes */
 	BGP_PEER_NODE,	 /* a BGPPeer for this node or chosen by a selector */
+	BGP_PEER_POD,	 /* a pod of this node, by a BGPPeer's localWorkloadSelector */
 };
 
 enum bgp_next_hop_mode {

@@ -221,7 +221,7 @@ static int check_lengths(const struct at *at, const struct bgpfilter_rule *r, bo
 	return 0;
 }
 
-static int check_rule(const struct at *at, const struct bgpfilter_rule *r, bool import, bool v4)
+static int check_rule(const struct at *at, const struct bgpfilter_rule *r, bool v4)
 {
 	struct bgpfilter_community c;
 	uint32_t path[BGPFILTER_PATH_MAX];
@@ -230,8 +230,6 @@ static int check_rule(const struct at *at, const struct bgpfilter_rule *r, bool 
 	if ((r->cidr.addr.family != IP_NONE) != r->has_match)
 		return wrong(at, r->has_match ? "cidr" : "matchOperator",
 			     "is missing: cidr and matchOperator go together");
-	if (import && r->has_source)
-		return wrong(at, "source", "only in export rules");
 	if (r->interface && strlen(r->interface) > 15)
 		return wrong(at, "interface", "at most 15 characters");
 	if (r->has_communities && (r->communities.values.n != 1 ||
@@ -251,19 +249,19 @@ int bgpfilter_check(const struct object *o, const void *spec, struct err *e)
 		const char *name;
 		const struct bgpfilter_rule *p;
 		size_t n;
-		bool import, v4;
+		bool v4;
 	} lists[] = {
-		{ "exportV4", f->export_v4.p, f->export_v4.n, false, true },
-		{ "importV4", f->import_v4.p, f->import_v4.n, true, true },
-		{ "exportV6", f->export_v6.p, f->export_v6.n, false, false },
-		{ "importV6", f->import_v6.p, f->import_v6.n, true, false },
+		{ "exportV4", f->export_v4.p, f->export_v4.n, true },
+		{ "importV4", f->import_v4.p, f->import_v4.n, true },
+		{ "exportV6", f->export_v6.p, f->export_v6.n, false },
+		{ "importV6", f->import_v6.p, f->import_v6.n, false },
 	};
 
 	(void)o;
 	for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
 		for (size_t i = 0; i < lists[l].n; i++) {
 			struct at at = { lists[l].name, i, e };
-			int rc = check_rule(&at, &lists[l].p[i], lists[l].import, lists[l].v4);
+			int rc = check_rule(&at, &lists[l].p[i], lists[l].v4);
 
 			if (rc < 0)
 				return rc;

@@ -56,7 +56,7 @@ struct bgpfilter_rule {
 	bool has_match;
 	struct bgpfilter_length length;
 	bool has_length;
-	int source; /* 0: RemotePeers */
+	int source; /* 0: RemotePeers; in import rules it says nothing */
 	bool has_source;
 	char *interface; /* NULL: any */
 	int peer_type;	 /* 0: eBGP, 1: iBGP */

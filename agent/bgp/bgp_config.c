@@ -74,6 +74,7 @@ static void set_name(struct bgp_peer_config *c, uint16_t port)
 		[BGP_PEER_MESH] = "Mesh",
 		[BGP_PEER_GLOBAL] = "Global",
 		[BGP_PEER_NODE] = "Node",
+		[BGP_PEER_POD] = "Local_Workload",
 	};
 	char text[ADDR_STR_MAX];
 	int n;
@@ -143,10 +144,8 @@ static void apply_knobs(const struct bgp_knobs *k, struct bgp_peer_config *c)
 
 /* Append, unless the address and port have a session already or are our own. */
 static void emit(struct builder *b, const struct bgp_peer_config *c,
-		 const struct bgp_bfd_knob *bfd, const struct addr *reachable_by)
+		 const struct bgp_peer_extra *extra)
 {
-	struct bgp_peer_extra extra = { .bfd = *bfd };
-
 	struct seen *s = xcalloc(1, sizeof(*s)), *old;
 
 	s->key.addr = c->addr;
@@ -158,10 +157,8 @@ static void emit(struct builder *b, const struct bgp_peer_config *c,
 		return;
 	}
 	HASH_ADD(hh, b->seen, key, sizeof(s->key), s);
-	if (reachable_by)
-		extra.reachable_by = *reachable_by;
 	vec_push(b->out, *c);
-	vec_push(&b->out->extra, extra);
+	vec_push(&b->out->extra, *extra);
 }
 
 /* ---- BGPPeers ---- */
@@ -183,6 +180,8 @@ static void apply_spec(const struct builder *b, const struct bgp_peer_spec *p,
 	if (p->source_none)
 		c->source = (struct addr) { .family = IP_NONE };
 	apply_knobs(&p->knobs, c);
+	if (p->workload_selector)
+		return;
 	snprintf(who, sizeof(who), "BGPPeer %s", p->name);
 	take_secret(b, who, p->secret_name, p->secret_key, c);
 }
@@ -208,7 +207,7 @@ static void emit_node(struct builder *b, const struct bgp_peer_spec *p, enum bgp
 		apply_spec(b, p, &c);
 		set_reflection(b, peer, &c);
 		set_name(&c, peer->listen_port);
-		emit(b, &c, &p->knobs.bfd, NULL);
+		emit(b, &c, &(struct bgp_peer_extra) { .bfd = p->knobs.bfd });
 	}
 }
 
@@ -249,7 +248,8 @@ static void emit_ip(struct builder *b, const struct bgp_peer_spec *p, enum bgp_p
 	/* The cluster of a peer that is given by address is not known: a client. */
 	set_reflection(b, NULL, &c);
 	set_name(&c, port);
-	emit(b, &c, &p->knobs.bfd, &p->reachable_by);
+	emit(b, &c,
+	     &(struct bgp_peer_extra) { .bfd = p->knobs.bfd, .reachable_by = p->reachable_by });
 }
 
 /* Whoever is on the links that the BGPPeer names: both families over one session, between link-local
@@ -277,7 +277,32 @@ static void emit_links(struct builder *b, const struct bgp_peer_spec *p, enum bg
 		c.source = (struct addr) { .family = IP_NONE };
 		set_reflection(b, NULL, &c);
 		set_name(&c, 0);
-		emit(b, &c, &p->knobs.bfd, NULL);
+		emit(b, &c, &(struct bgp_peer_extra) { .bfd = p->knobs.bfd });
+	}
+}
+
+/* Pods of this node: they dial, from whatever they run on, without a password. */
+static void emit_pods(struct builder *b, const struct bgp_peer_spec *p)
+{
+	for (size_t i = 0; i < b->w->pods.n; i++) {
+		const struct bgp_world_pod *pod = &b->w->pods.p[i];
+		struct bgp_peer_extra extra = { .bfd = p->knobs.bfd };
+		struct bgp_peer_config c;
+
+		if (!selector_match_json(p->workload_selector, pod->labels))
+			continue;
+		c = base(b, BGP_PEER_POD, &pod->addr, 0);
+		c.remote_as = p->as;
+		c.local_as = p->local_as;
+		c.allowed_local_as = p->allowed_local_as;
+		apply_spec(b, p, &c);
+		c.passive = true;
+		c.gr_restart_s = BGP_CONFIG_RESTART_S;
+		c.source = (struct addr) { .family = IP_NONE };
+		set_reflection(b, NULL, &c);
+		set_name(&c, 0);
+		str_copy(extra.pod, sizeof(extra.pod), pod->ifname);
+		emit(b, &c, &extra);
 	}
 }
 
@@ -287,6 +312,10 @@ static void forward(struct builder *b, const struct bgp_peer_spec *p, enum bgp_p
 		return;
 	if (p->knobs.interfaces) {
 		emit_links(b, p, kind);
+		return;
+	}
+	if (p->workload_selector) {
+		emit_pods(b, p);
 		return;
 	}
 	if (!p->peer_selector) {
@@ -307,7 +336,7 @@ static void reverse(struct builder *b, const struct bgp_peer_spec *p)
 {
 	unsigned families = ~0u;
 
-	if (p->reverse_manual || p->knobs.interfaces)
+	if (p->reverse_manual || p->knobs.interfaces || p->workload_selector)
 		return;
 	if (p->peer_selector) {
 		if (!selector_match_json(p->peer_selector, b->self->labels))
@@ -360,7 +389,7 @@ static void mesh_with(struct builder *b, const struct bgp_node *n, enum ip_famil
 	apply_knobs(&b->w->defaults.knobs, &c);
 	str_copy(c.password, sizeof(c.password), password);
 	set_name(&c, 0);
-	emit(b, &c, &b->w->defaults.knobs.bfd, NULL);
+	emit(b, &c, &(struct bgp_peer_extra) { .bfd = b->w->defaults.knobs.bfd });
 }
 
 static void mesh(struct builder *b)

@@ -18,6 +18,7 @@ enum {
 struct bgp_peer_extra {
 	struct bgp_bfd_knob bfd;
 	struct addr reachable_by; /* IP_NONE: by what routes there are */
+	char pod[16];		  /* the peer is the pod behind this interface; "": it is none */
 };
 
 struct bgp_peer_configs {

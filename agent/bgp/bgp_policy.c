@@ -1,9 +1,12 @@
 /* bgp_policy.c - BGPFilters and prefix advertisements, out of the datastore's picture
  *
- * SHAPE  One set of rules for each BGPPeer: the rules of its filters, one behind the other.
+ * SHAPE  One set of rules for each BGPPeer: the rules of its filters, one behind the other. A filter
+ *        that is there and cannot be read rejects all in its place: what it was to keep back is not
+ *        known.
  * SPEC   Calico: filters of a BGPPeer in their order, unknown names are skipped; communities by name or
  *        by value, the node's own list instead of the cluster's
- * TESTS  tests/netns/test_interop.py; the rules themselves: tests/unit/bgp/bgpfilter.c */
+ * TESTS  tests/unit/agent/bgp_policy.c, tests/netns/test_interop.py; the rules themselves:
+ *        tests/unit/bgp/bgpfilter.c */
 #include "agent/bgp/bgp_policy.h"
 
 #include <stdlib.h>
@@ -25,11 +28,6 @@ struct reader {
 	struct bgp_policy_set *out;
 	struct str *remarks;
 };
-
-static void remark(struct reader *r, const char *key, const struct err *e)
-{
-	str_addf(r->remarks, "%s: %s; left out\n", key, e->msg);
-}
 
 /* ---- filters ---- */
 
@@ -147,6 +145,29 @@ static void add_filter(struct rules *r, const struct bgpfilter *f, const char *n
 			 named(&f->import_v6.p[i], name, i));
 }
 
+/* In the place of a filter that cannot be read. */
+static void add_wall(struct rules *r, const char *name)
+{
+	struct bgp_rule wall;
+
+	memset(&wall, 0, sizeof(wall)); /* compared by bytes */
+	str_copy(wall.filter, sizeof(wall.filter), name);
+	for (unsigned dir = 0; dir < BGP_DIRECTION_MAX_; dir++)
+		for (unsigned af = 0; af < BGP_AF_MAX_; af++)
+			vec_push(&r->list[dir][af], wall);
+}
+
+static void unreadable(struct reader *r, const char *key, const char *name, const struct err *e,
+		       struct rules *to)
+{
+	CLEANUP(freep)
+	char *line = xasprintf("%s: %s; what it would decide about is rejected\n", key, e->msg);
+
+	if (!strstr(str_text(r->remarks), line))
+		str_add(r->remarks, line);
+	add_wall(to, name);
+}
+
 static void read_filter(struct reader *r, const char *name, struct rules *to)
 {
 	CLEANUP(freep) char *key = xasprintf(KEY_RESOURCES "bgpfilters/%s", name);
@@ -158,13 +179,16 @@ static void read_filter(struct reader *r, const char *name, struct rules *to)
 	if (!kv)
 		return;
 	if (object_decode(kv->key, kv->value, kv->rev, &o, &e) < 0) {
-		remark(r, key, &e);
+		unreadable(r, key, name, &e, to);
 		return;
 	}
 	if (bgpfilter_decode(&o, &f, &e) < 0) {
-		remark(r, key, &e);
+		unreadable(r, key, name, &e, to);
 	} else {
-		add_filter(to, &f, name);
+		if (bgpfilter_check(&o, &f, &e) < 0)
+			unreadable(r, key, name, &e, to);
+		else
+			add_filter(to, &f, name);
 		bgpfilter_done(&f);
 	}
 	object_done(&o);

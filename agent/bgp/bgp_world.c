@@ -15,8 +15,12 @@
 #include "model/node.h"
 #include "model/object.h"
 #include "model/selector.h"
+#include "model/wep.h"
+
+#define WEPS KEY_RESOURCES "workloadendpoints/"
 
 struct reader {
+	const char *self;
 	struct bgp_world *out;
 	struct str *remarks;
 };
@@ -39,6 +43,7 @@ static void bgp_peer_spec_done(struct bgp_peer_spec *p)
 	free(p->node);
 	selector_free(p->node_selector);
 	selector_free(p->peer_selector);
+	selector_free(p->workload_selector);
 	free(p->secret_name);
 	free(p->secret_key);
 	bgp_knobs_done(&p->knobs);
@@ -151,6 +156,9 @@ static int fill_peer(const struct bgppeer *p, struct bgp_peer_spec *s, struct er
 	}
 	if (read_selector(p->node_selector, "nodeSelector", &s->node_selector, e) < 0)
 		return e->code;
+	if (read_selector(p->local_workload_selector, "localWorkloadSelector",
+			  &s->workload_selector, e) < 0)
+		return e->code;
 	return read_selector(p->peer_selector, "peerSelector", &s->peer_selector, e);
 }
 
@@ -180,6 +188,56 @@ static bool read_peer(void *arg, const struct store_kv *kv)
 		vec_push(&r->out->peers, s);
 	}
 	return true;
+}
+
+/* ---- pods that peer ---- */
+
+static void add_pod(struct reader *r, const struct object *o, const struct wep *w)
+{
+	struct bgp_world_pod pod = { 0 };
+
+	if (!w->interface || !str_eq(w->node, r->self))
+		return;
+	str_copy(pod.ifname, sizeof(pod.ifname), w->interface);
+	for (size_t i = 0; i < w->networks.n; i++) {
+		pod.addr = w->networks.p[i].addr;
+		pod.labels = json_incref(js_at(o->json, "metadata.labels"));
+		vec_push(&r->out->pods, pod);
+	}
+}
+
+/* One that cannot be read is named by those who attach and police it. */
+static bool read_pod(void *arg, const struct store_kv *kv)
+{
+	struct reader *r = arg;
+	struct object o;
+	struct wep w;
+
+	if (object_decode(kv->key, kv->value, kv->rev, &o, NULL) < 0)
+		return true;
+	if (wep_decode(&o, &w, NULL) >= 0) {
+		add_pod(r, &o, &w);
+		wep_done(&w);
+	}
+	object_done(&o);
+	return true;
+}
+
+static void read_pods(struct reader *r, const struct cache *c)
+{
+	vec_foreach (&r->out->peers, p)
+		r->out->pods_peer |= p->workload_selector != NULL;
+	if (r->out->pods_peer)
+		cache_each(c, WEPS, read_pod, r);
+}
+
+bool bgp_world_own_pod(const char *key, const char *self)
+{
+	CLEANUP(freep) char *prefix = wep_name_prefix(self, NULL);
+	const char *name = str_starts(key, WEPS) ? strchr(key + strlen(WEPS), '/') : NULL;
+
+	/* a longer name's first dash is doubled */
+	return name && prefix && str_starts(name + 1, prefix) && name[1 + strlen(prefix)] != '-';
 }
 
 /* ---- pools ---- */
@@ -225,6 +283,16 @@ static bool read_object(struct reader *r, const struct cache *c, const char *key
 	return false;
 }
 
+/* With commas between them; NULL: there is none. Heap. */
+static char *join(const struct field_strings *list)
+{
+	struct str s = { 0 };
+
+	for (size_t i = 0; i < list->n; i++)
+		str_addf(&s, "%s%s", i ? "," : "", list->p[i]);
+	return list->n ? str_take(&s) : NULL;
+}
+
 static void fill_defaults(struct bgp_defaults *d, const struct bgpconfig *cfg)
 {
 	*d = (struct bgp_defaults) {
@@ -234,6 +302,9 @@ static void fill_defaults(struct bgp_defaults *d, const struct bgpconfig *cfg)
 		.mesh_restart_s = seconds(cfg->has_mesh_restart, cfg->mesh_restart_ms, 4095),
 		.bind_node_ip = cfg->bind_mode == BGP_BIND_NODE_IP,
 	};
+	d->pod_side[BGP_AF_IPV4_UNICAST] = cfg->local_workload_v4;
+	d->pod_side[BGP_AF_IPV6_UNICAST] = cfg->local_workload_v6;
+	d->ignored = join(&cfg->ignored_interfaces);
 	if (cfg->has_mesh_password && cfg->mesh_password.has_ref) {
 		d->secret_name = xstrdup(cfg->mesh_password.ref.name);
 		d->secret_key = xstrdup(cfg->mesh_password.ref.key);
@@ -297,13 +368,14 @@ static void read_ports(struct reader *r, const struct cache *c)
 void bgp_world_read(const struct cache *c, const char *self, struct bgp_world *out,
 		    struct str *remarks)
 {
-	struct reader r = { .out = out, .remarks = remarks };
+	struct reader r = { .self = self, .out = out, .remarks = remarks };
 
 	cache_each(c, KEY_RESOURCES "nodes/", read_node, &r);
 	cache_each(c, KEY_RESOURCES "bgppeers/", read_peer, &r);
 	cache_each(c, KEY_RESOURCES "ippools/", read_pool, &r);
 	read_config(&r, c, self);
 	read_ports(&r, c);
+	read_pods(&r, c);
 }
 
 /* ---- access ---- */
@@ -331,6 +403,10 @@ void bgp_world_done(struct bgp_world *w)
 	vec_done(&w->peers);
 	vec_done(&w->pools);
 	vec_done(&w->links);
+	vec_foreach (&w->pods, pod)
+		json_decref(pod->labels);
+	vec_done(&w->pods);
+	free(w->defaults.ignored);
 	free(w->defaults.secret_name);
 	free(w->defaults.secret_key);
 	bgp_knobs_done(&w->defaults.knobs);

@@ -34,7 +34,8 @@ struct bgp_peer_spec {
 	struct selector *node_selector; /* NULL; neither: every node */
 	struct addr ip;			/* with port (0: not given), or */
 	uint16_t port;
-	struct selector *peer_selector;
+	struct selector *peer_selector;		/* or */
+	struct selector *workload_selector;	/* pods of the own node */
 	asn_t as, local_as; /* 0: not given */
 	int next_hop_mode;  /* 0 Auto, 1 Self, 2 Keep */
 	bool keep_original_next_hop;
@@ -55,6 +56,8 @@ struct bgp_defaults {
 	uint16_t mesh_restart_s;
 	char *secret_name, *secret_key; /* of the mesh's password */
 	bool bind_node_ip;
+	char *ignored; /* interfaces: names and patterns, with commas; NULL: none */
+	struct addr pod_side[BGP_AF_MAX_]; /* where pods reach the speaker; IP_NONE: not given */
 	struct bgp_knobs knobs; /* of the mesh */
 };
 
@@ -64,12 +67,21 @@ struct bgp_world_pool {
 	bool disable_export, vxlan, ipip;
 };
 
+/* One address of a pod of this node. */
+struct bgp_world_pod {
+	struct addr addr;
+	char ifname[16];
+	json_t *labels; /* owned; NULL: none */
+};
+
 struct bgp_world {
 	VEC(struct unnumbered_link) links; /* with their neighbours; the owner's to fill */
 	struct bgp_defaults defaults;
 	VEC(struct bgp_node) nodes;	 /* by name */
 	VEC(struct bgp_peer_spec) peers; /* by name */
 	VEC(struct bgp_world_pool) pools;
+	bool pods_peer; /* a BGPPeer asks for pods: only then are they read */
+	VEC(struct bgp_world_pod) pods;
 };
 
 /* The node called `self`; NULL when it is not (yet) there. */
@@ -78,6 +90,8 @@ const struct bgp_node *bgp_world_node(const struct bgp_world *w, const char *sel
 asn_t bgp_world_as(const struct bgp_world *w, const struct bgp_node *n);
 void bgp_world_done(struct bgp_world *w);
 
+/* Is this the key of a WorkloadEndpoint of node `self`? */
+bool bgp_world_own_pod(const char *key, const char *self);
 /* Read it from the picture. What cannot be read is left out and said in *remarks, one line each. */
 void bgp_world_read(const struct cache *c, const char *self, struct bgp_world *out,
 		    struct str *remarks);

@@ -16,6 +16,7 @@
 #include <uthash.h>
 
 #include "agent/agent.h"
+#include "agent/bgp/bgp_knobs.h"
 #include "agent/config.h"
 #include "agent/log.h"
 #include "agent/overlay/overlay.h"
@@ -25,7 +26,7 @@
 enum {
 	SOURCE_BGP,
 	SOURCE_ADOPTED,
-	SOURCE_GATEWAY, /* reachableBy */
+	SOURCE_GATEWAY,	 /* reachableBy */
 	HOPS_MAX = 4096, /* remembered next hops: one per peer, some more behind a reflector */
 };
 
@@ -34,6 +35,7 @@ struct hop {
 	struct addr addr; /* the key */
 	struct bgp_resolution res;
 	struct route_nh nh;
+	bool pod; /* of this node: no tunnel leads there */
 	UT_hash_handle hh;
 };
 
@@ -50,6 +52,7 @@ struct fib {
 	struct nl_sock nl;
 	struct hop *hops;
 	VEC(struct fib_gateway) gateways;
+	char *ignored; /* interfaces; NULL: none */
 	struct adopted *adopted;
 	size_t n_adopted;
 };
@@ -137,12 +140,40 @@ static void name_interface(const struct fib *f, struct hop *h)
 static const struct addr *by_way_of(const struct fib *f, const struct addr *a)
 {
 	for (size_t i = 0; i < f->gateways.n; i++)
-		if (addr_eq(&f->gateways.p[i].peer, a))
+		if (addr_eq(&f->gateways.p[i].peer, a) && !f->gateways.p[i].pod[0])
 			return &f->gateways.p[i].gateway;
 	return a;
 }
 
-static void resolve(struct fib *f, struct hop *h)
+static bool resolve_pod(const struct fib *f, struct hop *h)
+{
+	const struct link *l = NULL;
+
+	h->pod = false;
+	for (size_t i = 0; i < f->gateways.n && !h->pod; i++) {
+		const struct fib_gateway *g = &f->gateways.p[i];
+
+		h->pod = g->pod[0] && addr_eq(&g->peer, &h->addr);
+		l = h->pod ? link_by_name(f->agent->links, g->pod) : NULL;
+	}
+	if (!l || !l->up)
+		return h->pod;
+	h->res = (struct bgp_resolution) { .reachable = true, .connected = true };
+	h->nh = (struct route_nh) { .gw = h->addr, .ifindex = l->index, .onlink = true };
+	name_interface(f, h);
+	return true;
+}
+
+/* SPEC  Calico's ignoredInterfaces. DIFFERS: a next hop on such a network does not resolve, where
+ * BIRD would go on to a default route that the kernel does not use for it. */
+static bool is_ignored(const struct fib *f, const struct hop *h)
+{
+	return f->ignored && h->res.ifname[0] &&
+	       bgp_knobs_has_interface(f->ignored, h->res.ifname) &&
+	       (h->res.connected || addr_eq(&h->nh.gw, &h->addr));
+}
+
+static void resolve_any(struct fib *f, struct hop *h)
 {
 	const struct addr *to = by_way_of(f, &h->addr);
 	const struct link *l = link_by_subnet(f->agent->links, to, NULL);
@@ -157,6 +188,15 @@ static void resolve(struct fib *f, struct hop *h)
 	h->res = (struct bgp_resolution) { .reachable = true, .connected = to == &h->addr };
 	h->nh = (struct route_nh) { .gw = *to, .ifindex = l->index, .onlink = true };
 	name_interface(f, h);
+}
+
+static void resolve(struct fib *f, struct hop *h)
+{
+	if (resolve_pod(f, h))
+		return;
+	resolve_any(f, h);
+	if (is_ignored(f, h))
+		h->res = (struct bgp_resolution) { .reachable = false };
 }
 
 static void forget_hops(struct fib *f)
@@ -192,9 +232,9 @@ struct bgp_resolution fib_resolve(void *arg, const struct addr *next_hop)
 
 static bool same_answer(const struct hop *a, const struct hop *b)
 {
-	return str_eq(a->res.ifname, b->res.ifname) && a->res.reachable == b->res.reachable && a->res.connected == b->res.connected &&
-	       a->res.metric == b->res.metric && a->nh.ifindex == b->nh.ifindex &&
-	       addr_eq(&a->nh.gw, &b->nh.gw);
+	return str_eq(a->res.ifname, b->res.ifname) && a->res.reachable == b->res.reachable &&
+	       a->res.connected == b->res.connected && a->res.metric == b->res.metric &&
+	       a->nh.ifindex == b->nh.ifindex && addr_eq(&a->nh.gw, &b->nh.gw);
 }
 
 bool fib_recheck(struct fib *f)
@@ -208,6 +248,7 @@ bool fib_recheck(struct fib *f)
 		differs = differs || !same_answer(h, &fresh);
 		h->res = fresh.res;
 		h->nh = fresh.nh;
+		h->pod = fresh.pod;
 	}
 	return differs;
 }
@@ -346,6 +387,10 @@ static bool take_hop(struct fib *f, const struct bgp_fib_change *c, const struct
 
 	if (!h->res.reachable)
 		return false;
+	if (h->pod) {
+		add_hop(s, nh, &h->nh);
+		return false;
+	}
 	switch (overlay_bgp(f->agent->overlay, &c->prefix, next_hop)) {
 	case ENCAP_BGP_PLAIN:
 		add_hop(s, nh, &h->nh);
@@ -442,7 +487,7 @@ static void drop_gateway(struct fib *f, const struct fib_gateway *g)
 static bool has_gateway(const struct fib_gateway *g, size_t n, const struct fib_gateway *x)
 {
 	for (size_t i = 0; i < n; i++)
-		if (addr_eq(&g[i].peer, &x->peer))
+		if (!g[i].pod[0] && addr_eq(&g[i].peer, &x->peer))
 			return true;
 	return false;
 }
@@ -452,14 +497,21 @@ void fib_set_gateways(struct fib *f, const struct fib_gateway *g, size_t n)
 	if (!n && !f->gateways.n)
 		return;
 	vec_foreach (&f->gateways, old)
-		if (!has_gateway(g, n, old))
+		if (!old->pod[0] && !has_gateway(g, n, old))
 			drop_gateway(f, old);
 	vec_clear(&f->gateways);
 	for (size_t i = 0; i < n; i++) {
 		vec_push(&f->gateways, g[i]);
-		claim_gateway(f, &g[i]);
+		if (!g[i].pod[0])
+			claim_gateway(f, &g[i]);
 	}
 	routes_changed(f->agent->routes);
+}
+
+void fib_set_ignored(struct fib *f, const char *list)
+{
+	free(f->ignored);
+	f->ignored = list ? xstrdup(list) : NULL;
 }
 
 /* ---- life ---- */
@@ -492,5 +544,6 @@ void fib_free(struct fib *f)
 	}
 	nl_close(&f->nl);
 	vec_done(&f->gateways);
+	free(f->ignored);
 	free(f);
 }

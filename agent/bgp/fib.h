@@ -23,11 +23,16 @@ size_t fib_adopted(const struct fib *f);
 size_t fib_waiting(const struct fib *f);
 
 /* Peers that are reached by a gateway (reachableBy), the whole set: a route to each of them, and what
- * they announce goes the same way. Copied. */
+ * they announce goes the same way. A pod: behind its interface, which has its route. Copied. */
 struct fib_gateway {
 	struct addr peer, gateway;
+	char pod[16]; /* its interface; "": by the gateway */
 };
 void fib_set_gateways(struct fib *f, const struct fib_gateway *g, size_t n);
+
+/* Interfaces whose networks are no way to a next hop: names and patterns with commas; NULL: none.
+ * Copied. */
+void fib_set_ignored(struct fib *f, const char *list);
 
 /* The speaker's question (bgp_resolve_fn; arg is the fib). Next hops resolve through links and
  * through kernel routes of others, also a default route, never through a BGP route. */

@@ -22,6 +22,7 @@
 #include "agent/bgp/bgp_policy.h"
 #include "agent/bgp/bgp_secrets.h"
 #include "agent/bgp/birdctl.h"
+#include "agent/bgp/pod_peers.h"
 #include "agent/bgp/unnumbered.h"
 #include "agent/bgp/drain.h"
 #include "agent/cache.h"
@@ -51,6 +52,8 @@ struct peering {
 	struct bgp_metrics *metrics;
 	struct bfd_thread *bfd;
 	struct unnumbered *unnumbered;
+	struct pod_peers *pods;
+	bool pods_peer;	    /* a BGPPeer asks for pods */
 	int64_t look_until; /* for its neighbours; 0: not begun, 1: done */
 	struct bgp_secrets secrets;
 	struct event *timer, *run, *configure, *hops;
@@ -363,12 +366,27 @@ static void set_gateways(struct peering *p)
 {
 	VEC(struct fib_gateway) all = { 0 };
 
-	for (size_t i = 0; i < p->configs.n; i++)
-		if (p->configs.extra.p[i].reachable_by.family)
-			vec_push(&all, (struct fib_gateway) { p->configs.p[i].addr,
-							      p->configs.extra.p[i].reachable_by });
+	for (size_t i = 0; i < p->configs.n; i++) {
+		const struct bgp_peer_extra *extra = &p->configs.extra.p[i];
+		struct fib_gateway g = { p->configs.p[i].addr, extra->reachable_by, "" };
+
+		str_copy(g.pod, sizeof(g.pod), extra->pod);
+		if (extra->reachable_by.family || extra->pod[0])
+			vec_push(&all, g);
+	}
 	fib_set_gateways(p->agent->fib, all.p, all.n);
 	vec_done(&all);
+}
+
+/* What leads to next hops. */
+static void set_ways(struct peering *p, const struct bgp_world *w)
+{
+	set_gateways(p);
+	fib_set_ignored(p->agent->fib, w->defaults.ignored);
+	if (p->pods_peer || w->pods_peer)
+		pod_peers_set(p->pods, &p->configs, w->defaults.pod_side);
+	p->pods_peer = w->pods_peer;
+	arm(p->hops, 0);
 }
 
 static void configure_with(struct peering *p, struct bgp_world *w)
@@ -412,7 +430,7 @@ static void configure_with(struct peering *p, struct bgp_world *w)
 	/* Keys and listener first: a peer that dials at once must find them. */
 	bgp_listen_set(p->listen, w->defaults.bind_node_ip ? &g : NULL,
 		       self->listen_port ? self->listen_port : BGP_PORT, &p->configs);
-	set_gateways(p);
+	set_ways(p, w);
 	bgp_conns_change_keys(p->conns, &p->configs);
 	if (!may_begin(p))
 		return;
@@ -463,6 +481,14 @@ static void changed(void *arg, const struct store_kv *kv)
 	if (p->started && cache_synced(p->agent->cache) &&
 	    !event_pending(p->configure, EV_TIMEOUT, NULL))
 		arm(p->configure, kv ? CONFIG_DELAY_MS : 0);
+}
+
+static void pods_changed(void *arg, const struct store_kv *kv)
+{
+	const struct peering *p = arg;
+
+	if (kv && p->pods_peer && bgp_world_own_pod(kv->key, p->agent->cfg->node))
+		changed(arg, kv);
 }
 
 static void all_applied(void *arg)
@@ -542,12 +568,14 @@ struct peering *peering_new(struct agent *a)
 	routes_on_applied(a->routes, all_applied, p);
 	p->bfd = bfd_thread_new(a->base, on_path, p);
 	p->unnumbered = unnumbered_new(a, links_known, has_session, p);
+	p->pods = pod_peers_new(a);
 	link_table_watch(a->links, link_changed, p);
 	cache_subscribe(a->cache, KEY_RESOURCES "nodes/", changed, p);
 	cache_subscribe(a->cache, KEY_RESOURCES "bgppeers/", changed, p);
 	cache_subscribe(a->cache, KEY_RESOURCES "bgpfilters/", changed, p);
 	cache_subscribe(a->cache, KEY_RESOURCES "bgpconfigurations/", changed, p);
 	cache_subscribe(a->cache, KEY_RESOURCES "ippools/", changed, p);
+	cache_subscribe(a->cache, KEY_RESOURCES "workloadendpoints/", pods_changed, p);
 	arm(p->hops, HOP_CHECK_S * 1000);
 	return p;
 }
@@ -565,6 +593,7 @@ void peering_free(struct peering *p)
 	bgp_conns_free(p->conns);
 	bgp_listen_free(p->listen);
 	unnumbered_free(p->unnumbered);
+	pod_peers_free(p->pods);
 	bgp_secrets_forget(&p->secrets);
 	vec_done(&p->secrets.files);
 	drain_free(p->drain);

@@ -14,7 +14,8 @@
 
 /* A world in text, one word list per line:
  *	node NAME v4=CIDR v6=CIDR as=N cluster=ID port=N label=KEY:VALUE
- *	peer NAME node=.. nodesel=.. ip=.. port=.. peersel=.. as=.. localas=.. nh=N old manual
+ *	pod INTERFACE ADDRESS LABEL
+ *	peer NAME node=.. nodesel=.. ip=.. port=.. peersel=.. podsel=.. as=.. localas=.. nh=N old manual
  *		nosource ttl=N secret=NAME restart=S allow=N hold=S limit=N limitrestart=S longlived=S own
  *	mesh off	as N	meshsecret NAME	meshrestart S	meshknobs hold=S ... */
 static char *word(char **rest)
@@ -113,6 +114,8 @@ static void add_peer(struct bgp_world *w, char *rest)
 			p.port = (uint16_t)atoi(v);
 		else if (strcmp(k, "peersel") == 0)
 			p.peer_selector = sel(v);
+		else if (strcmp(k, "podsel") == 0)
+			p.workload_selector = sel(v);
 		else if (strcmp(k, "as") == 0)
 			p.as = (asn_t)atoi(v);
 		else if (strcmp(k, "localas") == 0)
@@ -140,6 +143,16 @@ static void add_peer(struct bgp_world *w, char *rest)
 	vec_push(&w->peers, p);
 }
 
+static void add_pod(struct bgp_world *w, char *rest)
+{
+	struct bgp_world_pod pod = { .labels = json_object() };
+
+	str_copy(pod.ifname, sizeof(pod.ifname), word(&rest));
+	pod.addr = cidr(word(&rest)).addr;
+	json_object_set_new(pod.labels, word(&rest), json_string("yes"));
+	vec_push(&w->pods, pod);
+}
+
 static void build(struct bgp_world *w, const char *text)
 {
 	CLEANUP(freep) char *copy = xstrdup(text);
@@ -155,6 +168,8 @@ static void build(struct bgp_world *w, const char *text)
 			add_node(w, line);
 		else if (strcmp(what, "peer") == 0)
 			add_peer(w, line);
+		else if (strcmp(what, "pod") == 0)
+			add_pod(w, line);
 		else if (strcmp(what, "mesh") == 0)
 			w->defaults.mesh = false;
 		else if (strcmp(what, "as") == 0)
@@ -363,6 +378,20 @@ static const struct {
 	  "mesh off\nnode a v4=10.0.0.1/24 v6=fd00::1/64\nnode b v4=10.0.0.2/24 v6=fd00::2/64\n"
 	  "peer t node=b ip=10.0.0.1 as=64512",
 	  "a", "Node_10_0_0_2 as 64512\n", "" },
+	{ "pods of the node by selector: they dial, without password, restart time or address of ours; "
+	  "nobody peers back",
+	  "mesh off\n" THREE "pod cali1 10.65.0.2 tor\npod cali1 fd65::2 tor\npod cali2 10.65.0.3 web\n"
+	  "peer t nodesel=rack podsel=tor as=65010 localas=64999 secret=s3 restart=5 allow=1 nh=1",
+	  "a",
+	  "Local_Workload_10_65_0_2 as 65010 passive local-as 64999 allow 1 nh 1 any-source\n"
+	  "Local_Workload_fd65__2 as 65010 passive local-as 64999 allow 1 nh 1 any-source\n",
+	  "" },
+	{ "and only on the nodes that the BGPPeer is for",
+	  "mesh off\n" THREE "pod cali1 10.65.0.2 tor\npeer t nodesel=rack podsel=tor as=65010", "b",
+	  "", "" },
+	{ "a reflector's iBGP pod is a client",
+	  "node r v4=10.0.0.1/24 cluster=7\npod cali1 10.65.0.2 tor\npeer t podsel=tor as=64512", "r",
+	  "Local_Workload_10_65_0_2 as 64512 passive client any-source\n", "" },
 	{ "an explicit forward peering wins over the reverse one",
 	  "mesh off\nnode a v4=10.0.0.1/24 label=x\nnode b v4=10.0.0.2/24 label=y\n"
 	  "peer p nodesel=x peersel=y ttl=5\npeer q nodesel=y peersel=x ttl=9",
@@ -503,6 +532,30 @@ static void one_side_of_a_mesh_dials(void **state)
 	bgp_world_done(&w);
 }
 
+/* Whose link a pod is behind is for the sockets and the routes; a peer that is none has none. */
+static void pods_are_behind_links(void **state)
+{
+	struct bgp_world w = { 0 };
+	struct bgp_peer_configs out = { 0 };
+	struct str remarks = { 0 };
+	struct addr pod, tor;
+
+	(void)state;
+	build(&w, "mesh off\nnode a v4=10.0.0.1/24\npod cali7 10.65.0.2 tor\npeer t podsel=tor as=65010\n"
+		  "peer u ip=10.0.0.254 as=65001");
+	bgp_config_peers(&w, "a", secret, NULL, &out, &remarks);
+	assert_int_equal(out.n, 2);
+	assert_string_equal(out.extra.p[0].pod, "cali7");
+	assert_string_equal(out.extra.p[1].pod, "");
+	assert_true(addr_parse("10.65.0.2", &pod) && addr_parse("10.0.0.254", &tor));
+	assert_ptr_equal(bgp_peer_configs_find(&out, &pod, 0), &out.p[0]);
+	assert_ptr_equal(bgp_peer_configs_find(&out, &tor, 0), &out.p[1]);
+	assert_null(bgp_peer_configs_find(&out, &tor, 3));
+	str_done(&remarks);
+	bgp_peer_configs_done(&out);
+	bgp_world_done(&w);
+}
+
 static void router_id(void **state)
 {
 	char name[] = "host01";
@@ -524,6 +577,7 @@ int main(void)
 		cmocka_unit_test(sessions),
 		cmocka_unit_test(on_links),
 		cmocka_unit_test(one_side_of_a_mesh_dials),
+		cmocka_unit_test(pods_are_behind_links),
 		cmocka_unit_test(router_id),
 	};
 

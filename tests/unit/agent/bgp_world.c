@@ -21,10 +21,11 @@ static void put(struct box *b, const char *plural, const char *kind, const char 
 		const char *more)
 {
 	CLEANUP(freep) char *key = xasprintf(V3 "%s/%s", plural, name);
-	CLEANUP(freep) char *value = xasprintf("{\"kind\":\"%s\",\"apiVersion\":"
-					       "\"projectcalico.org/v3\",\"metadata\":{\"name\":"
-					       "\"%s\",\"labels\":{\"rack\":\"7\"}},\"spec\":{%s}}",
-					       kind, name, more);
+	CLEANUP(freep)
+	char *value = xasprintf("{\"kind\":\"%s\",\"apiVersion\":"
+				"\"projectcalico.org/v3\",\"metadata\":{\"name\":"
+				"\"%s\",\"labels\":{\"rack\":\"7\"}},\"spec\":{%s}}",
+				kind, name, more);
 
 	box_put(b, key, value);
 }
@@ -50,18 +51,21 @@ static void everything(void **state)
 	struct bgp_world w = { 0 };
 	struct str remarks = { 0 };
 
-	put(b, "nodes", "Node", "a", "\"bgp\":{\"ipv4Address\":\"10.0.0.1/24\",\"asNumber\":64999}");
+	put(b, "nodes", "Node", "a",
+	    "\"bgp\":{\"ipv4Address\":\"10.0.0.1/24\",\"asNumber\":64999}");
 	put(b, "nodes", "Node", "b",
 	    "\"bgp\":{\"ipv4Address\":\"10.0.0.2/24\",\"ipv6Address\":\"fd00::2/64\","
 	    "\"routeReflectorClusterID\":\"0.0.0.9\"}");
 	put(b, "nodes", "Node", "c", "");
 	put(b, "bgpconfigurations", "BGPConfiguration", "default",
-	    "\"nodeToNodeMeshEnabled\":false,\"asNumber\":65000,\"listenPort\":1790,\"bindMode\":\"NodeIP\"");
+	    "\"nodeToNodeMeshEnabled\":false,\"asNumber\":65000,\"listenPort\":1790,\"bindMode\":"
+	    "\"NodeIP\"");
 	put(b, "bgpconfigurations", "BGPConfiguration", "node.b", "\"listenPort\":1791");
 	put(b, "bgppeers", "BGPPeer", "p",
 	    "\"nodeSelector\":\"rack == '7'\",\"peerIP\":\"10.0.0.254:1179\",\"asNumber\":65001,"
 	    "\"maxRestartTime\":\"30s\",\"keepaliveTime\":\"7s\",\"numAllowedLocalASNumbers\":2,"
-	    "\"ttlSecurity\":1,\"reversePeering\":\"Manual\",\"sourceAddress\":\"None\",\"nextHopMode\":\"Keep\","
+	    "\"ttlSecurity\":1,\"reversePeering\":\"Manual\",\"sourceAddress\":\"None\","
+	    "\"nextHopMode\":\"Keep\","
 	    "\"password\":{\"secretKeyRef\":{\"name\":\"s\",\"key\":\"k\"}}");
 	put(b, "ippools", "IPPool", "x", "\"cidr\":\"10.1.0.0/16\",\"disableBGPExport\":true");
 	put(b, "ippools", "IPPool", "y", "\"cidr\":\"10.2.0.0/16\",\"disabled\":true");
@@ -106,6 +110,70 @@ static void everything(void **state)
 	cache_free(c);
 }
 
+static void wep(struct box *b, const char *name, const char *node, const char *pod,
+		const char *more)
+{
+	CLEANUP(freep) char *key = xasprintf(V3 "workloadendpoints/default/%s", name);
+	CLEANUP(freep)
+	char *value = xasprintf(
+		"{\"kind\":\"WorkloadEndpoint\",\"apiVersion\":\"projectcalico.org/"
+		"v3\",\"metadata\":"
+		"{\"name\":\"%s\",\"namespace\":\"default\",\"labels\":{\"app\":\"%s\"}},\"spec\":"
+		"{\"node\":\"%s\",\"orchestrator\":\"k8s\",\"pod\":\"%s\",\"endpoint\":\"eth0\"%s}"
+		"}",
+		name, pod, node, pod, more);
+
+	box_put(b, key, value);
+}
+
+/* Pods are read where a BGPPeer asks for them: this node's, an entry for each address. */
+static void pods_that_peer(void **state)
+{
+	struct box *b = *state;
+	struct bgp_world w = { 0 };
+	struct str remarks = { 0 };
+	struct cache *c;
+
+	put(b, "nodes", "Node", "a", "");
+	put(b, "bgpconfigurations", "BGPConfiguration", "default",
+	    "\"localWorkloadPeeringIPV4\":\"169.254.77.1\",\"ignoredInterfaces\":[\"eth9\",\"sto*"
+	    "\"]");
+	wep(b, "a-k8s-x-eth0", "a", "x",
+	    ",\"interfaceName\":\"cali1\",\"ipNetworks\":[\"10.65.0.2/32\",\"fd65::2/128\"]");
+	wep(b, "a-k8s-y-eth0", "a", "y", ",\"ipNetworks\":[\"10.65.0.3/32\"]");
+	wep(b, "b-k8s-z-eth0", "b", "z",
+	    ",\"interfaceName\":\"cali3\",\"ipNetworks\":[\"10.65.0.4/32\"]");
+	box_put(b, V3 "workloadendpoints/default/a-k8s-bad-eth0", "{");
+	c = picture(b);
+	bgp_world_read(c, "a", &w, &remarks);
+	assert_int_equal(w.pods.n, 0);
+	assert_false(w.pods_peer);
+	assert_string_equal(w.defaults.ignored, "eth9,sto*");
+	assert_int_equal(w.defaults.pod_side[BGP_AF_IPV4_UNICAST].family, IP_V4);
+	assert_int_equal(w.defaults.pod_side[BGP_AF_IPV6_UNICAST].family, IP_NONE);
+	bgp_world_done(&w);
+	cache_free(c);
+	put(b, "bgppeers", "BGPPeer", "p",
+	    "\"localWorkloadSelector\":\"app == 'x'\",\"asNumber\":65010");
+	c = picture(b);
+	w = (struct bgp_world) { 0 };
+	bgp_world_read(c, "a", &w, &remarks);
+	assert_true(w.pods_peer);
+	assert_non_null(w.peers.p[0].workload_selector);
+	assert_int_equal(w.pods.n, 2);
+	assert_string_equal(w.pods.p[1].ifname, "cali1");
+	assert_int_equal(w.pods.p[1].addr.family, IP_V6);
+	assert_string_equal(json_string_value(json_object_get(w.pods.p[0].labels, "app")), "x");
+	assert_int_equal(remarks.len, 0);
+	bgp_world_done(&w);
+	str_done(&remarks);
+	cache_free(c);
+	assert_true(bgp_world_own_pod(V3 "workloadendpoints/default/a-k8s-x-eth0", "a"));
+	assert_false(bgp_world_own_pod(V3 "workloadendpoints/default/a--b-k8s-x-eth0", "a"));
+	assert_false(bgp_world_own_pod(V3 "workloadendpoints/default/b-k8s-x-eth0", "a"));
+	assert_false(bgp_world_own_pod(V3 "nodes/a-k8s-x", "a"));
+}
+
 static void nothing_stored(void **state)
 {
 	struct bgp_world w = { 0 };
@@ -125,8 +193,10 @@ static void broken_objects(void **state)
 {
 	static const char *const keys[] = { V3 "nodes/bad", V3 "bgppeers/bad", V3 "ippools/bad",
 					    V3 "bgpconfigurations/default" };
-	static const char *const texts[] = { "{", "5", "{\"spec\":7}", "null",
-					     "{\"kind\":\"Node\",\"metadata\":[],\"spec\":{\"bgp\":3}}" };
+	static const char *const texts[] = {
+		"{", "5", "{\"spec\":7}", "null",
+		"{\"kind\":\"Node\",\"metadata\":[],\"spec\":{\"bgp\":3}}"
+	};
 	struct box *b = *state;
 
 	put(b, "nodes", "Node", "good", "\"bgp\":{\"ipv4Address\":\"10.0.0.1/24\"}");
@@ -170,6 +240,7 @@ int main(void)
 #define BOX(f) cmocka_unit_test_setup_teardown(f, box_open, box_close)
 	const struct CMUnitTest tests[] = {
 		BOX(everything),
+		BOX(pods_that_peer),
 		BOX(nothing_stored),
 		BOX(broken_objects),
 		BOX(selector_that_cannot_be_read),

@@ -314,9 +314,8 @@ static const struct {
 	  "{\"exportV4\":[{\"cidr\":\"10.0.0.0/8\",\"matchOperator\":\"In\","
 	  "\"prefixLength\":{\"max\":64},\"action\":\"Accept\"}]}",
 	  "spec.exportV4[0].prefixLength: at most 32" },
-	{ "filter: source of an import", "BGPFilter", "a",
-	  "{\"importV6\":[{\"source\":\"RemotePeers\",\"action\":\"Accept\"}]}",
-	  "spec.importV6[0].source: only in export rules" },
+	{ "filter: source of an import says nothing", "BGPFilter", "a",
+	  "{\"importV6\":[{\"source\":\"RemotePeers\",\"action\":\"Accept\"}]}", NULL },
 	{ "filter: two communities", "BGPFilter", "a",
 	  "{\"exportV4\":[{\"communities\":{\"values\":[\"1:2\",\"1:3\"]},\"action\":\"Accept\"}]}",
 	  "spec.exportV4[0].communities.values: must be one community" },

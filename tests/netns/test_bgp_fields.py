@@ -1,0 +1,104 @@
+"""Fields of Calico's BGP resources that have no test elsewhere: pods that peer with their own node (localWorkloadSelector,
+localWorkloadPeeringIPV4), and interfaces that are no way to a next hop (ignoredInterfaces)."""
+
+from deploy.lab import ns, wait
+from deploy.lab.lab import LINK
+
+TOR, NODE, SIDE, NETWORK = "192.168.61.1", "192.168.61.11", "169.254.77.1", "203.0.113.0/24"
+
+POOL = """
+apiVersion: projectcalico.org/v3
+kind: IPPool
+metadata: {name: pods}
+spec: {cidr: 172.31.0.0/16}
+"""
+
+HOST = """---
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: default}
+spec: {defaultEndpointToHostAction: Accept}
+"""
+
+
+def configuration(fields):
+    return f"""---
+apiVersion: projectcalico.org/v3
+kind: BGPConfiguration
+metadata: {{name: default}}
+spec: {{{fields}}}
+"""
+
+
+PODS = """---
+apiVersion: projectcalico.org/v3
+kind: BGPPeer
+metadata: {name: routers}
+spec: {localWorkloadSelector: "projectcalico.org/namespace == 'routers'", asNumber: 65010}
+"""
+
+
+def neighbors(node):
+    return {n["address"]: n for n in node.ctl_json("bgp", "neighbors")["neighbors"]}
+
+
+def side_links(node):
+    """Links of the node that have the address for pods."""
+    links = ns.ip_json(node.ns, "addr", "show")
+    return [l["ifname"] for l in links if any(a.get("local") == SIDE for a in l["addr_info"])]
+
+
+def bird(lab, name, netns, address, asn, node, node_as="64512", options="multihop;", hop=""):
+    d = lab.dir / name
+    d.mkdir(exist_ok=True)
+    (d / "bird.conf").write_text(f"""
+router id {address};
+protocol device {{ }}
+protocol direct {{ ipv4; }}
+protocol static {{ ipv4; route {NETWORK} blackhole; }}
+protocol bgp node {{ local {address} as {asn}; neighbor {node} as {node_as}; {options} connect delay time 1; connect retry time 1;
+  error wait time 1, 2; ipv4 {{ import all; export filter {{ if source != RTS_STATIC then reject; {hop} accept; }};
+    {"" if hop else "next hop self;"} }}; }}
+""")
+    lab.spawn(name, netns, "bird", "-f", "-c", d / "bird.conf", "-s", d / "ctl")
+    return lambda *words: ns.out(netns, "birdc", "-s", d / "ctl", *words)
+
+
+def test_pods_peer_with_their_own_node(labs):
+    lab = labs(nodes=1, tor=False, manifest=POOL + HOST + configuration(f"localWorkloadPeeringIPV4: {SIDE}") + PODS)
+    node = lab.nodes[0]
+    router, other = node.add_pod("r", namespace="routers"), node.add_pod("web")
+    address = router.ip
+    [link] = wait.until("the address on the link of that pod", lambda: side_links(node))
+    [block] = node.ctl_json("node", "status")["blocks"]
+    ctl = bird(lab, "podbird", router.ns, address, 65010, SIDE)
+    n = wait.until("Established", lambda: neighbors(node)[address]["state"] == "Established" and neighbors(node)[address])
+    assert n["name"] == "Local_Workload_" + address.replace(".", "_") and list(neighbors(node)) == [address], n
+    wait.until("what the pod announces goes to it", lambda: f"{NETWORK} via {address} dev {link}" in node.routes())
+    assert f"BGP.next_hop: {SIDE}" in ctl("show", "route", "all", block)
+    # CHECK finds nothing wrong with either
+    router.check()
+    other.check()
+    lab.ctl("delete", "bgppeer", "routers")
+    wait.until("all of it goes", lambda: not neighbors(node) and not side_links(node) and NETWORK not in node.routes())
+
+
+def test_an_ignored_interface_is_no_way_to_a_next_hop(labs):
+    lab = labs(nodes=1, start=False, manifest=POOL + configuration("") + """---
+apiVersion: projectcalico.org/v3
+kind: BGPPeer
+metadata: {name: tor}
+spec: {peerIP: %s, asNumber: 65001}
+""" % TOR)
+    node = lab.nodes[0]
+    ns.ip(node.ns, "link", "add", "store0", "type", "bridge")
+    ns.ip(node.ns, "addr", "add", "198.51.100.1/24", "dev", "store0")
+    ns.ip(node.ns, "link", "set", "store0", "up")
+    bird(lab, "tor", lab.ns("tor"), TOR, 65001, NODE, hop="bgp_next_hop = 198.51.100.9;", options="direct;")
+    node.start(wait_ready=False)
+    wait.until("over the second network", lambda: f"{NETWORK} via 198.51.100.9 dev store0" in node.routes(), 60)
+    lab.apply(configuration('ignoredInterfaces: ["br0", "store?"]'))
+    wait.until("ignored", lambda: NETWORK not in node.routes())
+    assert neighbors(node)[TOR]["state"] == "Established", f"only {LINK} carries the session"
+    lab.apply(configuration(""))
+    wait.until("and used again", lambda: f"{NETWORK} via 198.51.100.9 dev store0" in node.routes())
