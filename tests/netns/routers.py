@@ -27,6 +27,8 @@ class Router:
         self.password, self.stale_s, self.graceful, self.gtsm = password, stale_s, graceful, gtsm
         self.feeder, self.many = feeder, many
         self.reflects = bool(reflects)
+        self.again = False  # it has been killed: its next start is a restart
+        self.network = NETWORK  # that it announces; BIRD alone looks here
         # address, AS
         self.peers = [(a, asn) for a in reflects] or [(NODE, 64512)]
         self.dir = lab.dir / ("router" if host == "tor" else host)
@@ -41,6 +43,7 @@ class Router:
     def kill(self):
         os.killpg(self.proc.pid, signal.SIGKILL)
         self.proc.wait()
+        self.again = True
 
     def freeze(self):
         os.killpg(self.proc.pid, signal.SIGSTOP)
@@ -79,9 +82,10 @@ class Bird(Router):
 router id {self.address};
 protocol device {{ }}
 protocol direct {{ ipv4; }}
-protocol static {{ ipv4; route {NETWORK} blackhole; }}
+protocol static {{ ipv4; route {self.network} blackhole; }}
 {peers}""")
-        self.spawn("bird", "-f", "-c", self.dir / "bird.conf", "-s", self.dir / "ctl")
+        recover = ["-R"] if self.again and self.graceful else []  # else it says that its forwarding was not kept
+        self.spawn("bird", "-f", *recover, "-c", self.dir / "bird.conf", "-s", self.dir / "ctl")
 
     def routes(self):
         return self.out("birdc", "-r", "-s", self.dir / "ctl", "show", "route", "all", "protocol", "node")
@@ -111,7 +115,7 @@ class Frr(Router):
             peers += f" neighbor {address} ttl-security hops 1\n" if self.gtsm else ""
             if self.reflects:
                 families += f"  neighbor {address} route-reflector-client\n  neighbor {address} addpath-tx-all-paths\n"
-        graceful = " bgp graceful-restart\n" if self.graceful else " bgp graceful-restart-disable\n"
+        graceful = " bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n" if self.graceful else " bgp graceful-restart-disable\n"
         stale = f" bgp graceful-restart restart-time 1\n bgp long-lived-graceful-restart stale-time {self.stale_s}\n" \
             if self.stale_s else ""
         (self.dir / "bgpd.conf").write_text(f"""
@@ -176,7 +180,7 @@ class GoBgp(Router):
         (self.dir / "gobgpd.toml").write_text(f'[global.config]\n  as = {self.asn}\n  router-id = "{self.address}"\n'
                                               f'  local-address-list = ["{self.address}"]\n{peers}')
         self.spawn("gobgpd", "-f", self.dir / "gobgpd.toml", "-l", "error", "--pprof-disable")
-        wait.until("gobgp announces", lambda: ns.run(self.lab.ns(self.host), "gobgp", "global", "rib", "add", NETWORK,
+        wait.until("gobgp announces", lambda: ns.run(self.lab.ns(self.host), "gobgp", "global", "rib", "add", NETWORK, "origin", "igp",
                                                      check=False).returncode == 0)
 
     def routes(self):
@@ -263,9 +267,9 @@ neighbor {address} {{ router-id {self.address}; local-address {self.address}; lo
   api {{ processes [ reader ]; neighbor-changes; receive {{ parsed; update; }} }}
   static {{ route {NETWORK} next-hop self; {many}}} }}
 """)
-        self.spawn("exabgp", self.dir / "exabgp.conf", env={"exabgp_daemon_user": "root", "exabgp_daemon_drop": "false",
-                                                            "exabgp_api_cli": "false", "exabgp_log_destination": "stderr",
-                                                            "exabgp_log_processes": "true"})
+        self.spawn("exabgp", self.dir / "exabgp.conf", env={
+            "exabgp_daemon_user": "root", "exabgp_daemon_drop": "false", "exabgp_api_cli": "false", "exabgp_tcp_bind": self.address,
+            "exabgp_log_destination": "stderr", "exabgp_log_processes": "true"})
 
     def routes(self):
         has = set()
