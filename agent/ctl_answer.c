@@ -278,6 +278,7 @@ json_t *ctl_status(struct agent *a)
 	set_time(o, "since", a->started_ms);
 	js_set_bool(o, "ready", reasons.len == 0);
 	js_set(o, "notReady", lines(str_text(&reasons)));
+	js_set(o, "bgpNotes", lines(peering_notes(a->peering)));
 	js_set(o, "datastore", datastore(a));
 	js_set(o, "blocks", block_list(a));
 	js_set(o, "tunnels", overlay_status(a->overlay));

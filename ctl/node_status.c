@@ -85,7 +85,8 @@ static void print_policy(const json_t *status)
 static void print_node(const json_t *o)
 {
 	const json_t *ds = json_object_get(o, "datastore"), *routes = json_object_get(o, "routes"),
-		     *why = json_object_get(o, "notReady");
+		     *why = json_object_get(o, "notReady"),
+		     *notes = json_object_get(o, "bgpNotes");
 	size_t i;
 	json_t *v;
 
@@ -94,6 +95,8 @@ static void print_node(const json_t *o)
 	puts(json_array_size(why) ? "Not ready:" : "Ready.");
 	json_array_foreach (why, i, v)
 		printf("  - %s\n", json_string_value(v));
+	json_array_foreach (notes, i, v)
+		printf("Note: %s\n", json_string_value(v));
 	print_drain(json_object_get(o, "drain"));
 	printf("Datastore: %s, %s at revision %lld.\n", answer_text(ds, "spec"),
 	       *answer_text(ds, "lost")			     ? "not in reach, last seen"

@@ -173,7 +173,7 @@ static void apply_spec(const struct builder *b, const struct bgp_peer_spec *p,
 	c->keep_original_next_hop = p->keep_original_next_hop;
 	c->ttl_security = p->ttl_security;
 	c->keepalive_s = p->keepalive_s;
-	if (p->restart_s)
+	if (p->has_restart)
 		c->gr_restart_s = p->restart_s;
 	/* the set is there when the BGPPeer names filters: bgp_policy.h */
 	str_copy(c->filters, sizeof(c->filters), p->name);
@@ -384,7 +384,7 @@ static void mesh_with(struct builder *b, const struct bgp_node *n, enum ip_famil
 	c = base(b, BGP_PEER_MESH, &addr, n->listen_port);
 	c.remote_as = bgp_world_as(b->w, n);
 	c.passive = sorts_after(&addr, &own);
-	if (b->w->defaults.mesh_restart_s)
+	if (b->w->defaults.has_mesh_restart)
 		c.gr_restart_s = b->w->defaults.mesh_restart_s;
 	apply_knobs(&b->w->defaults.knobs, &c);
 	str_copy(c.password, sizeof(c.password), password);

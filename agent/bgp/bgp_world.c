@@ -142,6 +142,7 @@ static int fill_peer(const struct bgppeer *p, struct bgp_peer_spec *s, struct er
 		.next_hop_mode = p->next_hop_mode,
 		.keep_original_next_hop = p->keep_original_next_hop,
 		.source_none = p->source_address == 1,
+		.has_restart = p->has_max_restart,
 		.restart_s = seconds(p->has_max_restart, p->max_restart_ms, 4095),
 		.keepalive_s = seconds(p->has_keepalive, p->keepalive_ms, 65535),
 		.allowed_local_as =
@@ -299,6 +300,7 @@ static void fill_defaults(struct bgp_defaults *d, const struct bgpconfig *cfg)
 		.mesh = cfg->mesh_enabled,
 		.as = cfg->as_number,
 		.listen_port = cfg->has_listen_port ? (uint16_t)cfg->listen_port : 0,
+		.has_mesh_restart = cfg->has_mesh_restart,
 		.mesh_restart_s = seconds(cfg->has_mesh_restart, cfg->mesh_restart_ms, 4095),
 		.bind_node_ip = cfg->bind_mode == BGP_BIND_NODE_IP,
 	};
@@ -309,6 +311,26 @@ static void fill_defaults(struct bgp_defaults *d, const struct bgpconfig *cfg)
 		d->secret_name = xstrdup(cfg->mesh_password.ref.name);
 		d->secret_key = xstrdup(cfg->mesh_password.ref.key);
 	}
+}
+
+/* What a cluster asks for and this agent does not do: said, not passed over. */
+static void note_services(const struct bgpconfig *cfg, struct str *notes)
+{
+	const struct {
+		const char *field;
+		size_t n;
+	} lists[] = {
+		{ "serviceClusterIPs", cfg->cluster_ips.n },
+		{ "serviceExternalIPs", cfg->external_ips.n },
+		{ "serviceLoadBalancerIPs", cfg->load_balancer_ips.n },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		if (lists[i].n)
+			str_addf(notes,
+				 "BGPConfiguration default: spec.%s: this version announces no "
+				 "addresses of services\n",
+				 lists[i].field);
 }
 
 /* A bad annotation leaves the others of the object, and all of its fields, alone. */
@@ -335,6 +357,7 @@ static void read_config(struct reader *r, const struct cache *c, const char *sel
 		r->out->defaults = (struct bgp_defaults) { .mesh = true };
 	} else {
 		fill_defaults(&r->out->defaults, &cfg);
+		note_services(&cfg, &r->out->notes);
 		bgpconfig_done(&cfg);
 	}
 	if (has_cluster) {
@@ -406,6 +429,7 @@ void bgp_world_done(struct bgp_world *w)
 	vec_foreach (&w->pods, pod)
 		json_decref(pod->labels);
 	vec_done(&w->pods);
+	str_done(&w->notes);
 	free(w->defaults.ignored);
 	free(w->defaults.secret_name);
 	free(w->defaults.secret_key);

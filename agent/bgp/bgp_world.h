@@ -41,7 +41,9 @@ struct bgp_peer_spec {
 	bool keep_original_next_hop;
 	char *secret_name, *secret_key; /* of the password; NULL: none */
 	bool source_none;
-	uint16_t restart_s, keepalive_s; /* 0: not given */
+	bool has_restart;
+	uint16_t restart_s;   /* 0: no graceful restart */
+	uint16_t keepalive_s; /* 0: not given */
 	uint8_t allowed_local_as, ttl_security;
 	bool reverse_manual;
 	struct addr reachable_by; /* gateway to ip; IP_NONE: not given */
@@ -53,6 +55,7 @@ struct bgp_defaults {
 	bool mesh;
 	asn_t as;
 	uint16_t listen_port; /* of this node; 0: not configured */
+	bool has_mesh_restart;
 	uint16_t mesh_restart_s;
 	char *secret_name, *secret_key; /* of the mesh's password */
 	bool bind_node_ip;
@@ -80,7 +83,8 @@ struct bgp_world {
 	VEC(struct bgp_node) nodes;	 /* by name */
 	VEC(struct bgp_peer_spec) peers; /* by name */
 	VEC(struct bgp_world_pool) pools;
-	bool pods_peer; /* a BGPPeer asks for pods: only then are they read */
+	struct str notes; /* what is asked for and not done, though nothing is wrong with it */
+	bool pods_peer;	  /* a BGPPeer asks for pods: only then are they read */
 	VEC(struct bgp_world_pod) pods;
 };
 

@@ -61,7 +61,7 @@ struct peering {
 		struct prefix *p;
 		size_t n;
 	} blocks, local;
-	struct str remarks; /* of the last configuration */
+	struct str remarks, notes; /* of the last configuration; notes: nothing is wrong */
 	bool started, restarting, released;
 };
 
@@ -440,9 +440,9 @@ static void configure_with(struct peering *p, struct bgp_world *w)
 }
 
 /* What was not said before. */
-static void log_remarks(const struct peering *p, const char *before)
+static void log_remarks(const struct str *remarks, const char *before)
 {
-	const char *s = str_text(&p->remarks);
+	const char *s = str_text(remarks);
 
 	while (*s) {
 		size_t n = strcspn(s, "\n");
@@ -460,6 +460,7 @@ static void on_configure(evutil_socket_t fd, short what, void *arg)
 	struct peering *p = arg;
 	struct bgp_world w = { 0 };
 	CLEANUP(freep) char *before = str_take(&p->remarks);
+	CLEANUP(freep) char *noted = str_take(&p->notes);
 
 	if (!p->agent->cfg->bgp) {
 		p->released = true;
@@ -468,8 +469,10 @@ static void on_configure(evutil_socket_t fd, short what, void *arg)
 	}
 	bgp_world_read(p->agent->cache, p->agent->cfg->node, &w, &p->remarks);
 	configure_with(p, &w);
+	str_add(&p->notes, str_text(&w.notes));
 	bgp_world_done(&w);
-	log_remarks(p, before);
+	log_remarks(&p->remarks, before);
+	log_remarks(&p->notes, noted);
 	if (p->speaker)
 		settle(p);
 }
@@ -609,6 +612,7 @@ void peering_free(struct peering *p)
 	free(p->blocks.p);
 	free(p->local.p);
 	str_done(&p->remarks);
+	str_done(&p->notes);
 	free(p);
 }
 
@@ -666,6 +670,11 @@ void peering_troubles(const struct peering *p, struct str *out)
 	unnumbered_troubles(p->unnumbered, out);
 	if (listen)
 		str_addf(out, "%s\n", listen);
+}
+
+const char *peering_notes(const struct peering *p)
+{
+	return str_text(&p->notes);
 }
 
 bool peering_running(const struct peering *p)

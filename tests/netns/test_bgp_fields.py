@@ -1,5 +1,6 @@
 """Fields of Calico's BGP resources that have no test elsewhere: pods that peer with their own node (localWorkloadSelector,
-localWorkloadPeeringIPV4), and interfaces that are no way to a next hop (ignoredInterfaces)."""
+localWorkloadPeeringIPV4), interfaces that are no way to a next hop (ignoredInterfaces), and what is only said to be absent
+(services)."""
 
 from deploy.lab import ns, wait
 from deploy.lab.lab import LINK
@@ -102,3 +103,10 @@ spec: {peerIP: %s, asNumber: 65001}
     assert neighbors(node)[TOR]["state"] == "Established", f"only {LINK} carries the session"
     lab.apply(configuration(""))
     wait.until("and used again", lambda: f"{NETWORK} via 198.51.100.9 dev store0" in node.routes())
+
+
+def test_services_are_said_to_stay_unannounced(labs):
+    lab = labs(nodes=1, tor=False, manifest=POOL + configuration("serviceClusterIPs: [{cidr: 10.96.0.0/12}]"))
+    status = lab.nodes[0].ctl_json("node", "status")
+    assert status["ready"] and len(status["bgpNotes"]) == 1 and "serviceClusterIPs" in status["bgpNotes"][0], status
+    assert "Note: " in lab.ctl("node", "status", node=lab.nodes[0]).stdout

@@ -126,9 +126,10 @@ static void add_peer(struct bgp_world *w, char *rest)
 			p.ttl_security = (uint8_t)atoi(v);
 		else if (strcmp(k, "allow") == 0)
 			p.allowed_local_as = (uint8_t)atoi(v);
-		else if (strcmp(k, "restart") == 0)
+		else if (strcmp(k, "restart") == 0) {
+			p.has_restart = true;
 			p.restart_s = (uint16_t)atoi(v);
-		else if (strcmp(k, "secret") == 0) {
+		} else if (strcmp(k, "secret") == 0) {
 			p.secret_name = xstrdup(v);
 			p.secret_key = xstrdup("password");
 		} else if (strcmp(k, "old") == 0)
@@ -174,9 +175,10 @@ static void build(struct bgp_world *w, const char *text)
 			w->defaults.mesh = false;
 		else if (strcmp(what, "as") == 0)
 			w->defaults.as = (asn_t)atoi(line);
-		else if (strcmp(what, "meshrestart") == 0)
+		else if (strcmp(what, "meshrestart") == 0) {
+			w->defaults.has_mesh_restart = true;
 			w->defaults.mesh_restart_s = (uint16_t)atoi(line);
-		else if (strcmp(what, "meshknobs") == 0) {
+		} else if (strcmp(what, "meshknobs") == 0) {
 			char *k;
 
 			while ((k = word(&line))) {
@@ -325,6 +327,10 @@ static const struct {
 	  "Global_10_0_0_254 as 65001 local-as 64999 allow 2 nh 1 keep ttl 1 key s3 restart 60 "
 	  "any-source\n",
 	  "" },
+	{ "no graceful restart at all",
+	  "node a v4=10.0.0.1/24\nnode b v4=10.0.0.2/24\nmeshrestart 0\npeer t ip=10.0.0.254 as=65001 "
+	  "restart=0",
+	  "a", "Global_10_0_0_254 as 65001 restart 0\nMesh_10_0_0_2 as 64512 passive restart 0\n", "" },
 	{ "global before node, and the second is dropped",
 	  "node a v4=10.0.0.1/24\npeer a node=a ip=10.0.0.254 as=65009\npeer z ip=10.0.0.254 "
 	  "as=65001",

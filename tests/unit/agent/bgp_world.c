@@ -174,6 +174,27 @@ static void pods_that_peer(void **state)
 	assert_false(bgp_world_own_pod(V3 "nodes/a-k8s-x", "a"));
 }
 
+static void services_are_not_passed_over(void **state)
+{
+	struct box *b = *state;
+	struct bgp_world w = { 0 };
+	struct str remarks = { 0 };
+	struct cache *c;
+
+	put(b, "bgpconfigurations", "BGPConfiguration", "default",
+	    "\"serviceClusterIPs\":[{\"cidr\":\"10.96.0.0/12\"}],\"nodeMeshMaxRestartTime\":\"0s\"");
+	c = picture(b);
+	bgp_world_read(c, "a", &w, &remarks);
+	assert_int_equal(remarks.len, 0);
+	assert_non_null(strstr(str_text(&w.notes), "spec.serviceClusterIPs"));
+	assert_null(strstr(str_text(&w.notes), "External"));
+	assert_true(w.defaults.mesh && w.defaults.has_mesh_restart);
+	assert_int_equal(w.defaults.mesh_restart_s, 0);
+	bgp_world_done(&w);
+	str_done(&remarks);
+	cache_free(c);
+}
+
 static void nothing_stored(void **state)
 {
 	struct bgp_world w = { 0 };
@@ -241,6 +262,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BOX(everything),
 		BOX(pods_that_peer),
+		BOX(services_are_not_passed_over),
 		BOX(nothing_stored),
 		BOX(broken_objects),
 		BOX(selector_that_cannot_be_read),
