@@ -24,8 +24,8 @@
 #include "agent/ctl_answer.h"
 #include "agent/ctl_server.h"
 #include "agent/cni/endpoints.h"
-#include "agent/bgp/fib.h"
 #include "agent/felix.h"
+#include "agent/bgp/fib.h"
 #include "agent/health.h"
 #include "agent/cni/ipam_runner.h"
 #include "agent/lock.h"
@@ -212,8 +212,8 @@ static int start(struct program *p, struct err *e)
 		return err_wrap(e, "datastore %s", p->cfg.datastore);
 	scopes_init(&p->scopes, p->cfg.node);
 	a->cache = cache_new(a->base, a->ds, p->scopes.row, &p->scopes);
-	a->routes = routes_new(a, e);
 	a->felix = felix_new(a, environ);
+	a->routes = routes_new(a, e);
 	if (!a->routes)
 		return err_wrap(e, "kernel routes");
 	a->owner = owner_new(a, on_ours, a, e);
@@ -263,8 +263,8 @@ static void end(struct program *p)
 	fib_free(a->fib);
 	self_free(a->self);
 	routes_free(a->routes);
-	cache_free(a->cache);
 	felix_free(a->felix);
+	cache_free(a->cache);
 	owner_free(a->owner, p->status == 0);
 	ds_close(a->ds);
 	metrics_free(a->metrics);
