@@ -103,7 +103,7 @@ for part in $parts; do
 		[ -x build/agent/margayd ] || step "build with gcc" build build gcc
 		step "tunnel devices with ipip" tests/uml/run.sh build/tests/test-dp-tunnel
 		step "routes through tunl0" tests/uml/run.sh build/tests/test-dp-route-tunnel
-		for files in "test_encap.py test_encap_faults.py" test_nat.py; do
+		for files in "test_encap.py test_encap_faults.py" "test_nat.py test_mixed_reflectors.py::test_roads"; do
 			out=$(mktemp -p /var/tmp)
 			# shellcheck disable=SC2086
 			UML_TIMEOUT=2400 tests/uml/run.sh /usr/bin/python3 -B -m pytest -p no:cacheprovider -q \

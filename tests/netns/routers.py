@@ -253,7 +253,7 @@ class ExaBgp(Router):
         reader = self.dir / "reader"
         reader.write_text(f"#!/bin/sh\nwhile read -r line; do echo \"$line\" >> {self.dir}/heard; done\n")
         reader.chmod(0o755)
-        (self.dir / "heard").touch()
+        (self.dir / "heard").write_text("")
         (self.dir / "heard").chmod(0o666)
         self.dir.chmod(0o777)
         [(address, asn)] = self.peers
