@@ -14,7 +14,6 @@ from deploy.lab import ns, wait
 from deploy.lab.lab import LINK
 
 NORMAL = 1024  # Calico's priority of a route; LOCAL_PREF is 2147483647 less this
-SEGMENT = {4: "192.168.61.0/24", 6: "fd61::/64"}
 
 CONF = """
 # what bird_aggr.cfg has
@@ -123,10 +122,11 @@ class CalicoNode:
         for address, asn in self.peers.items():
             name = "Mesh_" + address.replace(".", "_").replace(":", "_")
             passive = "  passive on;\n" if address > self.address else ""  # texts are compared
-            peers += f"protocol bgp {name} from bgp_template {{\n  neighbor {address} as {asn};\n{passive}{self.options.get(address, '')}}}\n"
+            more = passive + self.options.get(address, "")
+            peers += f"protocol bgp {name} from bgp_template {{\n  neighbor {address} as {asn};\n{more}}}\n"
         conf = CONF.format(channel=f"ipv{self.family}", block=self.block, pool=self.pool, normal=NORMAL, router_id=self.router_id,
-                           address=self.address, asn=self.asn, peers=peers, communities=self.communities, disabled=self.disabled, kernel=self.kernel,
-                           internal="true" if all(a == self.asn for a in self.peers.values()) else "false")
+                           address=self.address, asn=self.asn, peers=peers, communities=self.communities, disabled=self.disabled,
+                           kernel=self.kernel, internal="true" if all(a == self.asn for a in self.peers.values()) else "false")
         if self.family == 6:
             conf = conf.replace("  multihop;\n", "  multihop;\n  strict bind;\n")
         (self.dir / "bird.cfg").write_text(conf)

@@ -75,8 +75,10 @@ def mesh(request):
 
 def test_blocks_both_ways_and_pods_reach_each_other(mesh):
     one, calico = mesh.nodes[0], mesh.calico
-    wait.until(lambda: f"Calico's block: {one.routes()}", lambda: f"{calico.block} via {calico.address} dev {LINK} proto 80 onlink" in one.routes())
-    wait.until(lambda: f"our block: {calico.routes()}", lambda: f"{block_of(one)} via {one.address} dev {LINK} proto bird metric 1024" in calico.routes())
+    wait.until(lambda: f"Calico's block: {one.routes()}",
+               lambda: f"{calico.block} via {calico.address} dev {LINK} proto 80 onlink" in one.routes())
+    wait.until(lambda: f"our block: {calico.routes()}",
+               lambda: f"{block_of(one)} via {one.address} dev {LINK} proto bird metric 1024" in calico.routes())
     wait.until("pods reach each other", lambda: mesh.pod1.ping(mesh.podc.ip) and mesh.podc.ping(mesh.pod1.ip))
     assert mesh.pod1.ping(mesh.podc.ip, count=20)
     # nothing but the block itself: neither the pod's own route nor what the hosts are connected to
@@ -161,7 +163,8 @@ def test_margay_is_killed_and_no_packet_is_lost(mesh):
     one.start(wait_ready=False)
     wait.until("it is back", lambda: is_up(one, calico.address), 60)
     wait.until("Calico's block is in the table", lambda: paths(one, calico.block))
-    wait.until("BIRD has seen our End-of-RIB", lambda: "stale" not in calico.birdc("show", "route", "all", "protocol", "Mesh_192_168_61_11").lower())
+    shown = ("show", "route", "all", "protocol", "Mesh_192_168_61_11")
+    wait.until("BIRD has seen our End-of-RIB", lambda: "stale" not in calico.birdc(*shown).lower())
     lose_nothing(flows)
 
 
@@ -183,7 +186,8 @@ def test_a_node_joins_late(mesh):
     for where in (one, calico):
         wait.until(f"node2's block on {where.ns}", lambda w=where: f"{block_of(two)} via {two.address}" in w.routes())
     wait.until("the others' blocks on node2", lambda: calico.block in two.routes() and block_of(one) in two.routes())
-    wait.until("pods reach each other", lambda: all(a.ping(b.ip) for a in (mesh.pod1, mesh.podc, pod2) for b in (mesh.pod1, mesh.podc, pod2)))
+    pods = (mesh.pod1, mesh.podc, pod2)
+    wait.until("pods reach each other", lambda: all(a.ping(b.ip) for a in pods for b in pods))
     # iBGP: what the mesh says is not said again to the mesh
     assert [p["peer"] for p in paths(two, calico.block)] == [calico.address]
 

@@ -6,11 +6,11 @@ import json
 import pytest
 
 from deploy.lab import ns, wait
+from deploy.lab.traffic import Flow
 
 from encap import IPIP, pool
 from mixed import CalicoNode, join
 from test_mixed_mesh import MESH, POOL, block_of, is_up, lose_nothing, neighbor, paths
-from deploy.lab.traffic import Flow
 
 CLUSTER = "244.0.0.1"
 TO_REFLECTORS = """apiVersion: projectcalico.org/v3
@@ -136,7 +136,8 @@ def test_roads(labs, mode):
     for node in lab.nodes:
         gateway = calico.address if node is one or mode != "none" else "192.168.62.1"
         dev = "tunl0" if ours_tunnel[node] else "eth1"
-        wait.until(lambda n=node: n.routes(), lambda n=node, g=gateway, d=dev: f"{calico.block} via {g} dev {d} proto 80 onlink" in n.routes())
+        road = f"{calico.block} via {gateway} dev {dev} proto 80 onlink"
+        wait.until(lambda n=node: n.routes(), lambda n=node, r=road: r in n.routes())
         wait.until("our block in BIRD's table", lambda n=node: f"BGP.next_hop: {n.address}" in calico.route(block_of(n)))
         if mode != "none":  # as Felix
             how = ("tunl0", node.address) if ours_tunnel[node] else ("eth1", node.address)
