@@ -32,7 +32,7 @@ def sentences(text):
 def page():
     lines = [HEAD]
     for folder in FOLDERS:
-        found = [(p, s) for p in sorted((ROOT / folder).glob("*.[ch]")) for s in sentences(p.read_text())]
+        found = [(p, s) for p in sorted((ROOT / folder).rglob("*.[ch]")) for s in sentences(p.read_text())]
         if found:
             lines.append(f"## {folder}\n")
             lines += [f"- {s} (`{p.relative_to(ROOT)}`)" for p, s in found]
