@@ -80,6 +80,8 @@ protocol bgp node {{ local {address} as 65001; neighbor {node} as 64512; {"multi
 class Frr:
     """bgpd, with bfdd and zebra."""
 
+    listens = "127.0.0.1"  # it dials
+
     def __init__(self, lab, host, address, extra="", interval=50):
         self.lab, self.host = lab, host
         self.dir = lab.dir / host
@@ -102,7 +104,7 @@ router bgp 65001
     def start(self):
         name = self.lab.ns(self.host)
         for daemon, more in (("zebra", ["-s", "90000000"]), ("bfdd", ["--bfdctl", self.dir / "bfdd.sock"]),
-                             ("bgpd", ["-l", "127.0.0.1", "-P", "0"])):
+                             ("bgpd", ["-l", self.listens, "-P", "0"])):
             vty = ["--vty_socket", self.dir] + (["-P", "0"] if daemon != "bgpd" else [])
             config = self.dir / ("frr.conf" if daemon == "bgpd" else "empty.conf")
             (self.dir / "empty.conf").touch()

@@ -12,6 +12,12 @@ from test_bfd import NETWORK, POOL, TOR1, Bird, Frr, bfd
 PAGE = (ROOT / "docs/bgp.md").read_text()
 
 
+class OpenFrr(Frr):
+    """It knows no node, and waits for them."""
+
+    listens = "0.0.0.0"
+
+
 def snippet(language):
     [text] = re.findall(rf"```{language}\n(.*?)```", PAGE, re.S)
     return text
@@ -22,7 +28,7 @@ def known(lab, block):
     return block in ns.ip(lab.ns("tor"), "route", "show")
 
 
-@pytest.mark.parametrize("router, language, config", [(Bird, "bird", "bird.conf"), (Frr, "frr", "frr.conf")], ids=["BIRD", "FRR"])
+@pytest.mark.parametrize("router, language, config", [(Bird, "bird", "bird.conf"), (OpenFrr, "frr", "frr.conf")], ids=["BIRD", "FRR"])
 def test_as_on_the_page(labs, router, language, config):
     lab = labs(nodes=2, start=False, manifest=POOL + "---\n" + snippet("yaml"))
     tor = router(lab, "tor", TOR1)
