@@ -544,6 +544,8 @@ static void on_hops(evutil_socket_t fd, short what, void *arg)
 		reconsider(p);
 	watch_paths(p);
 	unnumbered_links_changed(p->unnumbered);
+	if (p->pods_peer)
+		pod_peers_check(p->pods, &p->configs);
 	if (bgp_secrets_changed(&p->secrets))
 		changed(p, NULL);
 	arm(p->hops, HOP_CHECK_S * 1000);

@@ -84,6 +84,12 @@ void pod_peers_set(struct pod_peers *pp, const struct bgp_peer_configs *configs,
 	}
 }
 
+void pod_peers_check(struct pod_peers *pp, const struct bgp_peer_configs *configs)
+{
+	for (unsigned af = 0; af < BGP_AF_MAX_; af++)
+		set_side(pp, configs, &pp->side[af]);
+}
+
 struct pod_peers *pod_peers_new(struct agent *a)
 {
 	struct pod_peers *pp = xcalloc(1, sizeof(*pp));

@@ -13,3 +13,5 @@ void pod_peers_free(struct pod_peers *pp);
 /* The links of these sessions' pods have the address of their family, other pods' links have not. */
 void pod_peers_set(struct pod_peers *pp, const struct bgp_peer_configs *configs,
 		   const struct addr side[static BGP_AF_MAX_]);
+/* The same again: a link may have come later than its pod, or lost its addresses. */
+void pod_peers_check(struct pod_peers *pp, const struct bgp_peer_configs *configs);

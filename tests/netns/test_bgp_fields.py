@@ -77,6 +77,9 @@ def test_pods_peer_with_their_own_node(labs):
     assert n["name"] == "Local_Workload_" + address.replace(".", "_") and list(neighbors(node)) == [address], n
     wait.until("what the pod announces goes to it", lambda: f"{NETWORK} via {address} dev {link}" in node.routes())
     assert f"BGP.next_hop: {SIDE}" in ctl("show", "route", "all", block)
+    # taken away by somebody, it is back within the ten seconds of a round
+    ns.ip(node.ns, "addr", "del", f"{SIDE}/32", "dev", link)
+    wait.until("the address is back", lambda: side_links(node) == [link], 30)
     # CHECK finds nothing wrong with either
     router.check()
     other.check()
