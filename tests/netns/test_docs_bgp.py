@@ -1,4 +1,4 @@
-"""The routers of docs/bgp.md, as the page has them: sessions with BFD come up, routes go both ways, and a restart of the agent loses none."""
+"""The routers of docs/bgp.md, as the page has them: sessions with BFD come up, routes go both ways, a restart of the agent loses none."""
 
 import re
 import time
