@@ -259,10 +259,10 @@ static void make_body(struct maker *m)
 }
 
 /* DIFFERS: Calico gives each pod two chains of its own. With iptables-legacy every change exchanges the
- * whole table, some 600 bytes and 3 us a rule, so there pods to which the same applies share one
- * chain named by its content, with fewer comments and looks at the marks: of 250 pods' 5000
- * rules some hundred are left besides the dispatch, and a new pod adds two. With iptables-nft, where
- * only what changes is written, names and chains are Calico's. */
+ * whole table, some 600 bytes and 3 us a rule; with iptables-nft the kernel walks all ways through
+ * it. So pods to which the same applies share one chain named by its content, with fewer comments
+ * and looks at the marks: of 250 pods' 5000 rules some hundred are left besides the dispatch, and a
+ * new pod adds two. Where an agent finds Calico's chains in iptables-nft, they stay Calico's. */
 static struct chain_name shared_name(const struct maker *m)
 {
 	struct str s = { 0 };

@@ -102,8 +102,9 @@ static void in_force(struct policing *p)
 {
 	log_info("policy",
 		 p->on ? "policy is in force" : "rules that the network needs are in force",
-		 "backend=%s why=%s ipv6=%s", p->choice.backend == IPT_NFT ? "nft" : "legacy",
-		 p->choice.why, p->v6 ? "yes" : p->no_v6);
+		 "backend=%s why=%s chains=%s ipv6=%s", p->choice.backend == IPT_NFT ? "nft" : "legacy",
+		 p->choice.why, p->chains_by_pod ? "each pod its own, as Calico" : "shared",
+		 p->v6 ? "yes" : p->no_v6);
 	p->enforced_once = p->ever = true;
 	policing_set_mark(p, p->on || policing_serves_network(p));
 	p->sweep = ipt_sweep_start(

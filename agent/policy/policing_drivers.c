@@ -7,6 +7,7 @@
  * TESTS  tests/unit/agent/policing.c, tests/netns/test_policy_settings.py */
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -233,9 +234,29 @@ bool policing_settings_differ(const struct policing *p)
 	return differ;
 }
 
-static void on_some(void *arg, const struct exec_result *r)
+/* What a table of iptables-nft has. */
+struct seen {
+	bool some;
+	bool pods; /* chains of pods as Calico names them, by the interface */
+};
+
+/* A chain that pods share has a longer name than that of any interface. */
+static bool has_pods(const char *saved)
 {
-	*(bool *)arg = r->code == 0 && strstr(r->out, "\n-A ");
+	static const char head[] = "\n:cali-tw-";
+
+	for (const char *at = saved; (at = strstr(at, head));) {
+		at += sizeof(head) - 1;
+		if (strcspn(at, " \n") < IFNAMSIZ)
+			return true;
+	}
+	return false;
+}
+
+static void on_seen(void *arg, const struct exec_result *r)
+{
+	if (r->code == 0)
+		*(struct seen *)arg = (struct seen) { strstr(r->out, "\n-A "), has_pods(r->out) };
 }
 
 static void on_listed(void *arg, const struct exec_result *r)
@@ -266,7 +287,7 @@ static int check_alone(const struct policing *p, struct err *e)
 
 /* A kernel may list tables of iptables-nft and yet have none of IPv4's (user-mode-linux). Where no
  * rule shows that it has, a chain is made and taken back. */
-static int check_nft(const struct ipt_choice *c, struct err *e)
+static int check_nft(struct policing *p, const struct ipt_choice *c, struct err *e)
 {
 	static const char probe[] = "*filter\n:cali-probe - [0:0]\n-X cali-probe\nCOMMIT\n";
 	bool plain = c->plain_names;
@@ -276,11 +297,12 @@ static int check_nft(const struct ipt_choice *c, struct err *e)
 	const struct exec_cmd make = { .argv = { restore, "--noflush" },
 				       .in = probe,
 				       .in_len = sizeof(probe) - 1 };
-	bool some = false;
+	struct seen seen = { 0 };
 	struct err said;
 
-	exec_run(&list, on_some, &some, NULL);
-	if (some || try_tool(&make, &said) >= 0)
+	exec_run(&list, on_seen, &seen, NULL);
+	p->chains_by_pod = seen.pods;
+	if (seen.some || try_tool(&make, &said) >= 0)
 		return 0;
 	return err_set(e, -EIO,
 		       "the kernel does not take rules of iptables-nft (%.120s); load its modules "
@@ -294,16 +316,18 @@ static int choose_backend(struct policing *p, struct err *e)
 	int rc = ipt_backend_find(p->set.backend, &p->choice, e);
 	struct ipt_choice other;
 
+	p->chains_by_pod = false;
 	if (rc == 0)
 		rc = check_rules(&p->choice, IP_V4, e);
 	if (rc == 0 && p->choice.backend == IPT_NFT)
-		rc = check_nft(&p->choice, e);
+		rc = check_nft(p, &p->choice, e);
 	if (rc == 0 || p->set.backend != IPT_WISH_AUTO || p->choice.backend != IPT_NFT)
 		return rc;
 	if (ipt_backend_find(IPT_WISH_LEGACY, &other, NULL) < 0 ||
 	    check_rules(&other, IP_V4, NULL) < 0)
 		return rc;
 	p->choice = other;
+	p->chains_by_pod = false;
 	str_copy(p->choice.why, sizeof(p->choice.why), "the kernel does not take those of nft");
 	return 0;
 }
@@ -335,7 +359,10 @@ static int make(struct policing *p, struct err *e)
 		e);
 	if (!p->filter)
 		return e->code ? e->code : -EIO;
-	p->kernel = policy_kernel_new(&p->set, p->net, p->filter, p->v6, !p->on, e);
+	p->kernel = policy_kernel_new(
+		&p->set, p->net, p->filter,
+		(struct policy_form) { .v6 = p->v6, .bare = !p->on, .by_pod = p->chains_by_pod },
+		e);
 	return p->kernel ? 0 : e->code;
 }
 

@@ -49,6 +49,7 @@ struct policing {
 	struct policy_kernel *kernel;
 	struct filter *filter;
 	struct ipt_choice choice;
+	bool chains_by_pod; /* Calico's are there: they stay as they are */
 	bool v6;
 	char no_v6[160];  /* why IPv6 rules cannot be written; "": they can */
 	char broken[320]; /* nothing can be done at all */

@@ -255,16 +255,16 @@ void policy_kernel_network(struct policy_kernel *k, bool rules)
 	}
 }
 
-static int side_init(struct policy_kernel *k, struct filter *f, enum ip_family family, bool bare,
-		     struct err *e)
+static int side_init(struct policy_kernel *k, struct filter *f, enum ip_family family,
+		     const struct policy_form *form, struct err *e)
 {
 	struct side *s = &k->side[k->n++];
 
 	s->family = family;
 	s->cfg = policy_settings_render(k->set, family);
 	cluster_sets_render(k->net, family, &s->cfg);
-	s->cfg.bare = bare;
-	s->cfg.share_endpoints = filter_backend(f) == IPT_LEGACY;
+	s->cfg.bare = form->bare;
+	s->cfg.share_endpoints = !form->by_pod;
 	s->tables = tables_new(&s->cfg);
 	s->sets = filter_sets(f, family);
 	s->rules = filter_rules(f, family);
@@ -273,16 +273,16 @@ static int side_init(struct policy_kernel *k, struct filter *f, enum ip_family f
 }
 
 struct policy_kernel *policy_kernel_new(const struct policy_settings *set, struct cluster_sets *net,
-					struct filter *filter, bool v6, bool bare, struct err *e)
+					struct filter *filter, struct policy_form form, struct err *e)
 {
 	struct policy_kernel *k = xcalloc(1, sizeof(*k));
 	int rc;
 
 	k->set = set;
 	k->net = net;
-	rc = side_init(k, filter, IP_V4, bare, e);
-	if (rc == 0 && v6)
-		rc = side_init(k, filter, IP_V6, bare, e);
+	rc = side_init(k, filter, IP_V4, &form, e);
+	if (rc == 0 && form.v6)
+		rc = side_init(k, filter, IP_V6, &form, e);
 	if (rc == 0)
 		return k;
 	policy_kernel_free(k);

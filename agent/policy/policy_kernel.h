@@ -11,10 +11,15 @@ struct policy_settings;
 struct render_config;
 struct tables;
 
-/* All are borrowed. v6: state IPv6 rules as well; bare: only what the network itself needs. NULL when
- * a rule of the frame is refused. */
+struct policy_form {
+	bool v6;     /* state IPv6 rules as well */
+	bool bare;   /* only what the network itself needs */
+	bool by_pod; /* chains of pods by interface, as Calico's; else those with equal ones share */
+};
+
+/* All are borrowed. NULL when a rule of the frame is refused. */
 struct policy_kernel *policy_kernel_new(const struct policy_settings *set, struct cluster_sets *net,
-					struct filter *filter, bool v6, bool bare, struct err *e);
+					struct filter *filter, struct policy_form form, struct err *e);
 void policy_kernel_free(struct policy_kernel *k);
 
 /* State what a flush of the calculation told. Nothing is run. */

@@ -59,6 +59,7 @@ def make(lab, backend):
     g = Ground(lab, backend)
     g.environment = {"XTABLES_LOCKFILE": str(lab.dir / "xtables.lock")}  # the machine's is not ours to hold
     g.options = ["--policy", "--iptables-backend", backend]
+    as_calico(g)
     start(lab, backend, env=g.environment)
     for where, name in (("x", "s"), ("x", "a"), ("y", "c")):
         setattr(g, name, node.add_pod(name, where, node.network(args={"margay": {"labels": {"pod": name}}})))
@@ -66,6 +67,12 @@ def make(lab, backend):
     wait.until("pods reach each other", lambda: not mistakes(g.a, {f"tcp:{g.s.ip}:80": True, f"tcp:{g.c.ip}:80": True}))
     restore(g, OTHERS)
     return g
+
+
+def as_calico(g):
+    """One chain of a pod, as Calico names it: in nft those of all pods are such from then on."""
+    if g.backend == "nft":
+        restore(g, "*filter\n:cali-tw-cali01234567890 - [0:0]\nCOMMIT\n")
 
 
 ground = ground_fixture(make)
@@ -347,8 +354,8 @@ def churn(i):
              "destination": {"ports": [80, 1000 + i]}}]}, "x")
 
 
-def fresh(g):
-    """Chains and sets that an agent makes on a node where there is nothing of ours."""
+def wipe(g):
+    """End the agent, and leave nothing of ours on the node."""
     assert g.node.stop(signal.SIGTERM) == 0
     for table in ("filter", "raw", "mangle", "nat"):
         names = [c for t, c in chains(g) if t == table]
@@ -359,8 +366,33 @@ def fresh(g):
     for name in sets(g):
         ns.run(g.node.ns, "ipset", "destroy", name)
     assert chains(g) == {} and sets(g) == {}
+
+
+def fresh(g):
+    """Chains and sets that an agent makes on a node where there was nothing of ours."""
+    wipe(g)
+    as_calico(g)
     begin(g)
     return chains(g), sets(g)
+
+
+def test_without_calicos_chains_pods_share(g):
+    """What applies to a pod is in a chain named by its content; a restart finds that and writes nothing."""
+    def of_pods():
+        return {c for _, c in chains(g) if c.startswith(("cali-tw-", "cali-fw-"))}
+    alone = of_pods()
+    assert any("cali-tw-" + p.host_interface in alone for p in (g.s, g.a, g.c)) == (g.backend == "nft")
+    wipe(g)
+    begin(g)
+    shared = of_pods()
+    assert shared and all(len(c) > len("cali-tw-") + 15 for c in shared)
+    is_right(g)
+    assert g.node.stop(signal.SIGTERM) == 0
+    begin(g)
+    assert of_pods() == shared
+    assert g.node.ctl_json("node", "status")["policy"]["ipv4"]["chainsWritten"] == 0
+    is_right(g)
+    assert fresh(g)  # for the tests that follow
 
 
 def live(process, seconds):
