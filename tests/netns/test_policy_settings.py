@@ -61,7 +61,7 @@ def test_settings_arrive_without_a_restart(one):
     own = [x.split()[1] for x in save(one, "filter").splitlines() if x.startswith("-A cali-fw-")][0]
     body = rules(one, own)
     assert not any("INVALID" in x for x in body) and body[-1].endswith("REJECT --reject-with icmp-port-unreachable")
-    assert not any("IPinIP" in x for x in body) and any("VXLAN" in x for x in body)
+    assert not any("-p ipencap" in x for x in body) and any("--dports 4789" in x for x in body)
     assert one.process.pid == pid and one.process.poll() is None
     one.lab.ctl("delete", "felixconfiguration", "default")
     eventually("the defaults are back", lambda: "-i tap+" not in save(one) and "0x10000/0x10000" in save(one))
