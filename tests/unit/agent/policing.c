@@ -135,6 +135,8 @@ static bool in_force(const struct world *w)
 	return json_is_true(json_object_get(o, "inForce"));
 }
 
+#define TO_POD "-A cali-to-wl-dispatch -o cali1 "
+
 static void a_pod_waits_for_its_chains(void **state)
 {
 	struct world w = { 0 };
@@ -145,14 +147,29 @@ static void a_pod_waits_for_its_chains(void **state)
 	assert_string_equal(wait_for(&w, "cali1"), "");
 	assert_non_null(strstr(out_of("iptables-nft-save"), "-A cali-from-wl-dispatch -i cali1 "));
 	until_ready(&w);
-	until(&w, "iptables-nft-save -t filter", "cali-tw-cali1", true);
+	until(&w, "iptables-nft-save -t filter", TO_POD, true);
 	json_decref(policing_of(w.a.policing, "x/a"));
 	policing_unexpect(w.a.policing, WEP_KEY);
-	until(&w, "iptables-nft-save -t filter", "cali-tw-cali1", false);
+	until(&w, "iptables-nft-save -t filter", TO_POD, false);
 	assert_null(policing_of(w.a.policing, "x/a"));
 	end(&w);
 	/* The end leaves rules in force. */
 	assert_non_null(strstr(out_of("iptables-nft-save"), "cali-FORWARD"));
+}
+
+/* Where a Calico agent's chain of a pod is, pods have chains by their names; else by their content. */
+static void calicos_chains_stay(void **state)
+{
+	struct world w = { 0 };
+
+	ns_fresh();
+	out_of("iptables-nft -N cali-tw-cali9");
+	begin_here(&w, *state, true);
+	policing_expect(w.a.policing, WEP_KEY, WEP("10.0.0.1/32"));
+	assert_string_equal(wait_for(&w, "cali1"), "");
+	assert_non_null(strstr(out_of("iptables-nft-save"), "-g cali-tw-cali1"));
+	until(&w, "iptables-nft-save -t filter", "cali-tw-cali9", false);
+	end(&w);
 }
 
 static void a_setting_makes_rules_anew(void **state)
@@ -166,7 +183,7 @@ static void a_setting_makes_rules_anew(void **state)
 		FELIX("{\"iptablesFilterDenyAction\":\"Reject\"}"));
 	until(&w, "iptables-nft-save -t filter", "REJECT", true);
 	until_ready(&w);
-	assert_non_null(strstr(out_of("iptables-nft-save"), "cali-tw-cali1"));
+	assert_non_null(strstr(out_of("iptables-nft-save"), TO_POD));
 	box_put(w.box, KEY_RESOURCES "felixconfigurations/default",
 		FELIX("{\"logSeverityScreen\":\"Info\"}"));
 	until(&w, "iptables-nft-save -t filter", "REJECT", false);
@@ -269,6 +286,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_pod_waits_for_its_chains, box_open, box_close),
+		cmocka_unit_test_setup_teardown(calicos_chains_stay, box_open, box_close),
 		cmocka_unit_test_setup_teardown(a_setting_makes_rules_anew, box_open, box_close),
 		cmocka_unit_test_setup_teardown(ipv6_comes_with_its_pool, box_open, box_close),
 		cmocka_unit_test_setup_teardown(off_nobody_waits_and_what_was_ours_goes, box_open,
