@@ -271,6 +271,9 @@ if IPIP:
             lab.spawn(host, where, "bird", "-f", "-c", conf, "-s", lab.dir / f"{host}.ctl")
             lab.apply(f"apiVersion: projectcalico.org/v3\nkind: BGPPeer\nmetadata:\n  name: {host}\nspec:\n"
                       f"  peerIP: {address}\n  asNumber: 64512\n")
+        # They are no nodes: their tunnel packets are let in because they are named.
+        lab.apply("apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata: {name: default}\n"
+                  f"spec: {{externalNodesList: [{SUBNET2}.51, {SUBNET2}.52]}}\n")
         hops = [f"nexthop via {SUBNET2}.{50 + i} dev tunl0 weight 1 onlink" for i in (1, 2)]
         shown = lambda: [line.strip() for line in ns.ip(node.ns, "route", "show", anycast).splitlines()]
         wait.until(lambda: f"both paths through tunl0: {shown()}",
