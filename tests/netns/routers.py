@@ -43,6 +43,8 @@ class Router:
     def kill(self):
         os.killpg(self.proc.pid, signal.SIGKILL)
         self.proc.wait()
+        # its children end a moment later, and hold the port as long
+        wait.until("nobody listens at the router", lambda: not self.out("ss", "-Hltn", "sport = :179"))
         self.again = True
 
     def freeze(self):
