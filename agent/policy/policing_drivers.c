@@ -234,10 +234,11 @@ bool policing_settings_differ(const struct policing *p)
 	return differ;
 }
 
-/* What a table of iptables-nft has. */
+/* What the filter table of an iptables has. */
 struct seen {
 	bool some;
-	bool pods; /* chains of pods as Calico names them, by the interface */
+	bool policy; /* of an agent, be it ours */
+	bool pods;   /* chains of pods as Calico names them, by the interface */
 };
 
 /* A chain that pods share has a longer name than that of any interface. */
@@ -256,27 +257,28 @@ static bool has_pods(const char *saved)
 static void on_seen(void *arg, const struct exec_result *r)
 {
 	if (r->code == 0)
-		*(struct seen *)arg = (struct seen) { strstr(r->out, "\n-A "), has_pods(r->out) };
+		*(struct seen *)arg = (struct seen) {
+			.some = strstr(r->out, "\n-A "),
+			.policy = strstr(r->out, "\n:cali-from-wl-dispatch "),
+			.pods = has_pods(r->out),
+		};
 }
 
-static void on_listed(void *arg, const struct exec_result *r)
+static struct seen look(const struct ipt_choice *c)
 {
-	*(bool *)arg = r->code == 0 && strstr(r->out, "\n:cali-from-wl-dispatch ");
+	const char *kind = c->plain_names ? "" : c->backend == IPT_NFT ? "-nft" : "-legacy";
+	CLEANUP(freep) char *tool = xasprintf("iptables%s-save", kind);
+	const struct exec_cmd cmd = { .argv = { tool, "-t", "filter" } };
+	struct seen seen = { 0 };
+
+	exec_run(&cmd, on_seen, &seen, NULL);
+	return seen;
 }
 
 /* With policy off here, policy that is in the kernel is somebody else's; and so is NAT. */
 static int check_alone(const struct policing *p, struct err *e)
 {
-	const char *kind = p->choice.backend == IPT_NFT ? "nft" : "legacy";
-	CLEANUP(freep)
-	char *tool = xasprintf("iptables%s%s-save", p->choice.plain_names ? "" : "-",
-			       p->choice.plain_names ? "" : kind);
-	const struct exec_cmd cmd = { .argv = { tool, "-t", "filter" } };
-	bool found = false;
-
-	if (!p->on && !policing_marked(p))
-		exec_run(&cmd, on_listed, &found, NULL);
-	if (!found)
+	if (p->on || policing_marked(p) || !look(&p->choice).policy)
 		return 0;
 	return err_set(
 		e, -EBUSY,
@@ -290,17 +292,13 @@ static int check_alone(const struct policing *p, struct err *e)
 static int check_nft(struct policing *p, const struct ipt_choice *c, struct err *e)
 {
 	static const char probe[] = "*filter\n:cali-probe - [0:0]\n-X cali-probe\nCOMMIT\n";
-	bool plain = c->plain_names;
-	const char *save = plain ? "iptables-save" : "iptables-nft-save";
-	const char *restore = plain ? "iptables-restore" : "iptables-nft-restore";
-	const struct exec_cmd list = { .argv = { save, "-t", "filter" } };
+	const char *restore = c->plain_names ? "iptables-restore" : "iptables-nft-restore";
 	const struct exec_cmd make = { .argv = { restore, "--noflush" },
 				       .in = probe,
 				       .in_len = sizeof(probe) - 1 };
-	struct seen seen = { 0 };
+	struct seen seen = look(c);
 	struct err said;
 
-	exec_run(&list, on_seen, &seen, NULL);
 	p->chains_by_pod = seen.pods;
 	if (seen.some || try_tool(&make, &said) >= 0)
 		return 0;
