@@ -10,7 +10,7 @@
 #   sanitize  the same unit tests and simulations under AddressSanitizer and UBSan (clang)
 #   netns     real kernel, real BIRD, real CNI plugins, in network namespaces
 #   packets   random worlds of policy in two agents, judged packet by packet; WORLDS=2000 for long
-#   fuzz      each fuzz target for some seconds beyond its corpus; tests/fuzz/run.sh does it for longer
+#   fuzz      each fuzz target for some seconds beyond its corpus; tests/fuzz/run.sh 3600 for an hour
 #   uml       what needs a tunnel that the running kernel may lack (ipip), under user-mode-linux
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
@@ -115,7 +115,7 @@ for part in $parts; do
 		;;
 	fuzz)
 		say "fuzz targets"
-		step "nothing found in 10 s each" tests/fuzz/run.sh 10
+		step "nothing found in a minute" tests/fuzz/run.sh 60
 		;;
 	*)
 		echo "tests/run.sh: no part is called $part; there are: unit lint sanitize netns packets uml fuzz" >&2

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Every fuzz target, under AddressSanitizer and UBSan, beginning with the inputs in corpus/.
 #
-#   tests/fuzz/run.sh SECONDS [TARGET...]    so long for each target, two at a time; 0: the corpus only
+#   tests/fuzz/run.sh SECONDS [TARGET...]    so long in all, shared by the targets, two at a time; 0: the corpus only
 #   tests/fuzz/run.sh merge                  put into corpus/ what runs have found and reaches new code
 #
 # What a run finds goes to build-fuzz/found/TARGET; an input that fails to build-fuzz/failed/, with its words
@@ -18,6 +18,7 @@ if [ ! -f $dir/build.ninja ]; then
 fi
 meson compile -C $dir >$dir/compile.log 2>&1 || { tail -n 40 $dir/compile.log; exit 1; }
 what=$1; shift
+at_once=2
 targets=${*:-$(cd $dir/tests/fuzz && find . -maxdepth 1 -type f -executable -name 'fuzz-*' -printf '%f\n' | sed 's/^fuzz-//' | sort)}
 
 # The inputs that reach code which no other one reaches.
@@ -32,7 +33,7 @@ merge() {
 run() {
 	local t=$1 how
 	mkdir -p "tests/fuzz/corpus/$t" "$dir/found/$t" "$dir/failed"
-	if [ "$what" = 0 ]; then how=-runs=0; else how=-max_total_time=$what; fi
+	if [ "$what" = 0 ]; then how=-runs=0; else how=-max_total_time=$each; fi
 	if $dir/tests/fuzz/fuzz-"$t" $how -max_len=4096 -timeout=20 -rss_limit_mb=2048 -artifact_prefix=$dir/failed/"$t"- \
 		"$dir/found/$t" "tests/fuzz/corpus/$t" >$dir/"$t".log 2>&1; then
 		echo "ok   $t: $(grep -E '^#[0-9]+\s+DONE' $dir/"$t".log)"
@@ -51,8 +52,10 @@ merge)
 	usage
 	;;
 *)
-	export -f run; export what dir
 	# shellcheck disable=SC2086
-	printf '%s\n' $targets | xargs -P 2 -I{} bash -c 'run {}'
+	set -- $targets
+	each=$((what * at_once / $#)); [ "$each" -gt 0 ] || each=1 # 0 would be without end
+	export -f run; export what each dir
+	printf '%s\n' "$@" | xargs -P $at_once -I{} bash -c 'run {}'
 	;;
 esac
