@@ -1,7 +1,7 @@
 /* config.h - what the agent was told: file, environment, options, in rising order of weight.
  *
- * One table (config.c) is the list of file keys, options (`runDir` is --run-dir), MARGAY_*
- * variables (MARGAY_RUN_DIR), --help and --print-config. A second one maps the variables of a
+ * One table (config_rows.c) is the list of file keys, options (`runDir` is --run-dir), MARGAY_*
+ * variables (MARGAY_RUN_DIR), --help and --print-config. A second one (config_calico.c) maps the variables of a
  * calico-node pod onto it, so that such a pod's template works unchanged. */
 #pragma once
 
