@@ -7,6 +7,8 @@
 
 #include "dataplane/route_table.h"
 
+enum { SMALL_NH = 8 }; /* hops; most fabrics have no more */
+
 _Static_assert(offsetof(struct route_value, nh) ==
 		       offsetof(struct route_value, body) + sizeof(struct route_body),
 	       "body and hops are hashed as one");
@@ -72,35 +74,11 @@ static void copy_nh(struct route_nh *to, const struct route_nh *from)
 	to->onlink = from->onlink;
 }
 
-static struct route_value *lookup_or_add(struct route_table *rt, struct route_value *v)
+static void fill(struct route_table *rt, struct route_value *v, const struct route_spec *s)
 {
-	struct route_value *old;
-
-	HASH_FIND(hh, rt->values, &v->body, v->size, old);
-	if (old) {
-		free(v);
-		old->refs++;
-		return old;
-	}
-	v->refs = 1;
-	v->first = DELTA_NONE;
-	v->generation = rt->link_generation - 1;
-	HASH_ADD_KEYPTR(hh, rt->values, &v->body, v->size, v);
-	return v;
-}
-
-struct route_value *route_value_intern(struct route_table *rt, const struct route_spec *s,
-				       bool foreign, bool unusual)
-{
-	size_t size = sizeof(struct route_body) + s->n_nh * sizeof(struct route_nh);
-	struct route_value *v = xcalloc(1, offsetof(struct route_value, body) + size);
-
-	v->size = size;
 	v->body.type = (uint8_t)(s->type ? s->type : ROUTE_UNICAST);
 	v->body.protocol = s->protocol ? s->protocol : rt->cfg.protocol;
 	v->body.scope = s->scope;
-	v->body.foreign = foreign;
-	v->body.unusual = unusual ? ++rt->unusual : 0;
 	v->body.mtu = s->mtu;
 	v->body.src = s->src;
 	v->body.n_nh = s->n_nh;
@@ -109,8 +87,45 @@ struct route_value *route_value_intern(struct route_table *rt, const struct rout
 	/* The weight of an only hop means nothing, and the kernel does not keep it. */
 	if (s->n_nh == 1)
 		v->nh[0].weight = 1;
-	qsort(v->nh, s->n_nh, sizeof(v->nh[0]), nh_cmp);
-	return lookup_or_add(rt, v);
+	if (s->n_nh > 1)
+		qsort(v->nh, s->n_nh, sizeof(v->nh[0]), nh_cmp);
+}
+
+/* Kept, with no reference yet. */
+static struct route_value *keep(struct route_table *rt, const struct route_value *v, size_t whole)
+{
+	struct route_value *kept = xmemdup(v, whole);
+
+	kept->first = DELTA_NONE;
+	kept->generation = rt->link_generation - 1;
+	HASH_ADD_KEYPTR(hh, rt->values, &kept->body, kept->size, kept);
+	return kept;
+}
+
+/* Mostly there is an equal one: what is looked for is made on the stack, but for very wide routes. */
+struct route_value *route_value_intern(struct route_table *rt, const struct route_spec *s,
+				       bool foreign, bool unusual)
+{
+	union {
+		struct route_value v;
+		uint8_t room[sizeof(struct route_value) + SMALL_NH * sizeof(struct route_nh)];
+	} small;
+	size_t size = sizeof(struct route_body) + s->n_nh * sizeof(struct route_nh);
+	size_t whole = offsetof(struct route_value, body) + size;
+	struct route_value *large = s->n_nh > SMALL_NH ? xmalloc(whole) : NULL;
+	struct route_value *v = large ? large : &small.v, *old;
+
+	memset(v, 0, whole);
+	v->size = size;
+	v->body.foreign = foreign;
+	v->body.unusual = unusual ? ++rt->unusual : 0;
+	fill(rt, v, s);
+	HASH_FIND(hh, rt->values, &v->body, size, old);
+	if (!old)
+		old = keep(rt, v, whole);
+	free(large);
+	old->refs++;
+	return old;
 }
 
 struct route_value *route_value_unknown(struct route_table *rt, uint8_t protocol)

@@ -2,7 +2,7 @@
  * SHAPE  Entries live in one array and are linked by index: a chain of their hash bucket, one of
  * the four work lists, and the list of keys that want the same value. The key follows the entry.
  * COST   Everything is O(1) but delta_resync_end and delta_release, which look at each key once;
- *        56 bytes and the key for each.
+ *        60 bytes and the key for each.
  * INVARIANTS  place() alone decides the list a key is on. A key that is neither wanted nor there
  * has no entry. TESTS  tests/unit/lib/delta.c, against a naive twin */
 #include "lib/delta.h"
@@ -15,7 +15,6 @@ enum { FIRST_CAP = 64, LIST_NONE = DELTA_LISTS_ };
 
 struct delta_entry {
 	void *want, *have;
-	uint32_t chain;	       /* next in the bucket, or in the list of free entries */
 	uint32_t prev, next;   /* on a work list */
 	uint32_t wprev, wnext; /* of the same want */
 	uint32_t generation;   /* of the last listing that saw it */
@@ -34,7 +33,7 @@ static uint8_t *key_of(const struct delta *d, uint32_t id)
 	return (uint8_t *)(at(d, id) + 1);
 }
 
-static uint32_t hash(const struct delta *d, const void *key)
+static uint32_t hash_of(const struct delta *d, const void *key)
 {
 	const uint8_t *p = key;
 	uint64_t h = 0x9e3779b97f4a7c15U ^ d->seed;
@@ -46,7 +45,12 @@ static uint32_t hash(const struct delta *d, const void *key)
 		h = (h ^ w) * 0xff51afd7ed558ccdU;
 		h ^= h >> 32;
 	}
-	return (uint32_t)h & (d->n_bucket - 1);
+	return (uint32_t)h;
+}
+
+static uint32_t *bucket_of(const struct delta *d, uint32_t hash)
+{
+	return &d->bucket[hash & (d->n_bucket - 1)];
 }
 
 void delta_init(struct delta *d, const struct delta_type *type, void *ctx, uint32_t seed)
@@ -79,8 +83,10 @@ void delta_done(struct delta *d)
 		unref(d, at(d, i)->have);
 	}
 	free(d->mem);
+	free(d->link);
 	free(d->bucket);
 	d->mem = NULL;
+	d->link = NULL;
 	d->bucket = NULL;
 	d->n = d->cap = d->n_bucket = d->keys = 0;
 }
@@ -132,27 +138,27 @@ static void rehash(struct delta *d, uint32_t n_bucket)
 	d->n_bucket = n_bucket;
 	memset(d->bucket, 0xff, n_bucket * sizeof(d->bucket[0]));
 	for (uint32_t i = 0; i < d->n; i++) {
-		uint32_t h;
+		uint32_t *bucket = bucket_of(d, d->link[i].hash);
 
 		if (!at(d, i)->used)
 			continue;
-		h = hash(d, key_of(d, i));
-		at(d, i)->chain = d->bucket[h];
-		d->bucket[h] = i;
+		d->link[i].next = *bucket;
+		*bucket = i;
 	}
 }
 
 static uint32_t entry_new(struct delta *d, const void *key)
 {
-	uint32_t id = d->free_head, h;
+	uint32_t id = d->free_head, hash = hash_of(d, key), *bucket;
 
 	if (id != DELTA_NONE) {
-		d->free_head = at(d, id)->chain;
+		d->free_head = d->link[id].next;
 	} else {
 		if (d->n == d->cap) {
 			assert(d->cap < DELTA_NONE / 2);
 			d->cap = d->cap ? d->cap + d->cap / 2 : FIRST_CAP;
 			d->mem = xreallocarray(d->mem, d->cap, d->stride);
+			d->link = xreallocarray(d->link, d->cap, sizeof(d->link[0]));
 		}
 		id = d->n++;
 	}
@@ -163,34 +169,37 @@ static uint32_t entry_new(struct delta *d, const void *key)
 	if (d->keys >= d->n_bucket)
 		rehash(d, d->n_bucket ? d->n_bucket * 2 : FIRST_CAP);
 	memcpy(key_of(d, id), key, d->type->key_size);
-	h = hash(d, key);
-	at(d, id)->chain = d->bucket[h];
+	bucket = bucket_of(d, hash);
+	d->link[id] = (struct delta_link) { .hash = hash, .next = *bucket };
+	*bucket = id;
 	at(d, id)->used = 1;
-	d->bucket[h] = id;
 	d->keys++;
 	return id;
 }
 
 static void entry_free(struct delta *d, uint32_t id)
 {
-	uint32_t *link = &d->bucket[hash(d, key_of(d, id))];
+	uint32_t *from = bucket_of(d, d->link[id].hash);
 
-	while (*link != id)
-		link = &at(d, *link)->chain;
-	*link = at(d, id)->chain;
+	while (*from != id)
+		from = &d->link[*from].next;
+	*from = d->link[id].next;
 	list_leave(d, at(d, id));
 	at(d, id)->used = 0;
-	at(d, id)->chain = d->free_head;
+	d->link[id].next = d->free_head;
 	d->free_head = id;
 	d->keys--;
 }
 
 uint32_t delta_find(const struct delta *d, const void *key)
 {
+	uint32_t hash = hash_of(d, key), id;
+
 	if (!d->n_bucket)
 		return DELTA_NONE;
-	for (uint32_t id = d->bucket[hash(d, key)]; id != DELTA_NONE; id = at(d, id)->chain)
-		if (memcmp(key_of(d, id), key, d->type->key_size) == 0)
+	for (id = *bucket_of(d, hash); id != DELTA_NONE; id = d->link[id].next)
+		if (d->link[id].hash == hash &&
+		    memcmp(key_of(d, id), key, d->type->key_size) == 0)
 			return id;
 	return DELTA_NONE;
 }

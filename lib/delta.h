@@ -45,11 +45,18 @@ enum delta_list {
 
 struct delta_entry;
 
+/* Of an entry: in the bucket of its hash, or among the free ones. Apart from the entries, which are ten
+ * times as large, so that looking for a key mostly waits for memory once. */
+struct delta_link {
+	uint32_t hash, next;
+};
+
 struct delta {
 	const struct delta_type *type;
 	void *ctx;
 	uint8_t *mem; /* entries, `stride` bytes each */
 	size_t stride;
+	struct delta_link *link; /* by id */
 	uint32_t n, cap, free_head;
 	uint32_t *bucket; /* power of two */
 	uint32_t n_bucket, seed;
