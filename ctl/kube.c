@@ -3,11 +3,13 @@
 #include "ctl/kube.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "ctl/ctl.h"
+#include "ctl/kube_check.h"
 #include "lib/json.h"
 #include "policy/k8s.h"
 
@@ -128,8 +130,10 @@ bool kube_is(const json_t *doc)
 static int convert(const struct kube_row *row, const json_t *json, struct object *o, struct err *e)
 {
 	struct str left_out = { 0 };
-	int rc;
+	int rc = kube_check(json, e);
 
+	if (rc < 0)
+		return rc;
 	if (!strcmp(row->kind, "Namespace"))
 		return k8s_namespace(json, o, e);
 	if (!strcmp(row->kind, "ServiceAccount"))
@@ -146,8 +150,9 @@ static int convert(const struct kube_row *row, const json_t *json, struct object
 	return rc;
 }
 
-static int add_one(const struct yml_doc *doc, const json_t *json, struct object_vec *out,
-		   struct err *e)
+/* item: where it is in a list, as a path; "" for the document itself. */
+static int add_one(const struct yml_doc *doc, const json_t *json, const char *item,
+		   struct object_vec *out, struct err *e)
 {
 	const struct kube_row *row = row_of(json);
 	struct object o;
@@ -157,10 +162,13 @@ static int add_one(const struct yml_doc *doc, const json_t *json, struct object_
 			       "%s:%u: a list holds kinds of Kubernetes or of "
 			       "projectcalico.org/v3, not both",
 			       doc->file, doc->mark.line);
-	if (convert(row, json, &o, e) < 0)
+	if (convert(row, json, &o, e) < 0) {
+		if (*item)
+			js_err_under(e, "%s", item);
 		return yml_err_at(doc, e);
+	}
 	o.file = doc->file;
-	o.line = doc->mark.line;
+	o.line = *item ? yml_line(doc, item) : doc->mark.line;
 	vec_push(out, o);
 	return 0;
 }
@@ -172,9 +180,12 @@ int kube_objects(const struct yml_doc *doc, struct object_vec *out, struct err *
 	int rc = 0;
 
 	if (!is_list(doc->value))
-		return add_one(doc, doc->value, out, e);
+		return add_one(doc, doc->value, "", out, e);
 	json_array_foreach (json_object_get(doc->value, "items"), i, one) {
-		rc = add_one(doc, one, out, e);
+		char item[32];
+
+		snprintf(item, sizeof(item), "items[%zu]", i);
+		rc = add_one(doc, one, item, out, e);
 		if (rc < 0)
 			break;
 	}

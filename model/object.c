@@ -180,22 +180,42 @@ static int take_revision(const char *text, int64_t *rev, struct err *e)
 	return 0;
 }
 
-static int check_meta(const struct kind *kind, const struct meta *m, struct err *e)
+static int check_meta(const char *kind, bool namespaced, const struct meta *m, struct err *e)
 {
 	int rc = name_check("metadata.name", m->name ? m->name : "", e);
 
 	if (rc < 0)
 		return rc;
-	if (kind->only_name && strcmp(m->name, kind->only_name))
-		return err_set(e, -EINVAL, "metadata.name: the only %s is \"%s\", this is \"%s\"",
-			       kind->name, kind->only_name, m->name);
-	if (m->ns && *m->ns && !(kind->flags & KIND_NAMESPACED))
+	if (m->ns && *m->ns && !namespaced)
 		return err_set(e, -EINVAL,
-			       "metadata.namespace: kind %s has no namespaces: leave it out",
-			       kind->name);
+			       "metadata.namespace: kind %s has no namespaces: leave it out", kind);
 	if (m->ns && *m->ns && (rc = label_check("metadata.namespace", m->ns, e)) < 0)
 		return rc;
 	return check_annotations(&m->annotations, e);
+}
+
+int object_check_meta(const json_t *json, const char *kind, bool namespaced, struct err *e)
+{
+	struct meta m;
+	int rc;
+
+	if (!json_is_object(json))
+		return err_set(e, -EINVAL, "metadata: must be an object, is %s",
+			       js_type_name(json));
+	rc = fields_decode(&meta_fields, json, FIELDS_STRICT, &m, e);
+	if (rc < 0)
+		return js_err_under(e, "metadata");
+	rc = check_meta(kind, namespaced, &m, e);
+	fields_done(&meta_fields, &m);
+	return rc;
+}
+
+static int check_only_name(const struct kind *kind, const char *name, struct err *e)
+{
+	if (!kind->only_name || !strcmp(name, kind->only_name))
+		return 0;
+	return err_set(e, -EINVAL, "metadata.name: the only %s is \"%s\", this is \"%s\"",
+		       kind->name, kind->only_name, name);
 }
 
 /* What is said under metadata, into o; and without what is not stored. */
@@ -211,7 +231,9 @@ static int take_meta(struct object *o, struct err *e)
 	rc = fields_decode(&meta_fields, json, FIELDS_STRICT, &m, e);
 	if (rc < 0)
 		return js_err_under(e, "metadata");
-	rc = check_meta(o->kind, &m, e);
+	rc = check_meta(o->kind->name, o->kind->flags & KIND_NAMESPACED, &m, e);
+	if (rc == 0)
+		rc = check_only_name(o->kind, m.name, e);
 	if (rc == 0)
 		rc = take_revision(m.version, &o->rev, e);
 	if (rc == 0) {

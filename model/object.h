@@ -48,6 +48,8 @@ struct object object_copy(const struct object *o);
 /* All checks of the kind, as for a manifest. An empty namespace passes: the caller has a default.
  * */
 int object_check(const struct object *o, struct err *e);
+/* The metadata alone, for manifests of kinds that are none of Calico's. */
+int object_check_meta(const json_t *json, const char *kind, bool namespaced, struct err *e);
 /* Write the defaults that other readers of the store want to see. */
 void object_fill(struct object *o);
 /* uid (version 4, from 16 random bytes) and creationTimestamp ("2026-08-01T10:00:00Z"), where they

@@ -73,6 +73,15 @@ static void network_policies(void **state)
 		  "- apiVersion: projectcalico.org/v3\n  kind: Tier\n  metadata: {name: t}\n",
 		  1, "", "not both" },
 		{ "get namespace q", NULL, 1, "", "does not exist" },
+		{ "apply",
+		  POLICY("web", ", namespace: x",
+			 "\n  podSelector: {}\n  ingress:\n  - form: []"),
+		  1, "", "m.yaml:7: spec.ingress[0].form: unknown field; did you mean \"from\"?" },
+		{ "apply",
+		  "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Namespace\n  "
+		  "metadata: {name: q}\n"
+		  "- apiVersion: v1\n  kind: Namespace\n  metadata:\n    name: q/r\n",
+		  1, "", "m.yaml:10: items[1].metadata.name: " },
 		{ "delete netpol p -n z", NULL, 0, "Successfully deleted 1", "" },
 		{ "delete netpol web -n x", NULL, 0, "Successfully deleted 1", "" },
 		{ "delete -s netpol web -n x", NULL, 0, "Skipped 1", "" },
@@ -141,6 +150,46 @@ static void endpoint_slices(void **state)
 	story_play(steps, ARRAY_SIZE(steps));
 }
 
+#define SERVICE(name, rest) \
+	"apiVersion: v1\nkind: Service\nmetadata: {name: " name ", namespace: x}\n" rest "\n"
+
+static void services(void **state)
+{
+	static const struct story_step steps[] = {
+		{ "apply",
+		  SERVICE("web", "spec: {type: LoadBalancer, clusterIP: 10.96.0.7, clusterIPs: "
+				 "[10.96.0.7], externalIPs: [192.0.2.1], externalTrafficPolicy: "
+				 "Local, ports: [{port: 80}], selector: {app: web}, sessionAffinity: "
+				 "None}\nstatus: {loadBalancer: {ingress: [{ip: 198.51.100.7}]}}"),
+		  0, "Successfully applied 1 'Service'", "" },
+		{ "get services -n x", NULL, 0, "LoadBalancer   10.96.0.7   192.0.2.1", "" },
+		{ "get svc -n x -o wide", NULL, 0, "198.51.100.7", "" },
+		{ "get service web -n x -o yaml", NULL, 0, "externalTrafficPolicy: Local", "" },
+		{ "get service web -n x -o yaml", NULL, 0, "- ip: 198.51.100.7", "" },
+		{ "apply", SERVICE("n", "spec: {clusterIP: None}"), 0, NULL, "" },
+		{ "apply", SERVICE("n", "spec: {clusterIPs: [None], clusterIP: None}"), 0, NULL, "" },
+		{ "apply", SERVICE("n", "spec: {type: ExternalName, externalName: a.example}"), 0, NULL,
+		  "" },
+		{ "apply", SERVICE("b", "spec: {clusterIP: 10.96.0}"), 1, "",
+		  "spec.clusterIP: must be an address, is \"10.96.0\"" },
+		{ "apply", SERVICE("b", "spec: {clusterIPs: [10.96.0.7], clusterIP: 10.96.0.8}"), 1, "",
+		  "spec.clusterIPs[0]: must be the same as spec.clusterIP" },
+		{ "apply", SERVICE("b", "spec: {clusterIPs: [10.96.0.7, 'fd00::7', 10.96.0.8]}"), 1, "",
+		  "spec.clusterIPs: has 3 elements" },
+		{ "apply", SERVICE("b", "spec: {externalIPs: [192.0.2.0/24]}"), 1, "",
+		  "spec.externalIPs[0]: must be an address" },
+		{ "apply", SERVICE("b", "spec: {externalTrafficPolicy: local}"), 1, "",
+		  "spec.externalTrafficPolicy: " },
+		{ "apply", SERVICE("b", "spec: {clusterIPS: []}"), 1, "", "clusterIPS: unknown field" },
+		{ "apply", SERVICE("b", "specs: {}"), 1, "", "specs: " },
+		{ "apply", SERVICE("b", "spec: {}\nstatus: {loadBalancer: []}"), 1, "", "loadBalancer: " },
+		{ "delete service web -n x", NULL, 0, "Successfully deleted 1", "" },
+		{ "delete svc web -n x", NULL, 1, "", "does not exist" },
+	};
+
+	story_play(steps, ARRAY_SIZE(steps));
+}
+
 static void labels(void **state)
 {
 	static const struct story_step steps[] = {
@@ -196,6 +245,7 @@ int main(void)
 		cmocka_unit_test(network_policies),
 		cmocka_unit_test(keys_of_older_writers),
 		cmocka_unit_test(endpoint_slices),
+		cmocka_unit_test(services),
 		cmocka_unit_test(labels),
 		cmocka_unit_test(words_of_kinds),
 	};
