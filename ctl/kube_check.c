@@ -199,8 +199,7 @@ static bool is_port_name(const char *s)
 {
 	size_t n = strlen(s);
 
-	return n && n <= PORT_NAME_MAX &&
-	       strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == n &&
+	return n && n <= PORT_NAME_MAX && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == n &&
 	       strspn(s, "0123456789-") < n && s[0] != '-' && s[n - 1] != '-' && !strstr(s, "--");
 }
 
@@ -323,8 +322,10 @@ static const struct row {
 	const char *const *members; /* beside apiVersion, kind and metadata; NULL: seen elsewhere */
 	bool namespaced;
 } rows[] = {
-	{ "NetworkPolicy", policy_members, true },   { "Namespace", policy_members, false },
-	{ "ServiceAccount", account_members, true }, { "EndpointSlice", NULL, true },
+	{ "NetworkPolicy", policy_members, true },
+	{ "Namespace", policy_members, false },
+	{ "ServiceAccount", account_members, true },
+	{ "EndpointSlice", NULL, true },
 	{ "Service", NULL, true },
 };
 

@@ -136,9 +136,8 @@ static void peers(void **state)
 		CLEANUP(freep)
 		char *rest = xasprintf(META "'spec':{'egress':[{'to':[%s]}]}", list[i].text);
 		CLEANUP(freep)
-		char *words = list[i].words
-				      ? xasprintf("spec.egress[0].to[0].%s", list[i].words)
-				      : NULL;
+		char *words =
+			list[i].words ? xasprintf("spec.egress[0].to[0].%s", list[i].words) : NULL;
 
 		check("NetworkPolicy", rest, words);
 	}
@@ -202,8 +201,7 @@ static void metadata(void **state)
 		  NULL },
 		{ "ServiceAccount", "'metadata':{'name':'a\\\\b'}", "metadata.name: " },
 		{ "ServiceAccount", "'metadata':{'name':'a'},'secret':[]", "secret: unknown" },
-		{ "EndpointSlice", "'metadata':{'name':'a/b','namespace':'x'}",
-		  "metadata.name: " },
+		{ "EndpointSlice", "'metadata':{'name':'a/b','namespace':'x'}", "metadata.name: " },
 		{ "Service", "'metadata':{'name':'a','namespace':'X'}", "metadata.namespace: " },
 	};
 
@@ -214,8 +212,10 @@ static void metadata(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(network_policies), cmocka_unit_test(expressions),
-		cmocka_unit_test(peers),	    cmocka_unit_test(ports),
+		cmocka_unit_test(network_policies),
+		cmocka_unit_test(expressions),
+		cmocka_unit_test(peers),
+		cmocka_unit_test(ports),
 		cmocka_unit_test(metadata),
 	};
 
