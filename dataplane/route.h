@@ -108,6 +108,7 @@ struct route_counts {
 	uint64_t written, removed; /* accepted by the kernel, since the start */
 	uint64_t foreign;	   /* times that somebody changed or removed a route of ours */
 	uint64_t resyncs;	   /* dumps after the first */
+	uint64_t others;	   /* times that a route of somebody else's may have changed */
 };
 
 struct route_table;

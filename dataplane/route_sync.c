@@ -167,6 +167,7 @@ static void on_event(void *arg, const struct nlmsghdr *h)
 		return;
 	if (rt->cfg.gateway && route_covers_gateway(&r.key))
 		rt->gateway_stale = true;
+	rt->counts.others += r.protocol != rt->cfg.protocol;
 	id = delta_find(&rt->delta, &r.key);
 	right = id != DELTA_NONE && delta_list_of(&rt->delta, id) == DELTA_RIGHT;
 	if (h->nlmsg_type == RTM_NEWROUTE)
@@ -219,6 +220,7 @@ int route_resync(struct route_table *rt, struct err *e)
 	delta_resync_end(&rt->delta);
 	rt->resync = false;
 	rt->counts.resyncs++;
+	rt->counts.others++;
 	rt->gateway_stale = true;
 	/* Whoever held a key is known now, or gone. */
 	delta_release(&rt->delta, NOTE_TAKEN);

@@ -2,10 +2,11 @@
  * SHAPE  A next hop on a link becomes `via NEXTHOP dev LINK onlink`. Another one is looked up in
  *        the kernel: the gateway of the route that covers it is the gateway here too. Claims of the
  *        present speaker have source 0, adopted ones source 1; the first makes the second go.
+ *        Where that route is BGP's, the next one behind it that is not ours (fib_others.h).
  *        In IPIP pools each next hop apart is plain or `via NEXTHOP dev tunl0 onlink` (encap.h).
  * DIFFERS: Calico's BIRD installs an `unreachable` route for an unresolved next hop, and loses its
  *        tunnel on ECMP. Here an unresolved next hop is left out, every hop is onlink.
- * TESTS  tests/netns/test_bgp.py, tests/netns/test_restart.py */
+ * TESTS  tests/netns/test_bgp.py, test_restart.py, test_next_hops.py */
 #include "agent/bgp/fib.h"
 
 #include <errno.h>
@@ -17,11 +18,13 @@
 
 #include "agent/agent.h"
 #include "agent/bgp/bgp_knobs.h"
+#include "agent/bgp/fib_others.h"
 #include "agent/config.h"
 #include "agent/log.h"
 #include "agent/overlay/overlay.h"
 #include "agent/routes.h"
 #include "dataplane/netlink.h"
+#include "dataplane/route_msg.h"
 
 enum {
 	SOURCE_BGP,
@@ -50,6 +53,7 @@ struct adopted {
 struct fib {
 	struct agent *agent;
 	struct nl_sock nl;
+	struct fib_others *others;
 	struct hop *hops;
 	VEC(struct fib_gateway) gateways;
 	char *ignored; /* interfaces; NULL: none */
@@ -62,7 +66,8 @@ struct fib {
 /* The route that covers addr, as the kernel's answer. */
 struct lookup {
 	struct hop *hop;
-	uint8_t own_protocol;
+	const struct fib *fib;
+	bool bgp; /* it is BGP's: no answer */
 };
 
 static void take_nexthop(struct hop *h, const struct nlattr *const tb[])
@@ -87,6 +92,16 @@ static bool take_multipath(struct hop *h, const struct nlattr *mp)
 	return true;
 }
 
+static bool is_bgps(const struct fib *f, const struct nlmsghdr *msg)
+{
+	const struct route_table *rt = routes_table(f->agent->routes);
+	struct route_msg r;
+
+	return route_msg_parse(msg, &r) &&
+	       (route_has_claim(rt, ROUTE_CLASS_NOENCAP, SOURCE_BGP, &r.key) ||
+		route_has_claim(rt, ROUTE_CLASS_NOENCAP, SOURCE_ADOPTED, &r.key));
+}
+
 static void take_route(void *arg, const struct nlmsghdr *msg)
 {
 	struct lookup *l = arg;
@@ -94,18 +109,25 @@ static void take_route(void *arg, const struct nlmsghdr *msg)
 	const struct rtmsg *rt = nl_body(msg, sizeof(*rt));
 	const struct nlattr *tb[RTA_MAX + 1];
 
-	if (msg->nlmsg_type != RTM_NEWROUTE || !rt || rt->rtm_type != RTN_UNICAST ||
-	    rt->rtm_protocol == l->own_protocol)
+	if (msg->nlmsg_type != RTM_NEWROUTE || !rt || rt->rtm_type != RTN_UNICAST)
 		return;
+	if (rt->rtm_protocol == l->fib->agent->cfg->route_protocol) {
+		l->bgp = is_bgps(l->fib, msg);
+		return;
+	}
 	nl_attrs(msg, sizeof(*rt), tb, RTA_MAX);
 	take_nexthop(h, tb);
 	if (tb[RTA_MULTIPATH] && !take_multipath(h, tb[RTA_MULTIPATH]))
 		return;
 	h->res.reachable = h->nh.ifindex != 0;
-	/* A route out of a device without a gateway: the next hop is a neighbour after all. */
-	if (h->nh.gw.family == IP_NONE)
-		h->nh.gw = h->addr;
-	h->nh.onlink = true;
+}
+
+/* Behind BGP's route there may be one of others. */
+static void ask_others(struct fib *f, struct hop *h)
+{
+	uint64_t generation = route_counts(routes_table(f->agent->routes)).others;
+
+	h->res.reachable = fib_others_find(f->others, generation, &h->addr, &h->nh, &h->res.metric);
 }
 
 static void ask_kernel(struct fib *f, struct hop *h)
@@ -115,7 +137,7 @@ static void ask_kernel(struct fib *f, struct hop *h)
 		.rtm_dst_len = (uint8_t)addr_bits((enum ip_family)h->addr.family),
 		.rtm_flags = RTM_F_FIB_MATCH,
 	};
-	struct lookup l = { h, (uint8_t)f->agent->cfg->route_protocol };
+	struct lookup l = { h, f, false };
 	struct nl_buf b = { 0 };
 	struct err e;
 
@@ -125,6 +147,12 @@ static void ask_kernel(struct fib *f, struct hop *h)
 	if (nl_ask(&f->nl, &b, take_route, &l, &e) < 0)
 		h->res.reachable = false;
 	nl_buf_done(&b);
+	if (l.bgp)
+		ask_others(f, h);
+	/* A route out of a device without a gateway: the next hop is a neighbour after all. */
+	if (h->nh.gw.family == IP_NONE)
+		h->nh.gw = h->addr;
+	h->nh.onlink = true;
 }
 
 /* The way's interface by its name, for filters that ask and for status. */
@@ -525,6 +553,7 @@ struct fib *fib_new(struct agent *a, struct err *e)
 		free(f);
 		return NULL;
 	}
+	f->others = fib_others_new(&f->nl, (uint8_t)a->cfg->route_protocol);
 	adopt(f);
 	routes_claimed(a->routes, ROUTES_FIB);
 	return f;
@@ -542,6 +571,7 @@ void fib_free(struct fib *f)
 		HASH_DEL(f->adopted, a);
 		free(a);
 	}
+	fib_others_free(f->others);
 	nl_close(&f->nl);
 	vec_done(&f->gateways);
 	free(f->ignored);
