@@ -171,19 +171,18 @@ static void read_services(const struct felix *f, struct field_cidrs *out)
 
 	if (!kv || object_decode(kv->key, kv->value, kv->rev, &o, NULL) < 0)
 		return;
-	if (bgpconfig_decode(&o, NULL, &b, NULL) == 0) {
-		const struct ranges all[] = {
-			{ b.cluster_ips.p, b.cluster_ips.n },
-			{ b.external_ips.p, b.external_ips.n },
-			{ b.load_balancer_ips.p, b.load_balancer_ips.n },
-		};
+	bgpconfig_read(&o, NULL, &b, NULL);
+	const struct ranges all[] = {
+		{ b.cluster_ips.p, b.cluster_ips.n },
+		{ b.external_ips.p, b.external_ips.n },
+		{ b.load_balancer_ips.p, b.load_balancer_ips.n },
+	};
 
-		for (size_t i = 0; i < ARRAY_SIZE(all); i++)
-			for (size_t j = 0; j < all[i].n && out->n < SERVICES_MAX; j++)
-				vec_push(out, prefix_mask(&all[i].p[j].cidr));
-		sort_services(out);
-		bgpconfig_done(&b);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		for (size_t k = 0; k < all[i].n && out->n < SERVICES_MAX; k++)
+			vec_push(out, prefix_mask(&all[i].p[k].cidr));
+	sort_services(out);
+	bgpconfig_done(&b);
 	object_done(&o);
 }
 

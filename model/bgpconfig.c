@@ -107,40 +107,56 @@ const struct fields bgpconfig_fields = FIELDS("spec", struct bgpconfig, rows);
 /* What a node's object may change, each as a whole. */
 static const char *const per_node[] = { "logSeverityScreen", "listenPort", "prefixAdvertisements" };
 
-static int apply_node(const struct object *node, struct bgpconfig *out, struct err *e)
+static bool is_per_node(const char *name, const json_t *spec)
 {
-	json_t *spec = object_spec_json(node), *mine, *v;
-	int rc;
-
-	if (!json_is_object(spec))
-		return 0;
-	mine = json_object();
+	/* the names go with who uses them */
+	if (strcmp(name, "communities") == 0)
+		return json_object_get(spec, "prefixAdvertisements") != NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(per_node); i++)
-		if ((v = json_object_get(spec, per_node[i])))
-			json_object_set(mine, per_node[i], v);
-	if (json_object_get(mine, "prefixAdvertisements"))
-		json_object_set(mine, "communities", json_object_get(spec, "communities"));
-	rc = fields_apply(&bgpconfig_fields, mine, FIELDS_LENIENT, out, e);
-	json_decref(mine);
-	return rc < 0 ? js_err_under(e, "spec") : 0;
+		if (strcmp(name, per_node[i]) == 0)
+			return true;
+	return false;
 }
 
-int bgpconfig_decode(const struct object *cluster, const struct object *node, struct bgpconfig *out,
-		     struct err *e)
+/* As if it were all that there is: what misses something inside must not be set halfway. */
+static int take_field(const char *name, json_t *value, struct bgpconfig *out, struct err *e)
 {
-	int rc = 0;
+	CLEANUP(js_freep) json_t *one = json_object();
+	struct bgpconfig alone;
 
-	if (cluster)
-		rc = object_spec(cluster, FIELDS_LENIENT, out, e);
-	else
-		fields_init(&bgpconfig_fields, out);
-	if (rc < 0)
-		return err_wrap(e, "BGPConfiguration %s", cluster->name);
-	if (node && (rc = apply_node(node, out, e)) < 0) {
-		bgpconfig_done(out);
-		return err_wrap(e, "BGPConfiguration %s", node->name);
+	json_object_set(one, name, value);
+	if (fields_decode(&bgpconfig_fields, one, FIELDS_LENIENT, &alone, e) < 0)
+		return e->code;
+	bgpconfig_done(&alone);
+	return fields_apply(&bgpconfig_fields, one, FIELDS_LENIENT, out, e);
+}
+
+static void take_object(const struct object *o, bool node, struct bgpconfig *out, struct str *wrong)
+{
+	json_t *spec = object_spec_json(o), *v;
+	const char *name;
+
+	if (spec && !json_is_object(spec) && wrong)
+		str_addf(wrong, "BGPConfiguration %s: spec: must be an object, is %s; left out\n",
+			 o->name, js_type_name(spec));
+	json_object_foreach (spec, name, v) {
+		struct err e = { 0 };
+
+		if ((node && !is_per_node(name, spec)) || !fields_find(&bgpconfig_fields, name))
+			continue;
+		if (take_field(name, v, out, &e) < 0 && wrong)
+			str_addf(wrong, "BGPConfiguration %s: spec.%s; left out\n", o->name, e.msg);
 	}
-	return 0;
+}
+
+void bgpconfig_read(const struct object *cluster, const struct object *node, struct bgpconfig *out,
+		    struct str *wrong)
+{
+	fields_init(&bgpconfig_fields, out);
+	if (cluster)
+		take_object(cluster, false, out, wrong);
+	if (node)
+		take_object(node, true, out, wrong);
 }
 
 void bgpconfig_done(struct bgpconfig *c)

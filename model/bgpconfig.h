@@ -69,9 +69,11 @@ extern const char *const program_routes_words[];
 
 /* The configuration of a node: defaults, then the object "default", then of "node.NAME" what such
  * an object may set (log severity, port, advertisements with their communities, each as a whole).
- * Either may be NULL. bgpconfig_done frees. */
-int bgpconfig_decode(const struct object *cluster, const struct object *node, struct bgpconfig *out,
-		     struct err *e);
+ * Either may be NULL. A field that is wrong is left out and named in a line of `wrong` (may be NULL);
+ * the others hold: all sessions follow from this object, and one field must not end them.
+ * bgpconfig_done frees. */
+void bgpconfig_read(const struct object *cluster, const struct object *node, struct bgpconfig *out,
+		    struct str *wrong);
 void bgpconfig_done(struct bgpconfig *c);
 /* Of the kind's row. */
 int bgpconfig_check(const struct object *o, const void *spec, struct err *e);

@@ -285,14 +285,13 @@ static void read_config(struct reader *r, const char *self)
 	     has_node = read_object(r->c, own, &node);
 	struct bgpconfig cfg;
 
-	if (bgpconfig_decode(has_cluster ? &cluster : NULL, has_node ? &node : NULL, &cfg, NULL) >=
-	    0) {
-		for (size_t i = 0; i < cfg.advertisements.n; i++)
-			add_advert(r, &cfg, &cfg.advertisements.p[i]);
-		r->out->normal_priority[BGP_AF_IPV4_UNICAST] = (uint32_t)cfg.priority_v4;
-		r->out->normal_priority[BGP_AF_IPV6_UNICAST] = (uint32_t)cfg.priority_v6;
-		bgpconfig_done(&cfg);
-	}
+	/* what is wrong in it is remarked by bgp_world_read */
+	bgpconfig_read(has_cluster ? &cluster : NULL, has_node ? &node : NULL, &cfg, NULL);
+	for (size_t i = 0; i < cfg.advertisements.n; i++)
+		add_advert(r, &cfg, &cfg.advertisements.p[i]);
+	r->out->normal_priority[BGP_AF_IPV4_UNICAST] = (uint32_t)cfg.priority_v4;
+	r->out->normal_priority[BGP_AF_IPV6_UNICAST] = (uint32_t)cfg.priority_v6;
+	bgpconfig_done(&cfg);
 	if (has_cluster)
 		object_done(&cluster);
 	if (has_node)

@@ -66,11 +66,10 @@ static void listen_port(const struct cache *c, const char *node, uint16_t *port)
 
 	if (!kv || object_decode(kv->key, kv->value, kv->rev, &o, NULL) < 0)
 		return;
-	if (bgpconfig_decode(NULL, &o, &cfg, NULL) >= 0) {
-		if (cfg.has_listen_port)
-			*port = (uint16_t)cfg.listen_port;
-		bgpconfig_done(&cfg);
-	}
+	bgpconfig_read(NULL, &o, &cfg, NULL);
+	if (cfg.has_listen_port)
+		*port = (uint16_t)cfg.listen_port;
+	bgpconfig_done(&cfg);
 	object_done(&o);
 }
 
@@ -349,17 +348,11 @@ static void read_config(struct reader *r, const struct cache *c, const char *sel
 	bool has_cluster = read_object(r, c, KEY_RESOURCES "bgpconfigurations/default", &cluster),
 	     has_node = read_object(r, c, own, &node);
 	struct bgpconfig cfg;
-	struct err e = { 0 };
 
-	if (bgpconfig_decode(has_cluster ? &cluster : NULL, has_node ? &node : NULL, &cfg, &e) <
-	    0) {
-		remark(r, "BGPConfiguration", &e);
-		r->out->defaults = (struct bgp_defaults) { .mesh = true };
-	} else {
-		fill_defaults(&r->out->defaults, &cfg);
-		note_services(&cfg, &r->out->notes);
-		bgpconfig_done(&cfg);
-	}
+	bgpconfig_read(has_cluster ? &cluster : NULL, has_node ? &node : NULL, &cfg, r->remarks);
+	fill_defaults(&r->out->defaults, &cfg);
+	note_services(&cfg, &r->out->notes);
+	bgpconfig_done(&cfg);
 	if (has_cluster) {
 		read_mesh_knobs(r, &cluster);
 		object_done(&cluster);
@@ -376,10 +369,9 @@ static void read_ports(struct reader *r, const struct cache *c)
 	uint16_t common = 0;
 
 	if (read_object(r, c, KEY_RESOURCES "bgpconfigurations/default", &cluster)) {
-		if (bgpconfig_decode(&cluster, NULL, &cfg, NULL) >= 0) {
-			common = cfg.has_listen_port ? (uint16_t)cfg.listen_port : 0;
-			bgpconfig_done(&cfg);
-		}
+		bgpconfig_read(&cluster, NULL, &cfg, NULL);
+		common = cfg.has_listen_port ? (uint16_t)cfg.listen_port : 0;
+		bgpconfig_done(&cfg);
 		object_done(&cluster);
 	}
 	vec_foreach (&r->out->nodes, n) {

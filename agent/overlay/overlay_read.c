@@ -88,8 +88,7 @@ static void read_bgp(const struct cache *c, const char *node, struct overlay_con
 	const struct object *own = n && strcmp(o[n - 1].name, "default") != 0 ? &o[n - 1] : NULL;
 
 	/* What cannot be read is said by peering, which reads the same. */
-	if (bgpconfig_decode(all, own, &b, NULL) < 0)
-		bgpconfig_decode(NULL, NULL, &b, NULL);
+	bgpconfig_read(all, own, &b, NULL);
 	cfg->set.bgp_programs = b.program_routes;
 	bgpconfig_done(&b);
 	while (n)

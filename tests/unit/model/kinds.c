@@ -575,19 +575,52 @@ static void a_node_over_the_cluster(void **state)
 			   "\"cidr\":\"10.9.0.0/16\",\"communities\":[\"2:2\"]}]}"));
 	struct bgpconfig c;
 
-	assert_int_equal(bgpconfig_decode(NULL, NULL, &c, NULL), 0);
+	bgpconfig_read(NULL, NULL, &c, NULL);
 	assert_true(c.mesh_enabled && !c.has_as_number);
 	assert_int_equal(c.as_number, 64512);
 	assert_int_equal(c.listen_port, 179);
 	assert_int_equal(c.program_routes, PROGRAM_ROUTES_NO_ENCAP_ONLY);
 	bgpconfig_done(&c);
 
-	assert_int_equal(bgpconfig_decode(&cluster, &node, &c, NULL), 0);
+	bgpconfig_read(&cluster, &node, &c, NULL);
 	assert_int_equal(c.as_number, 65000); /* not the node's to say */
 	assert_true(c.has_as_number);
 	assert_int_equal(c.listen_port, 1791);
 	assert_int_equal(c.advertisements.n, 1);
 	assert_int_equal(c.advertisements.p[0].cidr.len, 16);
+	bgpconfig_done(&c);
+	object_done(&cluster);
+	object_done(&node);
+}
+
+/* One field that is wrong takes nothing else with it, and is named. */
+static void a_wrong_field_of_a_configuration_is_left_out(void **state)
+{
+	struct object cluster =
+		make(kind_find("BGPConfiguration"), "default",
+		     parse("{\"asNumber\":65000,\"listenPort\":99999,\"bindMode\":\"Bridge\","
+			   "\"nodeToNodeMeshEnabled\":false,\"nodeMeshPassword\":{\"secretKeyRef\":"
+			   "{\"name\":\"x\"}},\"nodeMeshMaxRestartTime\":\"7s\"}"));
+	struct object node = make(kind_find("BGPConfiguration"), "node.a",
+				  parse("{\"listenPort\":\"x\",\"logSeverityScreen\":\"Debug\"}"));
+	struct str wrong = { 0 };
+	struct bgpconfig c;
+
+	bgpconfig_read(&cluster, &node, &c, &wrong);
+	assert_int_equal(c.as_number, 65000);
+	assert_false(c.mesh_enabled);
+	assert_int_equal(c.mesh_restart_ms, 7000);
+	assert_int_equal(c.listen_port, 179);
+	assert_false(c.has_listen_port || c.has_mesh_password);
+	assert_null(c.mesh_password.ref.name);
+	assert_string_equal(c.log_severity, "Debug");
+	assert_non_null(strstr(str_text(&wrong),
+			       "BGPConfiguration default: spec.listenPort: must be a whole number "
+			       "from 1 to 65535, is 99999; left out\n"));
+	assert_non_null(strstr(str_text(&wrong), "BGPConfiguration default: spec.bindMode: "));
+	assert_non_null(strstr(str_text(&wrong), "spec.nodeMeshPassword.secretKeyRef.key: "));
+	assert_non_null(strstr(str_text(&wrong), "BGPConfiguration node.a: spec.listenPort: "));
+	str_done(&wrong);
 	bgpconfig_done(&c);
 	object_done(&cluster);
 	object_done(&node);
@@ -743,6 +776,7 @@ int main(void)
 		cmocka_unit_test(pools_beside_each_other),
 		cmocka_unit_test(reservations),
 		cmocka_unit_test(a_node_over_the_cluster),
+		cmocka_unit_test(a_wrong_field_of_a_configuration_is_left_out),
 		cmocka_unit_test(peers_and_nodes_decode),
 		cmocka_unit_test(felix_nat),
 		cmocka_unit_test(made_by_the_program),
