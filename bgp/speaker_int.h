@@ -159,6 +159,8 @@ struct bgp_target bgp_peer_target(const struct bgp_peer *p, enum bgp_af af,
 
 /* speaker_routes.c */
 void bgp_peer_update(struct bgp_peer *p, const struct bgp_update *u);
+/* Of one family, as configured or usual. */
+uint32_t bgp_peer_prefix_limit(const struct bgp_peer *p);
 void bgp_speaker_net_release(struct bgp_speaker *sp, enum bgp_af af, uint32_t net);
 /* Decide up to `budget` nets; what is left of it. */
 unsigned bgp_speaker_decide(struct bgp_speaker *sp, enum bgp_af af, unsigned budget);

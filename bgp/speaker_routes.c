@@ -41,7 +41,7 @@ static void withdraw_range(struct bgp_peer *p, struct bgp_nlri_range range)
 	}
 }
 
-static uint32_t prefix_limit(const struct bgp_peer *p)
+uint32_t bgp_peer_prefix_limit(const struct bgp_peer *p)
 {
 	return p->config.prefix_limit ? p->config.prefix_limit : BGP_PREFIX_LIMIT_DEFAULT;
 }
@@ -61,12 +61,13 @@ static void over_limit(struct bgp_peer *p, enum bgp_af af)
 		restart = BGP_PREFIX_LIMIT_RESTART_MAX_S;
 	put_u16(data, info->afi);
 	data[2] = info->safi;
-	put_u32(data + 3, prefix_limit(p));
+	put_u32(data + 3, bgp_peer_prefix_limit(p));
 	n = bgp_notification(BGP_ERR_CEASE, BGP_CEASE_MAX_PREFIXES, data, sizeof(data));
-	snprintf(why, sizeof(why),
-		 "more than %u %s prefixes: raise the peer's prefix limit or have it announce less; "
-		 "trying again in %u s",
-		 prefix_limit(p), info->name, restart);
+	snprintf(
+		why, sizeof(why),
+		"more than %u %s prefixes: raise the peer's prefix limit or have it announce less; "
+		"trying again in %u s",
+		bgp_peer_prefix_limit(p), info->name, restart);
 	bgp_session_fail_for(p->session, restart * 1000);
 	bgp_session_fail(p->session, &n, why, p->sp->now);
 }
@@ -88,7 +89,7 @@ static bool announce_one(struct bgp_peer *p, enum bgp_af af, const struct bgp_nl
 	if (c == BGP_RIB_FULL) {
 		bgp_speaker_log(p->sp, p, BGP_LEVEL_WARN,
 				"a route was not taken: the table is full");
-	} else if (c == BGP_RIB_NEW && p->source->af[af].paths > prefix_limit(p)) {
+	} else if (c == BGP_RIB_NEW && p->source->af[af].paths > bgp_peer_prefix_limit(p)) {
 		over_limit(p, af);
 		return false;
 	}
@@ -217,7 +218,8 @@ static int addr_order(const void *a, const void *b)
 static uint32_t metric_of(const struct bgp_speaker *sp, enum bgp_af af,
 			  const struct bgp_candidate *best)
 {
-	uint32_t pref = bgp_effective_local_pref(&sp->policy, af, best->source, best->attrs), metric;
+	uint32_t pref = bgp_effective_local_pref(&sp->policy, af, best->source, best->attrs),
+		 metric;
 
 	if (!sp->global.normal_priority[af])
 		return 0;

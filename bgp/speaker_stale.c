@@ -152,6 +152,23 @@ static void refreshed_in_vain(struct bgp_peer *p, int64_t until)
 	}
 }
 
+/* What stale sources keep counts as the peer's: who comes back each time with other prefixes shall not
+ * have a limit for each of its sessions. The oldest go. */
+static void keep_to_limit(struct bgp_peer *p, enum bgp_af af)
+{
+	uint64_t kept = 0;
+
+	for (unsigned i = p->n_stale; i-- > 0;) {
+		const struct bgp_source *src = p->stale[i].src;
+
+		if (src->af[af].state != BGP_SOURCE_STALE)
+			continue;
+		kept += src->af[af].paths;
+		if (kept > bgp_peer_prefix_limit(p))
+			stale_drop(p, i, 1u << af);
+	}
+}
+
 /* DIFFERS: RFC 4724 4.2 drops what was stale already when the session is lost again. Then a peer that
  * dies twice, the second time before it has told its routes, punches a hole into forwarding that it
  * still does. Here older ones keep the time that they got when they became stale. */
@@ -177,4 +194,6 @@ void bgp_peer_retire(struct bgp_peer *p, uint32_t keep)
 			p->stale[p->n_stale - 1].until[af] = p->sp->now;
 	}
 	stale_drop(p, p->n_stale - 1, 0); /* when nothing is kept */
+	for (unsigned af = 0; af < BGP_AF_MAX_; af++)
+		keep_to_limit(p, (enum bgp_af)af);
 }

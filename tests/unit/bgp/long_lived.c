@@ -354,6 +354,54 @@ static void a_peer_that_restarted_too_gets_a_moment(void **state)
 	}
 }
 
+/* Whoever comes back with other prefixes each time has one limit, not one for each session. */
+static void stale_ones_count_towards_the_limit(void **state)
+{
+	char prefix[32];
+	unsigned kept = 0;
+
+	(void)state;
+	begin();
+	lost->config->prefix_limit = 10;
+	start();
+	for (unsigned life = 0; life < 6; life++) {
+		for (unsigned i = 0; i < 6; i++) {
+			snprintf(prefix, sizeof(prefix), "10.%u.%u.0/24", life, i);
+			played_announce(&w, lost, prefix);
+		}
+		lose(lost);
+		if (life < 5)
+			played_connect(&w, lost);
+	}
+	for (unsigned life = 0; life < 6; life++) {
+		for (unsigned i = 0; i < 6; i++) {
+			snprintf(prefix, sizeof(prefix), "10.%u.%u.0/24", life, i);
+			kept += paths(prefix).stale;
+		}
+	}
+	/* the last life's, which are what it said last */
+	assert_int_equal(kept, 6);
+	assert_int_equal(paths("10.5.0.0/24").stale, 1);
+	/* a loop of crashes in which it says the same loses nothing */
+	for (unsigned life = 0; life < 6; life++) {
+		played_connect(&w, lost);
+		for (unsigned i = 0; i < 6; i++) {
+			snprintf(prefix, sizeof(prefix), "10.5.%u.0/24", i);
+			played_announce(&w, lost, prefix);
+			if (i == 2)
+				lose(lost);
+			if (i == 2)
+				played_connect(&w, lost);
+		}
+		lose(lost);
+	}
+	for (unsigned i = 0; i < 6; i++) {
+		snprintf(prefix, sizeof(prefix), "10.5.%u.0/24", i);
+		assert_int_equal(paths(prefix).stale, 1);
+	}
+	played_end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -365,6 +413,7 @@ int main(void)
 		cmocka_unit_test(only_when_both_want),
 		cmocka_unit_test(without_the_short_time),
 		cmocka_unit_test(lost_twice),
+		cmocka_unit_test(stale_ones_count_towards_the_limit),
 		cmocka_unit_test(a_hard_end_keeps_nothing),
 		cmocka_unit_test(a_refresh_that_never_ends),
 		cmocka_unit_test(a_peer_that_restarted_too_gets_a_moment),
