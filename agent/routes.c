@@ -38,12 +38,13 @@ static void report(void *arg, const struct route_key *key, int code, const char 
 	char dst[PREFIX_STR_MAX];
 
 	prefix_format(&key->dst, dst);
+	/* one source for all: one BGP peer can say a hundred thousand that the kernel refuses */
 	if (code)
-		log_from(dst, LOG_LEVEL_WARN, "routes", "a route is not in the kernel",
+		log_from("refused routes", LOG_LEVEL_WARN, "routes", "a route is not in the kernel",
 			 "route=%s why=%s", dst, text);
 	else
-		log_from(dst, LOG_LEVEL_INFO, "routes", "the route is in the kernel now",
-			 "route=%s", dst);
+		log_from("refused routes", LOG_LEVEL_INFO, "routes",
+			 "the route is in the kernel now", "route=%s", dst);
 }
 
 static void arm(struct event *ev, int64_t ms)

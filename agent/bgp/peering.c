@@ -210,8 +210,9 @@ static void on_accept(void *arg, int fd, const struct addr *remote, uint32_t ifi
 		return;
 	}
 	addr_format(remote, text);
-	log_from(text, LOG_LEVEL_INFO, "bgp", "refused a connection that nobody expects", "from=%s",
-		 text);
+	/* all strangers are one source: whoever has many addresses would have as many */
+	log_from("bgp strangers", LOG_LEVEL_INFO, "bgp", "refused a connection that nobody expects",
+		 "from=%s", text);
 	close(fd);
 	/* a neighbour that does not advertise itself: it is dialled, or dials again */
 	if (ifindex && !cfg)

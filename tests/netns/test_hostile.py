@@ -1,0 +1,64 @@
+"""What peers and strangers can make the agent write and keep: floods of connections, of routes that the kernel refuses."""
+
+from pathlib import Path
+
+from deploy.lab import ns, wait
+
+from test_bgp_security import PEER, POOL
+
+TOR = "192.168.61.1"
+
+STRANGERS = """
+import socket
+for i in range(1000):
+    s = socket.socket()
+    s.bind((f"10.66.{i // 250}.{i % 250 + 1}", 0))
+    s.settimeout(5)
+    s.connect(("192.168.61.11", 179))
+    s.close()
+"""
+
+REFUSED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import socket, struct, time
+from malformed import attr, message, nlri, segment, update
+s = socket.socket()
+s.bind(("192.168.61.1", 0))
+s.connect(("192.168.61.11", 179))
+caps = b"\\x01\\x04\\0\\1\\0\\1" + b"\\x41\\4" + struct.pack("!I", 65001)
+s.sendall(message(1, struct.pack("!BHH4s", 4, 65001, 90, bytes([9, 9, 9, 9])) + bytes([len(caps) + 2, 2, len(caps)]) + caps))
+s.sendall(message(4, b""))
+attrs = attr(1, b"\\0") + attr(2, segment(2, 65001)) + attr(3, socket.inet_aton("192.168.61.255"))
+for i in range(0, 2000, 200):
+    s.sendall(update(attrs, b"".join(nlri(f"100.64.{(i + k) >> 8}.{(i + k) & 255}", 32) for k in range(200))))
+print("said", flush=True)
+while s.recv(65536):
+    pass
+"""
+
+
+def test_a_stranger_with_many_addresses_has_one_share_of_the_log(labs):
+    lab = labs(nodes=1, start=False, manifest=POOL + PEER % (TOR, ""))
+    node, tor = lab.nodes[0], lab.ns("tor")
+    node.start(wait_ready=False)
+    ns.ip(tor, "addr", "add", "10.66.0.1/16", "dev", "lo")
+    ns.ip(node.ns, "route", "add", "10.66.0.0/16", "via", TOR)
+    wait.until("it listens", lambda: ":179" in ns.out(node.ns, "ss", "-tln"))
+    ns.run(tor, "python3", "-c", STRANGERS)
+    wait.until("it is said", lambda: "nobody expects" in node.log())
+    lines = node.log().count("nobody expects")
+    assert lines < 100, lines
+
+
+def test_routes_that_the_kernel_refuses_have_one_share_of_the_log(labs):
+    """2000 routes to where no neighbour can be, the network's broadcast address."""
+    lab = labs(nodes=1, start=False, manifest=POOL + PEER % (TOR, ""))
+    node = lab.nodes[0]
+    node.start(wait_ready=False)
+    wait.until("it listens", lambda: ":179" in ns.out(node.ns, "ss", "-tln"))
+    lab.spawn("router", lab.ns("tor"), "python3", "-B", "-c", REFUSED, Path(__file__).parent)
+    wait.until(node.log, lambda: "is not in the kernel" in node.log())
+    wait.until("all are there", lambda: len(node.ctl_json("bgp", "routes")["routes"]) >= 1000)
+    lines = node.log().count("is not in the kernel")
+    assert lines < 100, lines
