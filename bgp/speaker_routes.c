@@ -72,14 +72,41 @@ static void over_limit(struct bgp_peer *p, enum bgp_af af)
 	bgp_session_fail(p->session, &n, why, p->sp->now);
 }
 
+/* RFC 4271 6.3: what can be no route is ignored, the rest of the message is not. In a kernel it would
+ * catch what is meant for this host, or for groups. */
+static bool is_martian(const struct prefix *p)
+{
+	uint8_t first = p->addr.b[0];
+
+	if (p->addr.family == IP_V4)
+		return (p->len >= 8 && (first == 0 || first == 127)) ||
+		       (p->len >= 4 && first >> 4 == 14) ||
+		       (p->len == 32 && addr_to_v4(&p->addr) == UINT32_MAX);
+	return (p->len >= 8 && first == 0xff) || (p->len >= 10 && addr_is_link_local(&p->addr)) ||
+	       (p->len == 128 && (addr_is_loopback(&p->addr) || addr_is_zero(&p->addr)));
+}
+
+static void not_taken(struct bgp_peer *p, const struct prefix *prefix, const char *why)
+{
+	char text[PREFIX_STR_MAX];
+
+	bgp_speaker_log(p->sp, p, BGP_LEVEL_WARN, "%s was not taken: %s",
+			prefix_format(prefix, text), why);
+}
+
 /* False: the session must end. */
 static bool announce_one(struct bgp_peer *p, enum bgp_af af, const struct bgp_nlri *n,
 			 struct bgp_attrs *attrs)
 {
 	struct bgp_rib *rib = &p->sp->rib[af];
-	struct bgp_attrs *in = bgp_peer_import(p, af, &n->prefix, attrs);
+	struct bgp_attrs *in;
 	enum bgp_rib_change c;
 
+	if (is_martian(&n->prefix)) {
+		not_taken(p, &n->prefix, "no route can have these addresses");
+		return true;
+	}
+	in = bgp_peer_import(p, af, &n->prefix, attrs);
 	if (!in) {
 		bgp_rib_withdraw(rib, &n->prefix, p->source, n->path_id);
 		return true;
@@ -87,8 +114,7 @@ static bool announce_one(struct bgp_peer *p, enum bgp_af af, const struct bgp_nl
 	c = bgp_rib_announce(rib, &n->prefix, p->source, n->path_id, in);
 	bgp_attrs_unref(p->sp->attrs, in);
 	if (c == BGP_RIB_FULL) {
-		bgp_speaker_log(p->sp, p, BGP_LEVEL_WARN,
-				"a route was not taken: the table is full");
+		not_taken(p, &n->prefix, "there are too many paths to it, or prefixes in all");
 	} else if (c == BGP_RIB_NEW && p->source->af[af].paths > bgp_peer_prefix_limit(p)) {
 		over_limit(p, af);
 		return false;

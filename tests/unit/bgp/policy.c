@@ -1,5 +1,5 @@
 /* policy.c - what newer RFCs want of imports and exports, seen at played peers: graceful shutdown (8326),
- * long-lived stale routes (9494), roles (9234), IPv6 next hops for IPv4 (8950), no AS_SETs (9774) */
+ * long-lived stale routes (9494), roles (9234), IPv6 next hops for IPv4 (8950), no AS_SETs (9774); prefixes that can be no route (4271 6.3) */
 #include "played.h"
 
 static bool count_usable(void *arg, const struct bgp_path_info *p)
@@ -320,6 +320,43 @@ static void as_sets_are_withdrawals(void **state)
 	}
 }
 
+/* ---- RFC 4271 6.3 ---- */
+
+static void what_can_be_no_route_is_ignored(void **state)
+{
+	static const struct {
+		const char *prefix;
+		bool taken;
+	} rows[] = {
+		{ "0.0.0.0/0", true },	    { "0.0.0.0/1", true },
+		{ "128.0.0.0/1", true },    { "0.0.0.0/8", false },
+		{ "0.1.2.3/32", false },    { "127.0.0.0/8", false },
+		{ "127.0.0.1/32", false },  { "224.0.0.0/4", false },
+		{ "239.1.2.0/24", false },  { "255.255.255.255/32", false },
+		{ "126.0.0.0/8", true },    { "240.0.0.0/4", true },
+		{ "169.254.9.0/24", true }, { "::/0", true },
+		{ "2000::/3", true },	    { "ff00::/8", false },
+		{ "ff02::/16", false },	    { "fe80::/10", false },
+		{ "fe80::1/128", false },   { "::1/128", false },
+		{ "::/128", false },
+	};
+	struct played_world w;
+	struct played *p;
+
+	(void)state;
+	played_begin(&w);
+	p = played_add(&w, 65001);
+	p->config->families = p->caps.families = 3;
+	played_start(&w);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		played_announce(&w, p, rows[i].prefix);
+		if (paths(&w, rows[i].prefix) != rows[i].taken)
+			fail_msg("%s: %u paths", rows[i].prefix, paths(&w, rows[i].prefix));
+	}
+	assert_int_equal(played_status(&w, p).state, BGP_STATE_ESTABLISHED);
+	played_end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -331,6 +368,7 @@ int main(void)
 		cmocka_unit_test(ipv6_next_hop_for_ipv4),
 		cmocka_unit_test(link_local_session),
 		cmocka_unit_test(as_sets_are_withdrawals),
+		cmocka_unit_test(what_can_be_no_route_is_ignored),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
