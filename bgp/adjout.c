@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PREFETCH_GROUPS = 4 };
+
 void bgp_adjout_init(struct bgp_adjout *ao, struct bgp_rib *rib, const struct bgp_policy *policy)
 {
 	*ao = (struct bgp_adjout) { .rib = rib, .policy = policy };
@@ -16,6 +18,23 @@ void bgp_adjout_done(struct bgp_adjout *ao)
 {
 	assert(ao->groups.n == 0);
 	vec_done(&ao->groups);
+	vec_done(&ao->held);
+}
+
+/* ---- who needs a net ---- */
+
+void bgp_adjout_hold(struct bgp_adjout *ao, uint32_t net, bool before, bool now)
+{
+	if (before == now)
+		return;
+	while (ao->held.n <= net)
+		vec_push(&ao->held, 0);
+	ao->held.p[net] = (uint16_t)(ao->held.p[net] + (now ? 1 : -1));
+}
+
+bool bgp_adjout_holds(const struct bgp_adjout *ao, uint32_t net)
+{
+	return net < ao->held.n && ao->held.p[net];
 }
 
 /* ---- groups ---- */
@@ -42,12 +61,16 @@ static struct bgp_group *group_new(struct bgp_adjout *ao, const struct bgp_targe
 	return g;
 }
 
-static void chunk_free(struct bgp_attr_table *t, struct bgp_group_chunk *c)
+static void chunk_free(struct bgp_adjout *ao, struct bgp_group_chunk *c, uint32_t first,
+		       bool add_path)
 {
 	if (!c)
 		return;
-	for (unsigned i = 0; i < BGP_NETS_PER_CHUNK; i++)
-		bgp_attrs_unref(t, c->out[i]);
+	for (uint32_t i = 0; i < BGP_NETS_PER_CHUNK; i++) {
+		if (!add_path)
+			bgp_adjout_hold(ao, first + i, bgp_group_needs(c, i), false);
+		bgp_attrs_unref(ao->rib->attrs, c->out[i]);
+	}
 	free(c->told);
 	free(c->key);
 	free(c);
@@ -67,8 +90,10 @@ static void group_free(struct bgp_adjout *ao, struct bgp_group *g)
 
 	for (unsigned i = 0; i < BGP_EXPORT_CACHE; i++)
 		cache_drop(t, &g->cache[i]);
-	vec_foreach (&g->chunks, c)
-		chunk_free(t, *c);
+	for (uint32_t i = 0; i < g->chunks.n; i++)
+		chunk_free(ao, g->chunks.p[i], i * BGP_NETS_PER_CHUNK, g->target.add_path);
+	for (uint32_t i = 0; i < g->heads.n; i++)
+		bgp_adjout_hold(ao, i, bgp_group_has_net(g, i), false);
 	vec_done(&g->chunks);
 	vec_done(&g->heads);
 	vec_done(&g->members);
@@ -272,7 +297,7 @@ enum store {
 	STORE_ATTRS, /* other attributes */
 };
 
-static enum store store(const struct bgp_adjout *ao, struct bgp_group *g, uint32_t route,
+static enum store store(struct bgp_adjout *ao, struct bgp_group *g, uint32_t route,
 			struct bgp_attrs *out, uint16_t from)
 {
 	struct bgp_group_chunk *c = out ? bgp_group_chunk_get(g, route) : bgp_group_chunk(g, route);
@@ -286,6 +311,8 @@ static enum store store(const struct bgp_adjout *ao, struct bgp_group *g, uint32
 		c->from[i] = from;
 		return same ? STORE_SAME : STORE_FROM;
 	}
+	if (!g->target.add_path)
+		bgp_adjout_hold(ao, route, bgp_group_needs(c, i), out || c->pos[i]);
 	if (out)
 		bgp_attrs_ref(out);
 	bgp_attrs_unref(ao->rib->attrs, c->out[i]);
@@ -310,7 +337,7 @@ static bool update_best(struct bgp_adjout *ao, struct bgp_group *g, uint32_t net
 	/* what a fill adds is what every dump has still before it */
 	if (s == STORE_SAME || filling)
 		return false;
-	bgp_group_push(g, bgp_group_chunk(g, net), net, s == STORE_FROM);
+	bgp_group_push(ao, g, bgp_group_chunk(g, net), net, s == STORE_FROM);
 	return true;
 }
 
@@ -328,7 +355,7 @@ static bool drop_unseen(struct bgp_adjout *ao, struct bgp_group *g, uint32_t net
 		key->seen = false;
 		if (seen || store(ao, g, at, NULL, c->from[at % BGP_NETS_PER_CHUNK]) == STORE_SAME)
 			continue;
-		bgp_group_push(g, c, at, false);
+		bgp_group_push(ao, g, c, at, false);
 		news = true;
 	}
 	return news;
@@ -357,11 +384,11 @@ static bool update_paths(struct bgp_adjout *ao, struct bgp_group *g, uint32_t in
 		out = compute(ao, g, &p, &path[i]);
 		if (!out)
 			continue;
-		route = bgp_group_route(g, index, from, path[i].id, &hint, &fresh);
+		route = bgp_group_route(ao, g, index, from, path[i].id, &hint, &fresh);
 		bgp_group_key(g, route)->seen = true;
 		if (store(ao, g, route, out, from) == STORE_SAME || (filling && fresh))
 			continue;
-		bgp_group_push(g, bgp_group_chunk(g, route), route, false);
+		bgp_group_push(ao, g, bgp_group_chunk(g, route), route, false);
 		news = true;
 	}
 	return drop_unseen(ao, g, index) || news;
@@ -378,6 +405,26 @@ void bgp_adjout_update(struct bgp_adjout *ao, uint32_t net, const struct bgp_pat
 			continue;
 		if (every ? update_paths(ao, g, net, false) : update_best(ao, g, net, best, false))
 			group_wake(ao, g);
+	}
+}
+
+void bgp_adjout_prefetch(const struct bgp_adjout *ao, uint32_t net, enum bgp_adjout_step step)
+{
+	size_t n = ao->groups.n < PREFETCH_GROUPS ? ao->groups.n : PREFETCH_GROUPS;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct bgp_group *g = ao->groups.p[i];
+		const struct bgp_group_chunk *c = bgp_group_chunk(g, net);
+		struct bgp_attrs *const *out = c ? &c->out[net % BGP_NETS_PER_CHUNK] : NULL;
+
+		if (!out || g->target.add_path)
+			continue;
+		if (step == BGP_ADJOUT_STEP_ROUTE)
+			__builtin_prefetch(out, 1);
+		else if (*out && step == BGP_ADJOUT_STEP_ATTRS)
+			__builtin_prefetch(*out, 1);
+		else if (*out)
+			bgp_attrs_prefetch(ao->rib->attrs, *out);
 	}
 }
 
@@ -415,25 +462,6 @@ bool bgp_adjout_fill(struct bgp_adjout *ao, unsigned budget)
 		more |= ao->groups.p[i]->filled != BGP_NET_NONE;
 	}
 	return more;
-}
-
-bool bgp_adjout_holds(const struct bgp_adjout *ao, uint32_t net)
-{
-	for (size_t i = 0; i < ao->groups.n; i++) {
-		const struct bgp_group *g = ao->groups.p[i];
-		const struct bgp_group_chunk *c;
-		uint32_t at = net % BGP_NETS_PER_CHUNK;
-
-		if (g->target.add_path) {
-			if (bgp_group_has_net(g, net))
-				return true;
-			continue;
-		}
-		c = bgp_group_chunk(g, net);
-		if (c && (c->out[at] || c->pos[at]))
-			return true;
-	}
-	return false;
 }
 
 uint32_t bgp_adjout_net(const struct bgp_member *m, uint32_t route, uint32_t *path_id)
@@ -481,7 +509,7 @@ bool bgp_adjout_any_told(const struct bgp_member *m, uint32_t net)
 
 size_t bgp_adjout_bytes(const struct bgp_adjout *ao)
 {
-	size_t bytes = 0;
+	size_t bytes = ao->held.cap * sizeof(ao->held.p[0]);
 
 	for (size_t i = 0; i < ao->groups.n; i++) {
 		const struct bgp_group *g = ao->groups.p[i];

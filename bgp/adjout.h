@@ -35,6 +35,7 @@ struct bgp_adjout {
 	const struct bgp_policy *policy;
 	VEC(struct bgp_group *) groups;
 	unsigned n_add_path; /* of them: those that want every path */
+	VEC(uint16_t) held;  /* by net: how many groups need its index */
 	/* No End-of-RIB is given while set: more is to come. */
 	bool hold_end_of_rib;
 	/* A member that had nothing more to say now has. */
@@ -81,6 +82,15 @@ void bgp_adjout_policy_changed(struct bgp_adjout *ao);
  * path, or the policy is another one; if not, only groups that want every path look. */
 void bgp_adjout_update(struct bgp_adjout *ao, uint32_t net, const struct bgp_path *best,
 		       bool other);
+/* Several nets will be updated soon: call this for all of them with each step in turn, so that their ways
+ * through memory overlap, from a group's route to the attributes that it had. */
+enum bgp_adjout_step {
+	BGP_ADJOUT_STEP_ROUTE,
+	BGP_ADJOUT_STEP_ATTRS,
+	BGP_ADJOUT_STEP_INTERNED,
+	BGP_ADJOUT_STEP_MAX_,
+};
+void bgp_adjout_prefetch(const struct bgp_adjout *ao, uint32_t net, enum bgp_adjout_step step);
 /* Compute exports for groups that are new, up to `budget` nets. True: there is more. */
 bool bgp_adjout_fill(struct bgp_adjout *ao, unsigned budget);
 /* Does a group still need the net's index? */

@@ -75,21 +75,31 @@ static inline uint8_t *bgp_group_bits(const struct bgp_group *g, struct bgp_grou
 	return c->told + (size_t)(route % BGP_NETS_PER_CHUNK) * g->stride;
 }
 
+/* A group needs a net's index as long as it has something to tell of it, or told it and not all members
+ * have heard that this is over; with ADD-PATH, as long as it has a route of it. Counted, so that nobody
+ * need ask five hundred groups when the last path of a prefix has gone. */
+static inline bool bgp_group_needs(const struct bgp_group_chunk *c, uint32_t route)
+{
+	return c->out[route % BGP_NETS_PER_CHUNK] || c->pos[route % BGP_NETS_PER_CHUNK];
+}
+void bgp_adjout_hold(struct bgp_adjout *ao, uint32_t net, bool before, bool now);
+
 /* adjout_paths.c: routes of an ADD-PATH group. Does anything need this net? */
 bool bgp_group_has_net(const struct bgp_group *g, uint32_t net);
 /* The route of this peer's path; made when it is not there. *hint: a route of the net to look at
  * first, BGP_NET_NONE at the begin; it is moved on. */
-uint32_t bgp_group_route(struct bgp_group *g, uint32_t net, uint16_t from, uint32_t id,
-			 uint32_t *hint, bool *fresh);
+uint32_t bgp_group_route(struct bgp_adjout *ao, struct bgp_group *g, uint32_t net, uint16_t from,
+			 uint32_t id, uint32_t *hint, bool *fresh);
 /* The same without making it; BGP_NET_NONE: there is none. */
 uint32_t bgp_group_route_find(const struct bgp_group *g, uint32_t net, uint16_t from, uint32_t id);
 /* Nobody has it or will be told of it: its index, which is the path id on the wire, may be taken
  * by another. */
-void bgp_group_route_free(struct bgp_group *g, uint32_t route);
+void bgp_group_route_free(struct bgp_adjout *ao, struct bgp_group *g, uint32_t route);
 
 /* adjout.c: the chunk of an index, made when it is not there. */
 struct bgp_group_chunk *bgp_group_chunk_get(struct bgp_group *g, uint32_t route);
 
 /* adjout_log.c: append, and forget what all members have seen. */
-void bgp_group_push(struct bgp_group *g, struct bgp_group_chunk *c, uint32_t route, bool fill);
+void bgp_group_push(struct bgp_adjout *ao, struct bgp_group *g, struct bgp_group_chunk *c,
+		    uint32_t route, bool fill);
 void bgp_group_trim(struct bgp_adjout *ao, struct bgp_group *g);

@@ -93,9 +93,11 @@ static void make_room(struct bgp_group *g)
 	rebuild(g, cap);
 }
 
-void bgp_group_push(struct bgp_group *g, struct bgp_group_chunk *c, uint32_t net, bool fill)
+void bgp_group_push(struct bgp_adjout *ao, struct bgp_group *g, struct bgp_group_chunk *c,
+		    uint32_t net, bool fill)
 {
 	uint32_t *pos = &c->pos[net % BGP_NETS_PER_CHUNK];
+	bool needed = bgp_group_needs(c, net);
 
 	if (*pos) {
 		uint32_t *old = entry(g, *pos);
@@ -110,6 +112,8 @@ void bgp_group_push(struct bgp_group *g, struct bgp_group_chunk *c, uint32_t net
 	*entry(g, g->head) = net | (fill ? BGP_LOG_FILL : 0);
 	*pos = (uint32_t)g->head++;
 	g->live++;
+	if (!g->target.add_path)
+		bgp_adjout_hold(ao, net, needed, true);
 }
 
 /* A burst's memory is not kept. */
@@ -128,7 +132,9 @@ static void release(struct bgp_adjout *ao, struct bgp_group *g, uint32_t route)
 	uint32_t net = bgp_group_net(g, route);
 
 	if (g->target.add_path)
-		bgp_group_route_free(g, route);
+		bgp_group_route_free(ao, g, route);
+	else
+		bgp_adjout_hold(ao, net, true, false);
 	ao->released(ao->arg, ao, net);
 }
 

@@ -29,8 +29,8 @@ static uint32_t index_take(struct bgp_group *g, bool *fresh)
 	return route;
 }
 
-static uint32_t route_new(struct bgp_group *g, uint32_t net, uint32_t last, uint16_t from,
-			  uint32_t id, bool *fresh)
+static uint32_t route_new(struct bgp_adjout *ao, struct bgp_group *g, uint32_t net, uint32_t last,
+			  uint16_t from, uint32_t id, bool *fresh)
 {
 	uint32_t route = index_take(g, fresh);
 
@@ -39,6 +39,7 @@ static uint32_t route_new(struct bgp_group *g, uint32_t net, uint32_t last, uint
 	bgp_group_chunk(g, route)->from[route % BGP_NETS_PER_CHUNK] = from;
 	while (g->heads.n <= net)
 		vec_push(&g->heads, BGP_NET_NONE);
+	bgp_adjout_hold(ao, net, last != BGP_NET_NONE, true);
 	if (last == BGP_NET_NONE)
 		g->heads.p[net] = route;
 	else
@@ -61,8 +62,8 @@ uint32_t bgp_group_route_find(const struct bgp_group *g, uint32_t net, uint16_t 
 	return at;
 }
 
-uint32_t bgp_group_route(struct bgp_group *g, uint32_t net, uint16_t from, uint32_t id,
-			 uint32_t *hint, bool *fresh)
+uint32_t bgp_group_route(struct bgp_adjout *ao, struct bgp_group *g, uint32_t net, uint16_t from,
+			 uint32_t id, uint32_t *hint, bool *fresh)
 {
 	uint32_t head = bgp_group_has_net(g, net) ? g->heads.p[net] : BGP_NET_NONE;
 	uint32_t last = BGP_NET_NONE, at;
@@ -81,14 +82,14 @@ uint32_t bgp_group_route(struct bgp_group *g, uint32_t net, uint16_t from, uint3
 		if (at == *hint) {
 			for (; at != BGP_NET_NONE; at = bgp_group_key(g, at)->next)
 				last = at;
-			at = route_new(g, net, last, from, id, fresh);
+			at = route_new(ao, g, net, last, from, id, fresh);
 		}
 	}
 	*hint = bgp_group_key(g, at)->next;
 	return at;
 }
 
-void bgp_group_route_free(struct bgp_group *g, uint32_t route)
+void bgp_group_route_free(struct bgp_adjout *ao, struct bgp_group *g, uint32_t route)
 {
 	struct bgp_route_key *key = bgp_group_key(g, route);
 	uint32_t *at = &g->heads.p[key->net];
@@ -96,6 +97,7 @@ void bgp_group_route_free(struct bgp_group *g, uint32_t route)
 	while (*at != route)
 		at = &bgp_group_key(g, *at)->next;
 	*at = key->next;
+	bgp_adjout_hold(ao, key->net, true, bgp_group_has_net(g, key->net));
 	key->next = g->free_route;
 	g->free_route = route;
 }

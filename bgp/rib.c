@@ -300,6 +300,16 @@ uint32_t bgp_rib_next_dirty(struct bgp_rib *rib)
 	return index;
 }
 
+unsigned bgp_rib_peek_dirty(const struct bgp_rib *rib, uint32_t *nets, unsigned max)
+{
+	unsigned n = 0;
+
+	for (uint32_t at = rib->dirty_head; at != BGP_NET_NONE && n < max;
+	     at = bgp_rib_net(rib, at)->link)
+		nets[n++] = at;
+	return n;
+}
+
 /* ---- paths ---- */
 
 const struct bgp_path *bgp_net_paths(const struct bgp_net *net, struct bgp_path *one, unsigned *n)

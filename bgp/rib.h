@@ -30,6 +30,7 @@ struct bgp_source {
 	bool heir;	  /* paths of the peer's earlier sessions may still be there */
 	bool ebgp, rr_client;
 	bool edits_path;    /* its import filter may put ASes in front: the first one was checked */
+	bool any_first_as;  /* RFC 4271 6.3 leaves the check to us, and it is not wanted */
 	enum bgp_role role; /* ours, towards it: RFC 9234 */
 	uint8_t allowed_local_as;
 	asn_t local_as, remote_as;
@@ -37,10 +38,10 @@ struct bgp_source {
 	struct addr addr, local; /* the peer's end and ours */
 	uint32_t ifindex;	 /* they are link-local: on this link */
 	char ifname[16];
-	void *peer;		 /* the owner's */
+	void *peer; /* the owner's */
 	struct {
 		enum bgp_source_state state;
-		bool long_lived; /* stale, and its restart time is over: RFC 9494 */
+		bool long_lived;	      /* stale, and its restart time is over: RFC 9494 */
 		uint32_t paths, usable, best; /* best: counts ECMP members too */
 	} af[BGP_AF_MAX_];
 };
@@ -156,6 +157,8 @@ bool bgp_rib_sweep(struct bgp_rib *rib, unsigned budget);
 void bgp_rib_dirty(struct bgp_rib *rib, uint32_t net);
 /* Take the next net to decide; BGP_NET_NONE when there is none. */
 uint32_t bgp_rib_next_dirty(struct bgp_rib *rib);
+/* Those that it will give next, at most max of them: how many. */
+unsigned bgp_rib_peek_dirty(const struct bgp_rib *rib, uint32_t *nets, unsigned max);
 /* Forget a prefix without paths. Nobody may hold its index: dirty queue, FIB queue, exports. */
 void bgp_rib_net_free(struct bgp_rib *rib, uint32_t net);
 

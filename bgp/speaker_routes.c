@@ -324,14 +324,34 @@ void bgp_speaker_net_release(struct bgp_speaker *sp, enum bgp_af af, uint32_t in
 	bgp_rib_net_free(&sp->rib[af], index);
 }
 
+/* As take_some: the next dirty nets, with what their exports will look at. */
+static unsigned look_ahead(const struct bgp_speaker *sp, enum bgp_af af)
+{
+	uint32_t net[AHEAD];
+	unsigned n = bgp_rib_peek_dirty(&sp->rib[af], net, AHEAD);
+
+	if (n <= 1)
+		return n;
+	for (enum bgp_adjout_step step = 0; step < BGP_ADJOUT_STEP_MAX_; step++)
+		for (unsigned i = 0; i < n; i++)
+			bgp_adjout_prefetch(&sp->adjout[af], net[i], step);
+	return n;
+}
+
 unsigned bgp_speaker_decide(struct bgp_speaker *sp, enum bgp_af af, unsigned budget)
 {
-	for (; budget; budget--) {
-		uint32_t net = bgp_rib_next_dirty(&sp->rib[af]);
+	unsigned ahead = 0;
 
+	for (; budget; budget--) {
+		uint32_t net;
+
+		if (!ahead)
+			ahead = look_ahead(sp, af);
+		net = bgp_rib_next_dirty(&sp->rib[af]);
 		if (net == BGP_NET_NONE)
 			break;
 		decide_net(sp, af, net, false);
+		ahead--;
 	}
 	return budget;
 }
