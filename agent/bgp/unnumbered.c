@@ -1,5 +1,5 @@
 /* unnumbered.c - who is on the other end of a link
- * LIMITS one neighbour a link; a flood of advertisements costs READ_MAX of them a turn, and a
+ * LIMITS one neighbour a link, and another one a second at most, for each is another session; a flood of advertisements costs READ_MAX of them a turn, and a
  *        solicitation is answered once a second at most.
  * TESTS  tests/netns/test_unnumbered.py; the messages tests/unit/bgp/ra.c */
 #include "agent/bgp/unnumbered.h"
@@ -36,7 +36,7 @@ struct side {
 	uint8_t mac[6];
 	bool has_mac, seen;
 	unsigned sent;
-	int64_t answered_ms;
+	int64_t answered_ms, found_ms;
 };
 
 struct unnumbered {
@@ -154,6 +154,7 @@ static struct side *side_on(struct unnumbered *u, uint32_t ifindex)
 void unnumbered_heard(struct unnumbered *u, uint32_t ifindex, const struct addr *from)
 {
 	struct side *s = side_on(u, ifindex);
+	int64_t now = agent_now_ms();
 	char who[ADDR_STR_MAX];
 
 	if (!s || addr_eq(&s->link.neighbour, from) || !addr_is_link_local(from))
@@ -167,9 +168,13 @@ void unnumbered_heard(struct unnumbered *u, uint32_t ifindex, const struct addr 
 			"link=%s second=%s", s->link.ifname, who);
 		return;
 	}
+	/* who is there says so again */
+	if (s->link.neighbour.family && now < s->found_ms + FIRST_MS)
+		return;
 	log_from(s->link.ifname, LOG_LEVEL_INFO, "bgp", "found the neighbour on a link",
 		 "link=%s peer=%s", s->link.ifname, who);
 	s->link.neighbour = *from;
+	s->found_ms = now;
 	u->fn(u->arg);
 }
 

@@ -1,5 +1,6 @@
 """What peers and strangers can make the agent write and keep: floods of connections, of routes that the kernel refuses."""
 
+import re
 from pathlib import Path
 
 from deploy.lab import ns, wait
@@ -37,6 +38,22 @@ while s.recv(65536):
     pass
 """
 
+ADVERTISE = """
+import socket, struct
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(("eth1", 0))
+to = socket.inet_pton(socket.AF_INET6, "ff02::1")
+for i in range(3000):
+    who = bytes.fromhex("fe80000000000000") + struct.pack("!Q", (2 << 56) + 1 + i)
+    ra = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 0, 0, 0)
+    words = who + to + struct.pack("!II", len(ra), 58) + ra
+    total = sum(struct.unpack(f"!{len(words) // 2}H", words))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    ra = ra[:2] + struct.pack("!H", 0xffff - total) + ra[4:]
+    s.send(bytes.fromhex("33330000000102aabbccddee86dd") + struct.pack("!IHBB", 6 << 28, len(ra), 58, 255) + who + to + ra)
+"""
+
 
 def test_a_stranger_with_many_addresses_has_one_share_of_the_log(labs):
     lab = labs(nodes=1, start=False, manifest=POOL + PEER % (TOR, ""))
@@ -62,3 +79,18 @@ def test_routes_that_the_kernel_refuses_have_one_share_of_the_log(labs):
     wait.until("all are there", lambda: len(node.ctl_json("bgp", "routes")["routes"]) >= 1000)
     lines = node.log().count("is not in the kernel")
     assert lines < 100, lines
+
+
+def test_a_flood_of_router_advertisements_is_not_a_flood_of_sessions(labs):
+    """3000 routers on a link that is peered with by interface: each would be another session, and another look at the whole configuration."""
+    peer = PEER.replace("name: tor}", 'name: tor, annotations: {margay.io/interface: "eth1"}}') % (TOR, "")
+    peer = peer.replace(f"peerIP: {TOR}, asNumber: 65001", 'peerSelector: "!all()"')
+    lab = labs(nodes=1, start=False, manifest=POOL + peer)
+    node = lab.nodes[0]
+    node.start(wait_ready=False)
+    wait.until("it looks for a neighbour", lambda: "nobody has been heard" in node.health_text())
+    ns.run(lab.ns("tor"), "python3", "-c", ADVERTISE)
+    wait.until("it has found one", lambda: "found the neighbour" in node.log())
+    found = [line for line in node.log().splitlines() if "found the neighbour" in line]
+    found = len(found) + sum(int(n) for line in found for n in re.findall(r"suppressed=(\d+)", line))
+    assert found < 10, found
