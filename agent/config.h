@@ -6,8 +6,8 @@
 #pragma once
 
 #include "agent/log.h"
-#include "lib/addr.h"
 #include "lib/err.h"
+#include "lib/fields.h"
 #include "lib/str.h"
 
 #define CONFIG_FILE_DEFAULT "/etc/margay/margayd.yaml"
@@ -27,6 +27,7 @@ struct agent_config {
 	uint32_t as;	 /* 0: not told */
 	char *router_id; /* "": the IPv4 address; "hash"; dotted quad */
 	bool bgp;	 /* run the speaker at all */
+	struct field_cidrs cluster_ips; /* of services; in place of the BGPConfiguration's */
 
 	/* pools made when there are none */
 	bool no_default_pools;
@@ -67,6 +68,7 @@ struct agent_config {
 
 	/* to be seen */
 	int log_level;	/* enum log_level */
+	bool has_log_level;
 	int log_format; /* enum log_format */
 	bool health;
 	char *health_host;

@@ -33,6 +33,7 @@ static const struct calico_var {
 	{ "AS", "asNumber", FORM_PLAIN },
 	{ "CALICO_ROUTER_ID", "routerId", FORM_PLAIN },
 	{ "CALICO_NETWORKING_BACKEND", "bgp", FORM_BACKEND },
+	{ "CALICO_ADVERTISE_CLUSTER_IPS", "advertiseClusterIPs", FORM_PLAIN },
 	{ "NO_DEFAULT_POOLS", "noDefaultPools", FORM_LOWER },
 	{ "CALICO_IPV4POOL_CIDR", "defaultPoolV4.cidr", FORM_PLAIN },
 	{ "CALICO_IPV4POOL_BLOCK_SIZE", "defaultPoolV4.blockSize", FORM_PLAIN },

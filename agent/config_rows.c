@@ -200,6 +200,10 @@ static const struct field rows[] = {
 			    "IPv4 address."),
 	FIELD_BOOL(struct agent_config, bgp, "bgp", .def = "true",
 		   .doc = "Exchange routes with other nodes and routers."),
+	FIELD_CIDRS(struct agent_config, cluster_ips, "advertiseClusterIPs",
+		    .flags = FIELD_ADDR_TOO,
+		    .doc = "Ranges of services' cluster addresses to announce; set: in place of "
+			   "serviceClusterIPs of BGPConfiguration."),
 	FIELD_BOOL(struct agent_config, no_default_pools, "noDefaultPools", .def = "false",
 		   .doc = "Make no IP pools when there are none."),
 	FIELD_OBJECT(struct agent_config, pool_v4, pool_v4_fields, "defaultPoolV4",
@@ -263,8 +267,10 @@ static const struct field rows[] = {
 	FIELD_BOOL(struct agent_config, cut_flows, "cutDeniedFlows", .def = "false",
 		   .doc = "When a policy is narrowed, end the flows that it now denies; false: they go "
 			  "on to their end, as with Calico."),
-	FIELD_ENUM(struct agent_config, log_level, "logLevel", .words = level_words, .def = "info",
-		   .doc = "Least important lines to log."),
+	FIELD_ENUM(struct agent_config, log_level, "logLevel",
+		   FIELD_HAS(struct agent_config, has_log_level), .words = level_words, .def = "info",
+		   .doc = "Least important lines to log; set: whatever logSeverityScreen of "
+			  "BGPConfiguration says."),
 	FIELD_ENUM(struct agent_config, log_format, "logFormat", .words = format_words,
 		   .def = "logfmt", .doc = "How log lines are written."),
 	FIELD_BOOL(struct agent_config, health, "healthEnabled", .def = "true",

@@ -82,6 +82,7 @@ void config_reload(struct agent_config *c, const struct agent_config *fresh,
 	json_t *old = json_object(), *new = json_object();
 
 	c->log_level = fresh->log_level;
+	c->has_log_level = fresh->has_log_level;
 	c->log_format = fresh->log_format;
 	fields_encode(&config_table, c, old);
 	fields_encode(&config_table, fresh, new);

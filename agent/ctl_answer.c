@@ -319,6 +319,8 @@ static json_t *path_json(const struct bgp_path_info *p)
 	js_set_bool(o, "stale", p->stale);
 	js_set_bool(o, "longStale", p->long_stale);
 	js_set_str(o, "why", p->why);
+	if (p->made_for)
+		js_set_str(o, "for", p->made_for);
 	return o;
 }
 

@@ -24,6 +24,8 @@ struct log_source {
 
 static struct {
 	enum log_level max;
+	const char *const *mods; /* that have a level of their own; NULL: none */
+	enum log_level mods_max;
 	enum log_format format;
 	struct log_source source[LOG_SOURCES_MAX];
 	size_t n_sources;
@@ -45,6 +47,23 @@ void log_setup(enum log_level max, enum log_format format)
 void log_set_level(enum log_level max)
 {
 	log_state.max = max;
+	log_state.mods = NULL;
+}
+
+void log_set_level_of(const char *const *mods, enum log_level max)
+{
+	log_state.mods_max = max;
+	log_state.mods = mods;
+}
+
+bool log_wants(const char *mod, enum log_level level)
+{
+	const char *const *m = log_state.mods;
+
+	for (; m && *m; m++)
+		if (strcmp(*m, mod) == 0)
+			return level <= log_state.mods_max;
+	return level <= log_state.max;
 }
 
 enum log_level log_get_level(void)
@@ -313,7 +332,7 @@ void log_write(enum log_level level, const char *mod, const char *msg, const cha
 {
 	va_list ap;
 
-	if (level > log_state.max)
+	if (!log_wants(mod, level))
 		return;
 	va_start(ap, fields);
 	write_out(level, mod, msg, 0, fields, ap);
@@ -327,7 +346,7 @@ void log_write_from(const char *source, enum log_level level, const char *mod, c
 	unsigned suppressed = 0;
 	va_list ap;
 
-	if (level > log_state.max)
+	if (!log_wants(mod, level))
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (!log_pass(source, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, &suppressed))

@@ -40,6 +40,11 @@ enum {
 void log_setup(enum log_level max, enum log_format format);
 void log_set_level(enum log_level max);
 enum log_level log_get_level(void);
+/* Another level for lines of these modules ("bgp", "fib"; NULL behind the last; borrowed for good),
+ * until log_set_level sets one for all. mods NULL: the same level for all. */
+void log_set_level_of(const char *const *mods, enum log_level max);
+/* Is a line of that module written? */
+bool log_wants(const char *mod, enum log_level level);
 const char *log_level_name(enum log_level level);
 /* "error", "warn", "warning", "info", "debug" in any case. */
 bool log_level_parse(const char *s, enum log_level *out);

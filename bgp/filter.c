@@ -6,6 +6,7 @@
 #include "bgp/filter.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bgp/aspath.h"
@@ -15,6 +16,10 @@ static const struct {
 } words[BGP_REASON_MAX_] = {
 	[BGP_REASON_OK] = { "ok", "accepted" },
 	[BGP_REASON_OWN_BLOCK] = { "own-block", "a block of this node" },
+	[BGP_REASON_SERVICE] = { "service", "announced for services" },
+	[BGP_REASON_SERVICE_RANGE] = { "service-range",
+				       "inside a range of service addresses, and this node "
+				       "reflects" },
 	[BGP_REASON_IN_POOL] = { "in-pool", "inside an enabled pool" },
 	[BGP_REASON_ELEVATED] = { "elevated", "inside a block of this node, of elevated priority" },
 	[BGP_REASON_FILTER_ACCEPTS] = { "filter-accepts", "a BGPFilter accepts it" },
@@ -43,6 +48,9 @@ static const struct {
 	[BGP_REASON_FILTER_REJECTS] = { "filter-rejects", "a BGPFilter rejects it" },
 	[BGP_REASON_EXPORT_DISABLED] = { "export-disabled", "inside a pool with disableBGPExport" },
 	[BGP_REASON_INSIDE_OWN_BLOCK] = { "inside-own-block", "covered by a block of this node" },
+	[BGP_REASON_SERVED_ELSEWHERE] = { "served-elsewhere",
+					  "another node's service, which from here packets would "
+					  "not get to" },
 	[BGP_REASON_OUTSIDE_POOLS] = { "outside-pools", "outside every enabled pool" },
 	[BGP_REASON_TO_SENDER] = { "to-sender", "the best path came from this peer" },
 	[BGP_REASON_NO_OWN_NEXT_HOP] = { "no-own-next-hop",
@@ -53,6 +61,8 @@ static const struct {
 	[BGP_REASON_MUTED] = { "muted", "this node is being drained and tells nothing any more" },
 	[BGP_REASON_MADE_HERE] = { "made-here", "made here" },
 	[BGP_REASON_VXLAN] = { "vxlan", "inside a VXLAN pool, which is routed another way" },
+	[BGP_REASON_SERVED_HERE] = { "served-here", "inside a range of service addresses, which "
+						    "every node serves itself" },
 };
 
 const char *bgp_reason_text(enum bgp_reason reason)
@@ -72,6 +82,9 @@ void bgp_policy_done(struct bgp_policy *pol)
 	trie_done(&pol->pools);
 	trie_done(&pol->blocks);
 	vec_done(&pol->pool);
+	bgp_policy_set_services(pol, &(struct bgp_services) { 0 });
+	vec_done(&pol->service);
+	vec_done(&pol->range);
 	bgp_policy_set_adverts(pol, NULL, 0);
 	vec_done(&pol->advert);
 }
@@ -103,6 +116,52 @@ bool bgp_policy_set_pools(struct bgp_policy *pol, const struct bgp_pool *pools, 
 static const struct bgp_pool *pool_of(const struct bgp_policy *pol, const struct prefix *p)
 {
 	return trie_lpm(&pol->pools, p, NULL);
+}
+
+/* The first word about a prefix counts. */
+static void set_service_routes(struct bgp_policy *pol, const struct bgp_services *s)
+{
+	trie_done(&pol->services);
+	vec_foreach (&pol->service, old)
+		free(old->why);
+	vec_clear(&pol->service);
+	vec_reserve(&pol->service, s->n_routes);
+	for (size_t i = 0; i < s->n_routes; i++) {
+		struct bgp_policy_service one = { prefix_mask(&s->route[i].prefix),
+						  xstrdup(s->route[i].why) };
+
+		vec_push(&pol->service, one);
+	}
+	for (size_t i = pol->service.n; i-- > 0;)
+		trie_add(&pol->services, &pol->service.p[i].prefix, &pol->service.p[i]);
+}
+
+static bool ranges_eq(const struct bgp_served_range *a, const struct bgp_served_range *b)
+{
+	return prefix_eq(&a->cidr, &b->cidr) && a->reflect == b->reflect &&
+	       a->no_kernel == b->no_kernel;
+}
+
+bool bgp_policy_set_services(struct bgp_policy *pol, const struct bgp_services *s)
+{
+	bool same = pol->range.n == s->n_ranges;
+
+	set_service_routes(pol, s);
+	for (size_t i = 0; i < s->n_ranges && same; i++)
+		same = ranges_eq(&pol->range.p[i], &s->range[i]);
+	if (same)
+		return false;
+	trie_done(&pol->reflected);
+	trie_done(&pol->no_kernel);
+	vec_clear(&pol->range);
+	for (size_t i = 0; i < s->n_ranges; i++) {
+		vec_push(&pol->range, s->range[i]);
+		if (s->range[i].reflect)
+			trie_add(&pol->reflected, &s->range[i].cidr, pol);
+		if (s->range[i].no_kernel)
+			trie_add(&pol->no_kernel, &s->range[i].cidr, pol);
+	}
+	return true;
 }
 
 static void put_members(struct bgp_advert_set *set, const struct bgp_advert *a)
@@ -211,7 +270,7 @@ enum bgp_reason bgp_import_check(const struct bgp_policy *pol, const struct bgp_
 		return BGP_REASON_PATH_TOO_LONG;
 	if (a->len[BGP_PART_AS_PATH] && has_own_as(pol, src, a))
 		return BGP_REASON_OWN_AS;
-	if (src->ebgp && a->first_as != src->remote_as && !src->edits_path)
+	if (src->ebgp && !src->edits_path && !bgp_first_as_ok(src, a))
 		return BGP_REASON_FIRST_AS;
 	if (src->ebgp)
 		return is_leaked(src, a) ? BGP_REASON_LEAKED : BGP_REASON_OK;
@@ -311,6 +370,26 @@ static bool is_inside_own_block(const struct export *x)
 	return x->in_block;
 }
 
+/* With our own next hop it would draw packets to a node that does not forward them: its kernel does
+ * not get such routes. DIFFERS: Calico tells it on, so that of a service with externalTrafficPolicy
+ * Local a router behind a mesh hears from all nodes, also from those that drop its packets. */
+static bool is_served_elsewhere(const struct export *x)
+{
+	return x->src->index != 0 && trie_lpm(&x->pol->no_kernel, x->p, NULL) &&
+	       bgp_export_wants_self(x->to, x->src, x->attrs);
+}
+
+static bool is_service(const struct export *x)
+{
+	return trie_lpm(&x->pol->services, x->p, NULL);
+}
+
+/* Services of other nodes that this reflector passes on, whether it announces them or not. */
+static bool is_service_range(const struct export *x)
+{
+	return x->pol->cluster_id && trie_lpm(&x->pol->reflected, x->p, NULL);
+}
+
 static bool is_in_pool(const struct export *x)
 {
 	return x->pool;
@@ -359,6 +438,11 @@ static const struct {
 	{ is_elevated, BGP_REASON_ELEVATED,
 	  "is it inside a block of this node, of elevated priority?" },
 	{ is_inside_own_block, BGP_REASON_INSIDE_OWN_BLOCK, "is it inside a block of this node?" },
+	{ is_served_elsewhere, BGP_REASON_SERVED_ELSEWHERE,
+	  "is it another node's service, and would packets come here?" },
+	{ is_service, BGP_REASON_SERVICE, "is it announced from here for services?" },
+	{ is_service_range, BGP_REASON_SERVICE_RANGE,
+	  "is it inside a range of services, and this node a reflector?" },
 	{ is_in_pool, BGP_REASON_IN_POOL, "is it inside an enabled pool?" },
 	{ always, BGP_REASON_OUTSIDE_POOLS, "nothing else lets it out" },
 };
@@ -422,6 +506,8 @@ static void trace_fill(struct bgp_export_trace *t, const struct export *x, size_
 	};
 	if (x->in_block)
 		t->block = x->block;
+	if (t->reason == BGP_REASON_SERVICE)
+		t->service = trie_lpm(&x->pol->services, x->p, NULL);
 	for (size_t i = 0; i <= last; i++)
 		t->asked[i] = export_rules[i].asks;
 }
@@ -471,6 +557,8 @@ enum bgp_reason bgp_fib_check(const struct bgp_policy *pol, const struct prefix 
 
 	if (src->index == 0)
 		return BGP_REASON_MADE_HERE;
+	if (trie_lpm(&pol->no_kernel, p, NULL))
+		return BGP_REASON_SERVED_HERE;
 	pool = pool_of(pol, p);
 	return pool && pool->vxlan ? BGP_REASON_VXLAN : BGP_REASON_OK;
 }

@@ -16,6 +16,8 @@ enum bgp_reason {
 	/* accepting */
 	BGP_REASON_OK,
 	BGP_REASON_OWN_BLOCK,
+	BGP_REASON_SERVICE,
+	BGP_REASON_SERVICE_RANGE,
 	BGP_REASON_IN_POOL,
 	BGP_REASON_ELEVATED,
 	BGP_REASON_FILTER_ACCEPTS,
@@ -41,6 +43,7 @@ enum bgp_reason {
 	BGP_REASON_FILTER_REJECTS,
 	BGP_REASON_EXPORT_DISABLED,
 	BGP_REASON_INSIDE_OWN_BLOCK,
+	BGP_REASON_SERVED_ELSEWHERE,
 	BGP_REASON_OUTSIDE_POOLS,
 	BGP_REASON_TO_SENDER,
 	BGP_REASON_NO_OWN_NEXT_HOP,
@@ -50,6 +53,7 @@ enum bgp_reason {
 	/* a path does not forward */
 	BGP_REASON_MADE_HERE,
 	BGP_REASON_VXLAN,
+	BGP_REASON_SERVED_HERE,
 	BGP_REASON_MAX_,
 };
 
@@ -60,6 +64,12 @@ const char *bgp_reason_name(enum bgp_reason reason); /* "own-as" */
 struct bgp_advert_set {
 	struct prefix cidr;
 	VEC(uint8_t) communities, large;
+};
+
+/* What is announced for services. */
+struct bgp_policy_service {
+	struct prefix prefix;
+	char *why; /* owned */
 };
 
 /* What the rules know of this node. */
@@ -75,7 +85,12 @@ struct bgp_policy {
 	struct trie pools;   /* -> struct bgp_pool in pool[] */
 	struct trie blocks;  /* -> anything */
 	struct trie adverts; /* -> struct bgp_advert_set in advert[] */
+	struct trie services;  /* -> struct bgp_policy_service in service[] */
+	struct trie reflected; /* ranges of services, for reflectors -> anything */
+	struct trie no_kernel; /* ranges of services -> anything */
 	VEC(struct bgp_pool) pool;
+	VEC(struct bgp_policy_service) service;
+	VEC(struct bgp_served_range) range;
 	VEC(struct bgp_advert_set) advert;
 	/* By which interface does one get to this next hop? NULL: unknown. For filters that ask. */
 	const char *(*interface_of)(void *arg, const struct bgp_source *src,
@@ -87,6 +102,9 @@ void bgp_policy_done(struct bgp_policy *pol);
 /* True when that is a change. */
 bool bgp_policy_set_pools(struct bgp_policy *pol, const struct bgp_pool *pools, size_t n);
 
+/* True when ranges changed, about which more is decided than the announced prefixes themselves. */
+bool bgp_policy_set_services(struct bgp_policy *pol, const struct bgp_services *s);
+
 /* True when that is a change. */
 bool bgp_policy_set_adverts(struct bgp_policy *pol, const struct bgp_advert *adverts, size_t n);
 
@@ -94,6 +112,13 @@ bool bgp_policy_set_adverts(struct bgp_policy *pol, const struct bgp_advert *adv
  * reachability of its next hop? Not asked for paths made here. */
 enum bgp_reason bgp_import_check(const struct bgp_policy *pol, const struct bgp_source *src,
 				 const struct bgp_attrs *attrs);
+
+/* Does a path over eBGP begin as it must: with the peer's AS, or where that is not asked for with
+ * any? */
+static inline bool bgp_first_as_ok(const struct bgp_source *src, const struct bgp_attrs *a)
+{
+	return src->any_first_as ? a->path_len > 0 : a->first_as == src->remote_as;
+}
 
 enum { BGP_LOCAL_PREF_DEFAULT = 100 };
 
@@ -126,7 +151,7 @@ enum bgp_reason bgp_export_check(const struct bgp_policy *pol, const struct bgp_
 				 const struct prefix *p, const struct bgp_source *src,
 				 const struct bgp_attrs *attrs, struct bgp_export_plan *plan);
 /* What an export looked at, for a person. */
-enum { BGP_EXPORT_RULES_ = 15 };
+enum { BGP_EXPORT_RULES_ = 18 };
 struct bgp_export_trace {
 	unsigned n;		/* rules asked, in their order: the last one applied */
 	enum bgp_reason reason; /* and said this; a next hop that cannot be had comes after */
@@ -135,6 +160,7 @@ struct bgp_export_trace {
 	const struct bgp_pool *pool; /* that the prefix is in; NULL: none */
 	bool in_block;
 	struct prefix block; /* the own block that it is in */
+	const struct bgp_policy_service *service; /* that it is in; NULL: none, or not asked */
 };
 /* bgp_export_check that says how it came to its answer. trace may be NULL. */
 enum bgp_reason bgp_export_explain(const struct bgp_policy *pol, const struct bgp_target *target,

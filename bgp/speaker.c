@@ -166,8 +166,8 @@ void bgp_speaker_free(struct bgp_speaker *sp)
 	bgp_shared_free(sp->shared);
 	bgp_attrs_unref(sp->attrs, sp->local_attrs);
 	bgp_attr_table_free(sp->attrs);
-	vec_done(&sp->blocks);
-	vec_done(&sp->locals);
+	for (unsigned i = 0; i < BGP_OWN_MAX_; i++)
+		vec_done(&sp->own[i]);
 	vec_done(&sp->peers);
 	vec_done(&sp->leaving);
 	vec_done(&sp->awake);

@@ -88,6 +88,7 @@ struct bgp_peer_config {
 	bool own_only;	       /* tell it what is made here, and nothing that others told */
 	bool ext_next_hop;     /* RFC 8950: offered for IPv4 */
 	bool accept_as_sets;   /* against RFC 9774 */
+	bool any_first_as;     /* eBGP: its paths may begin with another AS: a route server's do */
 	enum bgp_role role;    /* RFC 9234, eBGP: ours towards the peer */
 	bool role_strict;      /* and it must have said its own */
 	char filters[128];     /* name of a set of bgp_speaker_set_filters; empty: none */
@@ -124,6 +125,25 @@ void bgp_speaker_set_blocks(struct bgp_speaker *sp, const struct prefix *blocks,
  * /32). */
 void bgp_speaker_set_local_routes(struct bgp_speaker *sp, const struct prefix *routes, size_t n,
 				  int64_t now_ms);
+
+/* What Kubernetes' services have this node announce, and what they have it leave alone. */
+struct bgp_service_route {
+	struct prefix prefix; /* a range, or one address: announced, and whatever lies inside may pass */
+	const char *why;      /* for persons; copied */
+};
+struct bgp_served_range {
+	struct prefix cidr;
+	bool reflect;	/* a reflector tells all that lies inside on */
+	bool no_kernel; /* routes inside do not go to the kernel: the node serves them itself */
+};
+struct bgp_services {
+	const struct bgp_service_route *route;
+	size_t n_routes;
+	const struct bgp_served_range *range;
+	size_t n_ranges;
+};
+/* The whole set; the difference to the last one is announced and withdrawn. */
+void bgp_speaker_set_services(struct bgp_speaker *sp, const struct bgp_services *s, int64_t now_ms);
 
 /* Rules for what comes from peers and what goes to them, by name. The whole set; unknown names in
  * peers mean no rules. What changed takes effect without a reset; what a peer must say again for
@@ -287,6 +307,7 @@ struct bgp_path_info {
 	bool best, multipath, usable, stale;
 	bool long_stale; /* RFC 9494: beyond the restart time, or so marked by its sender */
 	const char *why; /* the step at which it lost, or why unusable */
+	const char *made_for; /* made here for services: which; NULL: not */
 };
 /* Walk all paths, ordered by prefix, best first. fn returns false to stop. exact: only this
  * prefix. */

@@ -82,7 +82,7 @@ static bool is_let_in(struct bgp_peer *p, enum bgp_af af, const struct prefix *p
 /* Later it could not be told from an AS that the filter has put there. */
 static bool first_as_ok(const struct bgp_source *src, const struct bgp_attrs *attrs)
 {
-	return !src->edits_path || !src->ebgp || attrs->first_as == src->remote_as;
+	return !src->edits_path || !src->ebgp || bgp_first_as_ok(src, attrs);
 }
 
 struct bgp_attrs *bgp_peer_import(struct bgp_peer *p, enum bgp_af af, const struct prefix *prefix,

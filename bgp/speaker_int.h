@@ -63,6 +63,19 @@ struct bgp_conn_ref {
 	bool write_due; /* a WRITE effect is out */
 };
 
+/* Why a prefix is announced from here: each cause has its list. */
+enum bgp_own {
+	BGP_OWN_BLOCKS,
+	BGP_OWN_LOCALS,
+	BGP_OWN_SERVICES,
+	BGP_OWN_MAX_,
+};
+
+struct bgp_own_list {
+	struct prefix *p; /* sorted, each once */
+	size_t n, cap;
+};
+
 struct bgp_speaker {
 	struct bgp_global global;
 	int64_t now; /* of the call that runs */
@@ -77,8 +90,7 @@ struct bgp_speaker {
 	struct bgp_fib fib;
 	struct bgp_adjout adjout[BGP_AF_MAX_];
 	struct bgp_attrs *local_attrs;	/* of routes made here */
-	VEC(struct prefix) blocks;	/* sorted */
-	VEC(struct prefix) locals;	/* sorted */
+	struct bgp_own_list own[BGP_OWN_MAX_];
 	VEC(struct bgp_chain *) chains; /* by name */
 	VEC(struct bgp_peer *) peers;	/* by address, then port */
 	VEC(struct bgp_peer *) leaving;

@@ -156,7 +156,8 @@ static bool needs_reset(const struct bgp_peer_config *a, const struct bgp_peer_c
 	       a->ttl_security != b->ttl_security || !addr_eq(&a->source, &b->source) ||
 	       a->local_as != b->local_as || a->remote_as != b->remote_as || a->role != b->role ||
 	       a->own_only != b->own_only || strcmp(a->filters, b->filters) != 0 ||
-	       a->families != b->families;
+	       a->families != b->families || a->any_first_as != b->any_first_as ||
+	       a->accept_as_sets != b->accept_as_sets;
 }
 
 static void peer_change(struct bgp_peer *p, const struct bgp_peer_config *config)
@@ -191,7 +192,7 @@ static bool config_eq(const struct bgp_peer_config *a, const struct bgp_peer_con
 	       a->prefix_limit == b->prefix_limit &&
 	       a->prefix_limit_restart_s == b->prefix_limit_restart_s && a->add_path == b->add_path &&
 	       a->enhanced_refresh == b->enhanced_refresh && a->ext_next_hop == b->ext_next_hop &&
-	       a->role_strict == b->role_strict && a->accept_as_sets == b->accept_as_sets &&
+	       a->role_strict == b->role_strict &&
 	       a->extended_message == b->extended_message && a->long_lived == b->long_lived &&
 	       a->long_lived_s == b->long_lived_s &&
 	       strcmp(a->password, b->password) == 0;

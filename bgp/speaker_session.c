@@ -38,6 +38,7 @@ static struct bgp_source *source_make(struct bgp_peer *p, const struct bgp_negot
 	src->ifindex = p->config.ifindex;
 	str_copy(src->ifname, sizeof(src->ifname), p->config.ifname);
 	src->role = src->ebgp ? p->config.role : BGP_ROLE_NONE;
+	src->any_first_as = p->config.any_first_as;
 	src->edits_path = bgp_chain_prepends(p->chain, BGP_IMPORT);
 	src->router_id = neg->remote_id;
 	src->addr = p->config.addr;

@@ -100,6 +100,8 @@ static const struct bgp_peer_config *peer_config(const struct bgp_source *src)
 static bool tell_usable(struct bgp_speaker *sp, enum bgp_af af, const struct prefix *prefix,
 			unsigned n, bgp_path_fn *fn, void *arg)
 {
+	const struct bgp_policy_service *service = trie_find(&sp->policy.services, prefix);
+
 	for (unsigned i = 0; i < n; i++) {
 		const struct bgp_candidate *c = &sp->cand.p[i];
 		struct bgp_path_info info = {
@@ -112,6 +114,7 @@ static bool tell_usable(struct bgp_speaker *sp, enum bgp_af af, const struct pre
 			.stale = c->source->af[af].state == BGP_SOURCE_STALE,
 			.long_stale = c->long_stale,
 			.why = bgp_step_text(c->lost_at),
+			.made_for = service && c->source->index == 0 ? service->why : NULL,
 		};
 
 		if (!fn(arg, &info))

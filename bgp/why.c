@@ -213,8 +213,8 @@ static void reason_words(const struct bgp_rule *rule, enum bgp_reason reason, ch
 }
 
 /* What exactly it is inside of. */
-static void trace_words(const struct bgp_export_trace *t, enum bgp_reason reason, char *out,
-			size_t size)
+static void trace_words(const struct bgp_export_trace *t, const struct prefix *p,
+			enum bgp_reason reason, char *out, size_t size)
 {
 	char text[PREFIX_STR_MAX];
 
@@ -225,6 +225,11 @@ static void trace_words(const struct bgp_export_trace *t, enum bgp_reason reason
 	if ((reason == BGP_REASON_INSIDE_OWN_BLOCK || reason == BGP_REASON_ELEVATED) && t->in_block)
 		snprintf(out + strlen(out), size - strlen(out), ": %s",
 			 prefix_format(&t->block, text));
+	if (reason == BGP_REASON_SERVICE && t->service && prefix_eq(&t->service->prefix, p))
+		str_copy(out, size, t->service->why);
+	else if (reason == BGP_REASON_SERVICE && t->service)
+		snprintf(out, size, "inside %s: %s", prefix_format(&t->service->prefix, text),
+			 t->service->why);
 }
 
 static void tell_rules(struct asking *q, const struct bgp_export_trace *t, const char *last)
@@ -253,12 +258,12 @@ static bool ask_rules(struct asking *q, const struct bgp_candidate *c, struct bg
 	struct bgp_export_plan plan = { 0 };
 	struct bgp_export_trace trace;
 	enum bgp_reason reason;
-	char words[160], last[160];
+	char words[240], last[240];
 
 	reason = bgp_export_explain(&q->sp->policy, to, &q->prefix, c->source, c->attrs, &plan,
 				    &trace);
-	trace_words(&trace, reason, words, sizeof(words));
-	trace_words(&trace, trace.reason, last, sizeof(last));
+	trace_words(&trace, &q->prefix, reason, words, sizeof(words));
+	trace_words(&trace, &q->prefix, trace.reason, last, sizeof(last));
 	tell_rules(q, &trace, last);
 	if (trace.rule && (trace.reason == BGP_REASON_FILTER_ACCEPTS ||
 			   trace.reason == BGP_REASON_FILTER_REJECTS)) {

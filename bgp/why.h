@@ -19,7 +19,7 @@ const char *bgp_why_verdict_name(enum bgp_why_verdict v); /* "not-told" */
 
 struct bgp_why_step {
 	char question[96];
-	char answer[160];
+	char answer[256];
 };
 
 struct bgp_why {

@@ -28,6 +28,14 @@ static char *number(const json_t *r, const char *name)
 	return v ? xasprintf("%lld", (long long)json_integer_value(v)) : xstrdup("");
 }
 
+/* Why it is not the best, or unusable; of what is made here for services, which. */
+static const char *cause(const json_t *r)
+{
+	const char *why = answer_text(r, "why");
+
+	return *why ? why : answer_text(r, "for");
+}
+
 static void add_row(struct table *t, const json_t *r, bool wide)
 {
 	table_add(t, flags(r));
@@ -41,7 +49,7 @@ static void add_row(struct table *t, const json_t *r, bool wide)
 		table_add(t, xstrdup(answer_text(r, "communities")));
 	}
 	table_add(t, xstrdup(answer_text(r, "asPath")));
-	table_add(t, xstrdup(answer_text(r, "why")));
+	table_add(t, xstrdup(cause(r)));
 }
 
 static void print_table(const json_t *list, bool wide)

@@ -3,7 +3,8 @@
  *	networking.k8s.io/v1 NetworkPolicy default/web	-> NetworkPolicy default/knp.default.web
  *	v1 Namespace web				-> Profile kns.web
  *	v1 ServiceAccount default/web			-> Profile ksa.default.web
- *	discovery.k8s.io/v1 EndpointSlice default/web	-> EndpointSlice default/web */
+ *	discovery.k8s.io/v1 EndpointSlice default/web	-> EndpointSlice default/web
+ *	v1 Service default/web				-> Service default/web */
 #pragma once
 
 #include "model/object.h"

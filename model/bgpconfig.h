@@ -27,6 +27,11 @@ struct secret_from {
 	bool has_ref;
 };
 
+enum bgp_lb_aggregation {
+	BGP_LB_AGGREGATION_ENABLED,
+	BGP_LB_AGGREGATION_DISABLED,
+};
+
 enum bgp_bind_mode {
 	BGP_BIND_NONE,
 	BGP_BIND_NODE_IP,
@@ -48,7 +53,7 @@ struct bgpconfig {
 	int listen_port;
 	bool has_listen_port;
 	VEC(struct bgp_service_range) cluster_ips, external_ips, load_balancer_ips;
-	int lb_aggregation; /* 0: Enabled, 1: Disabled */
+	int lb_aggregation; /* enum bgp_lb_aggregation */
 	VEC(struct bgp_community_name) communities;
 	bool has_advertisements;
 	VEC(struct bgp_advertisement) advertisements;

@@ -10,15 +10,22 @@
 
 static const char *const address_types[] = { "IPv4", "IPv6", "FQDN", NULL };
 
-enum { TYPE_FQDN = 2 };
+static const char *const condition_others[] = { "serving", "terminating", NULL };
+static const struct field condition_rows[] = {
+	FIELD_BOOL(struct slice_conditions, ready, "ready", .def = "true",
+		   .doc = "Whether it takes connections."),
+};
+static const struct fields condition_fields =
+	FIELDS("conditions", struct slice_conditions, condition_rows, .kept = condition_others);
 
-static const char *const endpoint_others[] = { "conditions", "deprecatedTopology",
-					       "hints",	     "hostname",
-					       "nodeName",   "targetRef",
-					       "zone",	     NULL };
+static const char *const endpoint_others[] = { "deprecatedTopology", "hints", "hostname",
+					       "targetRef",	     "zone",  NULL };
 static const struct field endpoint_rows[] = {
 	FIELD_STRINGS(struct slice_endpoint, addresses, "addresses", .flags = FIELD_NOT_EMPTY,
 		      .doc = "Addresses of one endpoint."),
+	FIELD_STRING(struct slice_endpoint, node, "nodeName", .doc = "The node that it runs on."),
+	FIELD_OBJECT(struct slice_endpoint, conditions, condition_fields, "conditions",
+		     .doc = "How it is."),
 };
 static const struct fields endpoint_fields =
 	FIELDS("endpoint", struct slice_endpoint, endpoint_rows, .kept = endpoint_others);
@@ -57,7 +64,7 @@ static int check_address(const struct endpointslice *s, size_t i, size_t j, stru
 	const char *text = s->endpoints.p[i].addresses.p[j];
 	struct addr a;
 
-	if (s->address_type == TYPE_FQDN ||
+	if (s->address_type == SLICE_FQDN ||
 	    (addr_parse(text, &a) && a.family == (s->address_type ? IP_V6 : IP_V4)))
 		return 0;
 	return err_set(e, -EINVAL,

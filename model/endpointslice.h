@@ -19,8 +19,14 @@ enum {
 	SLICE_ADDRESSES_MAX = 2000,
 };
 
+struct slice_conditions {
+	bool ready; /* also when nobody says */
+};
+
 struct slice_endpoint {
 	struct field_strings addresses;
+	char *node; /* that it runs on; NULL: unknown */
+	struct slice_conditions conditions;
 };
 
 struct slice_port {
@@ -28,8 +34,14 @@ struct slice_port {
 	int port; /* 0: none, or all */
 };
 
+enum slice_address_type {
+	SLICE_IPV4,
+	SLICE_IPV6,
+	SLICE_FQDN,
+};
+
 struct endpointslice {
-	int address_type; /* 0: IPv4, 1: IPv6, 2: FQDN */
+	int address_type; /* enum slice_address_type */
 	VEC(struct slice_endpoint) endpoints;
 	VEC(struct slice_port) ports;
 };

@@ -21,6 +21,7 @@
 #include "model/object.h"
 #include "model/policy.h"
 #include "model/profile.h"
+#include "model/service.h"
 #include "model/tier.h"
 #include "model/wep.h"
 
@@ -57,6 +58,20 @@ static char *slice_service(const struct object *o, const struct column_ctx *ctx)
 	const char *name = object_label(o, SLICE_SERVICE_LABEL);
 
 	return xstrdup(name ? name : "");
+}
+
+static char *service_ingress_text(const struct object *o, const struct column_ctx *ctx)
+{
+	json_t *list = js_at(o->json, "status.loadBalancer.ingress"), *one;
+	struct str s = { 0 };
+	size_t i;
+
+	json_array_foreach (list, i, one) {
+		const char *ip = json_string_value(json_object_get(one, "ip"));
+
+		str_addf(&s, "%s%s", s.len ? "," : "", ip ? ip : "");
+	}
+	return str_take(&s);
 }
 
 /* The node's own AS number, or the inherited one in brackets. */
@@ -182,6 +197,24 @@ static const struct column slice_columns[] = {
 	{ 0 },
 };
 
+static const struct column service_columns[] = {
+	NAME_COLUMN,
+	{ "TYPE", "spec.type", NULL, NULL, 0 },
+	{ "CLUSTERIP", "spec.clusterIP", "", NULL, 0 },
+	{ "EXTERNALIPS", "spec.externalIPs", "", NULL, LONG_LIST },
+	{ 0 },
+};
+
+static const struct column service_wide_columns[] = {
+	NAME_COLUMN,
+	{ "TYPE", "spec.type", NULL, NULL, 0 },
+	{ "CLUSTERIP", "spec.clusterIP", "", NULL, 0 },
+	{ "EXTERNALIPS", "spec.externalIPs", "", NULL, LONG_LIST },
+	{ "LOADBALANCER", NULL, NULL, service_ingress_text, LONG_LIST },
+	{ "TRAFFIC", "spec.externalTrafficPolicy", NULL, NULL, 0 },
+	{ 0 },
+};
+
 static const struct kind kinds[] = {
 	{
 		.name = "BGPConfiguration",
@@ -281,6 +314,7 @@ static const struct kind kinds[] = {
 		.plural = "hostendpoints",
 		.aliases = NAMES("hep", "heps"),
 		.spec = &hostendpoint_fields,
+		.fill = hostendpoint_fill,
 		.check = hostendpoint_check,
 		.ps = hostendpoint_columns,
 		.wide = hostendpoint_wide_columns,
@@ -373,9 +407,22 @@ static const struct kind kinds[] = {
 		.plural = "profiles",
 		.aliases = NAMES("pro", "pros"),
 		.spec = &profile_fields,
+		.fill = rule_specs_fill,
 		.check = profile_check,
 		.ps = name_only,
 		.wide = COLUMNS(NAME_COLUMN, { "LABELS", "spec.labelsToApply", "", NULL, 0 }),
+	},
+	{
+		.name = "Service",
+		.singular = "service",
+		.plural = "services",
+		.aliases = NAMES("svc"),
+		.flags = KIND_NAMESPACED,
+		.spec = &service_fields,
+		.status = &service_status_fields,
+		.check = service_check,
+		.ps = service_columns,
+		.wide = service_wide_columns,
 	},
 	{
 		.name = "StagedGlobalNetworkPolicy",

@@ -180,10 +180,26 @@ static void apply_spec(const struct builder *b, const struct bgp_peer_spec *p,
 	if (p->source_none)
 		c->source = (struct addr) { .family = IP_NONE };
 	apply_knobs(&p->knobs, c);
+	c->any_first_as = p->knobs.any_first_as;
+	c->accept_as_sets = p->knobs.accept_as_sets;
+	c->role = p->knobs.role;
+	c->role_strict = p->knobs.role_strict;
 	if (p->workload_selector)
 		return;
 	snprintf(who, sizeof(who), "BGPPeer %s", p->name);
 	take_secret(b, who, p->secret_name, p->secret_key, c);
+}
+
+/* What the other end of a session is. */
+static enum bgp_role other_role(enum bgp_role role)
+{
+	static const enum bgp_role other[BGP_ROLE_MAX_] = {
+		[BGP_ROLE_PROVIDER] = BGP_ROLE_CUSTOMER, [BGP_ROLE_CUSTOMER] = BGP_ROLE_PROVIDER,
+		[BGP_ROLE_RS] = BGP_ROLE_RS_CLIENT,	 [BGP_ROLE_RS_CLIENT] = BGP_ROLE_RS,
+		[BGP_ROLE_PEER] = BGP_ROLE_PEER,
+	};
+
+	return other[role];
 }
 
 /* A session with another node, one per family that both have. reverse: we are the remote side. */
@@ -205,6 +221,8 @@ static void emit_node(struct builder *b, const struct bgp_peer_spec *p, enum bgp
 		c.local_as = reverse ? 0 : p->local_as;
 		c.allowed_local_as = reverse ? 0 : p->allowed_local_as;
 		apply_spec(b, p, &c);
+		if (reverse)
+			c.role = other_role(c.role);
 		set_reflection(b, peer, &c);
 		set_name(&c, peer->listen_port);
 		emit(b, &c, &(struct bgp_peer_extra) { .bfd = p->knobs.bfd });

@@ -152,12 +152,54 @@ static int read_long_lived(const char *text, struct bgp_knobs *out, struct err *
 	return read_seconds(text, &out->long_lived_s, e);
 }
 
-static int read_own_only(const char *text, struct bgp_knobs *out, struct err *e)
+static int read_bool(const char *text, bool *out, struct err *e)
 {
-	out->own_only = strcmp(text, "true") == 0;
-	if (out->own_only || strcmp(text, "false") == 0)
+	*out = strcmp(text, "true") == 0;
+	if (*out || strcmp(text, "false") == 0)
 		return 0;
 	return err_set(e, -EINVAL, "\"%.64s\": must be true or false", text);
+}
+
+static int read_own_only(const char *text, struct bgp_knobs *out, struct err *e)
+{
+	return read_bool(text, &out->own_only, e);
+}
+
+static int read_first_as(const char *text, struct bgp_knobs *out, struct err *e)
+{
+	bool check;
+	int rc = read_bool(text, &check, e);
+
+	out->any_first_as = rc == 0 && !check;
+	return rc;
+}
+
+static int read_as_sets(const char *text, struct bgp_knobs *out, struct err *e)
+{
+	return read_bool(text, &out->accept_as_sets, e);
+}
+
+/* "customer", "customer strict" */
+static int read_role(const char *text, struct bgp_knobs *out, struct err *e)
+{
+	size_t n = strcspn(text, " ");
+	const char *rest = text + n + strspn(text + n, " ");
+
+	out->role_strict = strcmp(rest, "strict") == 0;
+	for (unsigned r = BGP_ROLE_NONE + 1; r < BGP_ROLE_MAX_ && (out->role_strict || !*rest);
+	     r++) {
+		const char *name = bgp_role_name((enum bgp_role)r);
+
+		if (strlen(name) == n && strncmp(name, text, n) == 0) {
+			out->role = (enum bgp_role)r;
+			return 0;
+		}
+	}
+	return err_set(
+		e, -EINVAL,
+		"\"%.64s\": must be provider, customer, peer, route-server or "
+		"route-server-client, as this node is to the peer; behind it may stand strict",
+		text);
 }
 
 static int read_interface(const char *text, struct bgp_knobs *out, struct err *e)
@@ -199,6 +241,9 @@ static const struct {
 	{ "margay.io/longLivedGracefulRestart", read_long_lived },
 	{ "margay.io/interface", read_interface },
 	{ "margay.io/remoteAS", read_remote_as },
+	{ "margay.io/role", read_role },
+	{ "margay.io/enforceFirstAS", read_first_as },
+	{ "margay.io/acceptASSets", read_as_sets },
 };
 
 int bgp_knobs_read(bgp_knob_fn *get, const void *arg, struct bgp_knobs *out, struct err *e)

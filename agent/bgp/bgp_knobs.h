@@ -14,8 +14,13 @@
  *						peer's for as long as it says
  *	margay.io/interface: eth1,swp*		BGPPeer: whoever is on these links (bgp_world.h)
  *	margay.io/remoteAS: external		of such a neighbour: external, internal or a number
+ *	margay.io/role: customer strict		RFC 9234: what we are to an eBGP peer: provider, customer,
+ *						peer, route-server, route-server-client; strict: it
+ *						must say its own
+ *	margay.io/enforceFirstAS: false		take paths that do not begin with the peer's AS
+ *	margay.io/acceptASSets: true		against RFC 9774: take paths with an AS_SET
  *
- * On BGPConfiguration `default` all but the last two are for the node-to-node mesh. */
+ * On BGPConfiguration `default` those before `interface` are for the node-to-node mesh. */
 #pragma once
 
 #include "bgp/bfd.h"
@@ -42,6 +47,9 @@ struct bgp_knobs {
 	uint32_t prefix_limit;			       /* 0: the built-in one */
 	uint32_t prefix_limit_restart_s, long_lived_s; /* 0: not given */
 	bool own_only;
+	bool any_first_as, accept_as_sets;
+	enum bgp_role role; /* ours */
+	bool role_strict;
 	char *interfaces; /* owned; NULL: not unnumbered */
 	bool internal;	  /* remoteAS: ours; else */
 	asn_t remote_as;  /* that one; 0: any but ours */

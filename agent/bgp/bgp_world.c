@@ -6,8 +6,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "agent/cache.h"
+#include "agent/log.h"
 #include "model/bgpconfig.h"
 #include "model/bgppeer.h"
 #include "model/ippool.h"
@@ -15,6 +17,7 @@
 #include "model/node.h"
 #include "model/object.h"
 #include "model/selector.h"
+#include "model/service.h"
 #include "model/wep.h"
 
 #define WEPS KEY_RESOURCES "workloadendpoints/"
@@ -293,6 +296,15 @@ static char *join(const struct field_strings *list)
 	return list->n ? str_take(&s) : NULL;
 }
 
+/* Calico has Debug and Info say so much, and all else as little as BIRD says by itself: what is
+ * wrong. */
+static enum log_level level_of(const char *severity)
+{
+	if (strcasecmp(severity, "Debug") == 0)
+		return LOG_LEVEL_DEBUG;
+	return strcasecmp(severity, "Info") == 0 ? LOG_LEVEL_INFO : LOG_LEVEL_WARN;
+}
+
 static void fill_defaults(struct bgp_defaults *d, const struct bgpconfig *cfg)
 {
 	*d = (struct bgp_defaults) {
@@ -303,6 +315,7 @@ static void fill_defaults(struct bgp_defaults *d, const struct bgpconfig *cfg)
 		.mesh_restart_s = seconds(cfg->has_mesh_restart, cfg->mesh_restart_ms, 4095),
 		.bind_node_ip = cfg->bind_mode == BGP_BIND_NODE_IP,
 	};
+	d->log_level = level_of(cfg->log_severity);
 	d->pod_side[BGP_AF_IPV4_UNICAST] = cfg->local_workload_v4;
 	d->pod_side[BGP_AF_IPV6_UNICAST] = cfg->local_workload_v6;
 	d->ignored = join(&cfg->ignored_interfaces);
@@ -312,24 +325,15 @@ static void fill_defaults(struct bgp_defaults *d, const struct bgpconfig *cfg)
 	}
 }
 
-/* What a cluster asks for and this agent does not do: said, not passed over. */
-static void note_services(const struct bgpconfig *cfg, struct str *notes)
+static void fill_services(struct service_ranges *r, const struct bgpconfig *cfg)
 {
-	const struct {
-		const char *field;
-		size_t n;
-	} lists[] = {
-		{ "serviceClusterIPs", cfg->cluster_ips.n },
-		{ "serviceExternalIPs", cfg->external_ips.n },
-		{ "serviceLoadBalancerIPs", cfg->load_balancer_ips.n },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
-		if (lists[i].n)
-			str_addf(notes,
-				 "BGPConfiguration default: spec.%s: this version announces no "
-				 "addresses of services\n",
-				 lists[i].field);
+	for (size_t i = 0; i < cfg->cluster_ips.n; i++)
+		vec_push(&r->cluster, prefix_mask(&cfg->cluster_ips.p[i].cidr));
+	for (size_t i = 0; i < cfg->external_ips.n; i++)
+		vec_push(&r->external, prefix_mask(&cfg->external_ips.p[i].cidr));
+	for (size_t i = 0; i < cfg->load_balancer_ips.n; i++)
+		vec_push(&r->balancer, prefix_mask(&cfg->load_balancer_ips.p[i].cidr));
+	r->apart = cfg->lb_aggregation == BGP_LB_AGGREGATION_DISABLED;
 }
 
 /* A bad annotation leaves the others of the object, and all of its fields, alone. */
@@ -351,7 +355,7 @@ static void read_config(struct reader *r, const struct cache *c, const char *sel
 
 	bgpconfig_read(has_cluster ? &cluster : NULL, has_node ? &node : NULL, &cfg, r->remarks);
 	fill_defaults(&r->out->defaults, &cfg);
-	note_services(&cfg, &r->out->notes);
+	fill_services(&r->out->defaults.services, &cfg);
 	bgpconfig_done(&cfg);
 	if (has_cluster) {
 		read_mesh_knobs(r, &cluster);
@@ -403,6 +407,13 @@ const struct bgp_node *bgp_world_node(const struct bgp_world *w, const char *sel
 	return NULL;
 }
 
+bool bgp_world_excluded(const struct bgp_node *n)
+{
+	const char *v = json_string_value(json_object_get(n->labels, SERVICE_EXCLUDE_LABEL));
+
+	return v && strcmp(v, "true") == 0;
+}
+
 asn_t bgp_world_as(const struct bgp_world *w, const struct bgp_node *n)
 {
 	return n->as ? n->as : w->defaults.as ? w->defaults.as : (asn_t)BGP_WORLD_AS;
@@ -421,10 +432,10 @@ void bgp_world_done(struct bgp_world *w)
 	vec_foreach (&w->pods, pod)
 		json_decref(pod->labels);
 	vec_done(&w->pods);
-	str_done(&w->notes);
 	free(w->defaults.ignored);
 	free(w->defaults.secret_name);
 	free(w->defaults.secret_key);
 	bgp_knobs_done(&w->defaults.knobs);
+	service_ranges_done(&w->defaults.services);
 	memset(&w->defaults, 0, sizeof(w->defaults));
 }

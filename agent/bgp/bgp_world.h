@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "agent/bgp/bgp_knobs.h"
+#include "agent/bgp/services.h"
 #include "agent/bgp/unnumbered.h"
 #include "bgp/types.h"
 #include "lib/str.h"
@@ -62,6 +63,8 @@ struct bgp_defaults {
 	char *ignored; /* interfaces: names and patterns, with commas; NULL: none */
 	struct addr pod_side[BGP_AF_MAX_]; /* where pods reach the speaker; IP_NONE: not given */
 	struct bgp_knobs knobs; /* of the mesh */
+	struct service_ranges services;
+	int log_level; /* enum log_level, from logSeverityScreen */
 };
 
 /* An IPPool, as far as announcing cares. */
@@ -83,7 +86,6 @@ struct bgp_world {
 	VEC(struct bgp_node) nodes;	 /* by name */
 	VEC(struct bgp_peer_spec) peers; /* by name */
 	VEC(struct bgp_world_pool) pools;
-	struct str notes; /* what is asked for and not done, though nothing is wrong with it */
 	bool pods_peer;	  /* a BGPPeer asks for pods: only then are they read */
 	VEC(struct bgp_world_pod) pods;
 };
@@ -93,6 +95,8 @@ const struct bgp_node *bgp_world_node(const struct bgp_world *w, const char *sel
 /* The AS that a node speaks with. */
 asn_t bgp_world_as(const struct bgp_world *w, const struct bgp_node *n);
 void bgp_world_done(struct bgp_world *w);
+/* Has this node the label that keeps services from being announced from it? */
+bool bgp_world_excluded(const struct bgp_node *n);
 
 /* Is this the key of a WorkloadEndpoint of node `self`? */
 bool bgp_world_own_pod(const char *key, const char *self);

@@ -23,6 +23,7 @@
 #include "agent/bgp/bgp_secrets.h"
 #include "agent/bgp/birdctl.h"
 #include "agent/bgp/pod_peers.h"
+#include "agent/bgp/service_feed.h"
 #include "agent/bgp/unnumbered.h"
 #include "agent/bgp/drain.h"
 #include "agent/cache.h"
@@ -32,6 +33,7 @@
 #include "agent/routes.h"
 #include "dataplane/link.h"
 #include "model/key.h"
+#include "model/service.h"
 
 enum {
 	RUN_BUDGET = 2048,    /* prefixes decided in one slice: 1 to 2 ms */
@@ -54,6 +56,10 @@ struct peering {
 	struct unnumbered *unnumbered;
 	struct pod_peers *pods;
 	bool pods_peer;	    /* a BGPPeer asks for pods */
+	struct service_feed *feed;
+	struct service_ranges ranges; /* of services, from the last configuration */
+	bool excluded;		      /* this node announces no service */
+	int log_level;		      /* enum log_level of BGP's lines; -1: that of all */
 	int64_t look_until; /* for its neighbours; 0: not begun, 1: done */
 	struct bgp_secrets secrets;
 	struct event *timer, *run, *configure, *hops;
@@ -379,6 +385,50 @@ static void set_gateways(struct peering *p)
 	vec_done(&all);
 }
 
+/* What is announced for services. */
+static void set_services(struct peering *p)
+{
+	struct services_out out;
+	struct bgp_services all;
+
+	services_announced(service_feed_services(p->feed), &p->ranges, p->excluded, &out);
+	all = (struct bgp_services) { out.route.p, out.route.n, out.range.p, out.range.n };
+	bgp_speaker_set_services(p->speaker, &all, agent_now_ms());
+	services_out_done(&out);
+}
+
+static void services_changed(void *arg)
+{
+	struct peering *p = arg;
+
+	if (!p->speaker)
+		return;
+	set_services(p);
+	settle(p);
+}
+
+/* Ranges of services are the cluster's, or what this agent was told; consumes the world's. */
+static void take_ranges(struct peering *p, struct bgp_world *w, const struct bgp_node *self)
+{
+	const struct field_cidrs *told = &p->agent->cfg->cluster_ips;
+
+	service_ranges_done(&p->ranges);
+	p->ranges = w->defaults.services;
+	w->defaults.services = (struct service_ranges) { 0 };
+	if (told->n) {
+		vec_clear(&p->ranges.cluster);
+		for (size_t i = 0; i < told->n; i++)
+			vec_push(&p->ranges.cluster, prefix_mask(&told->p[i]));
+		p->ranges.cluster_by = "advertiseClusterIPs of this agent";
+	}
+	p->excluded = bgp_world_excluded(self);
+	if (p->excluded && p->ranges.cluster.n + p->ranges.external.n + p->ranges.balancer.n)
+		str_addf(&p->notes,
+			 "Node %s: its label " SERVICE_EXCLUDE_LABEL
+			 " has it announce no services\n",
+			 self->name);
+}
+
 /* What leads to next hops. */
 static void set_ways(struct peering *p, const struct bgp_world *w)
 {
@@ -421,6 +471,8 @@ static void configure_with(struct peering *p, struct bgp_world *w)
 	else
 		bgp_speaker_start(p->speaker, agent_now_ms());
 	set_pools(p, w);
+	take_ranges(p, w, self);
+	set_services(p);
 	bgp_speaker_set_filters(p->speaker, policy.filters.p, policy.filters.n, agent_now_ms());
 	bgp_speaker_set_adverts(p->speaker, policy.adverts.p, policy.adverts.n, agent_now_ms());
 	bgp_policy_set_done(&policy);
@@ -456,6 +508,18 @@ static void log_remarks(const struct str *remarks, const char *before)
 	}
 }
 
+/* SPEC  logSeverityScreen is for the BGP daemon's log; what this agent itself was told is stronger. */
+static void set_log_level(struct peering *p, enum log_level level)
+{
+	static const char *const mods[] = { "bgp", "bfd", "fib", "ra", NULL };
+	int now = p->agent->cfg->has_log_level ? -1 : (int)level;
+
+	if (now == p->log_level)
+		return;
+	p->log_level = now;
+	log_set_level_of(now < 0 ? NULL : mods, level);
+}
+
 static void on_configure(evutil_socket_t fd, short what, void *arg)
 {
 	struct peering *p = arg;
@@ -469,8 +533,8 @@ static void on_configure(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	bgp_world_read(p->agent->cache, p->agent->cfg->node, &w, &p->remarks);
+	set_log_level(p, w.defaults.log_level);
 	configure_with(p, &w);
-	str_add(&p->notes, str_text(&w.notes));
 	bgp_world_done(&w);
 	log_remarks(&p->remarks, before);
 	log_remarks(&p->notes, noted);
@@ -560,6 +624,7 @@ struct peering *peering_new(struct agent *a)
 
 	p->agent = a;
 	p->secrets.state_dir = a->cfg->state_dir;
+	p->log_level = -1;
 	p->restarting = a->restarted || fib_adopted(a->fib) > 0;
 	p->timer = evtimer_new(a->base, on_timer, p);
 	p->run = evtimer_new(a->base, on_run, p);
@@ -575,6 +640,7 @@ struct peering *peering_new(struct agent *a)
 	p->bfd = bfd_thread_new(a->base, on_path, p);
 	p->unnumbered = unnumbered_new(a, links_known, has_session, p);
 	p->pods = pod_peers_new(a);
+	p->feed = service_feed_new(a, services_changed, p);
 	link_table_watch(a->links, link_changed, p);
 	cache_subscribe(a->cache, KEY_RESOURCES "nodes/", changed, p);
 	cache_subscribe(a->cache, KEY_RESOURCES "bgppeers/", changed, p);
@@ -600,6 +666,8 @@ void peering_free(struct peering *p)
 	bgp_listen_free(p->listen);
 	unnumbered_free(p->unnumbered);
 	pod_peers_free(p->pods);
+	service_feed_free(p->feed);
+	service_ranges_done(&p->ranges);
 	bgp_secrets_forget(&p->secrets);
 	vec_done(&p->secrets.files);
 	drain_free(p->drain);
@@ -671,6 +739,7 @@ void peering_troubles(const struct peering *p, struct str *out)
 	str_add(out, str_text(&p->remarks));
 	bfd_thread_trouble(p->bfd, out);
 	unnumbered_troubles(p->unnumbered, out);
+	service_feed_troubles(p->feed, out);
 	if (listen)
 		str_addf(out, "%s\n", listen);
 }

@@ -35,7 +35,7 @@ struct bgp_speaker *peering_speaker(const struct peering *p);
 bool peering_converged(const struct peering *p);
 /* What is wrong, one line each: a port that is taken, a BGPPeer that cannot be read. */
 void peering_troubles(const struct peering *p, struct str *out);
-/* What the datastore asks for and this agent does not do, one line each; it is ready all the same. */
+/* What is as the datastore has it, and may surprise, one line each; nothing is wrong with it. */
 const char *peering_notes(const struct peering *p);
 /* Has the speaker what it needs and does it listen? */
 bool peering_running(const struct peering *p);

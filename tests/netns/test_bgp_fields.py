@@ -1,6 +1,8 @@
 """Fields of Calico's BGP resources that have no test elsewhere: pods that peer with their own node (localWorkloadSelector,
-localWorkloadPeeringIPV4), interfaces that are no way to a next hop (ignoredInterfaces), and what is only said to be absent
-(services)."""
+localWorkloadPeeringIPV4), interfaces that are no way to a next hop (ignoredInterfaces); and of the annotations those that are about
+what a path may look like."""
+
+import json
 
 from deploy.lab import ns, wait
 from deploy.lab.lab import LINK
@@ -108,8 +110,41 @@ spec: {peerIP: %s, asNumber: 65001}
     wait.until("and used again", lambda: f"{NETWORK} via 198.51.100.9 dev store0" in node.routes())
 
 
-def test_services_are_said_to_stay_unannounced(labs):
-    lab = labs(nodes=1, tor=False, manifest=POOL + configuration("serviceClusterIPs: [{cidr: 10.96.0.0/12}]"))
-    status = lab.nodes[0].ctl_json("node", "status")
-    assert status["ready"] and len(status["bgpNotes"]) == 1 and "serviceClusterIPs" in status["bgpNotes"][0], status
-    assert "Note: " in lab.ctl("node", "status", node=lab.nodes[0]).stdout
+def tor_peer(**notes):
+    return """---
+apiVersion: projectcalico.org/v3
+kind: BGPPeer
+metadata: {name: tor, annotations: {%s}}
+spec: {peerIP: %s, asNumber: 65001}
+""" % (", ".join(f'margay.io/{k}: "{v}"' for k, v in notes.items()), TOR)
+
+
+def test_a_route_server_with_roles(labs):
+    lab = labs(nodes=1, start=False, manifest=POOL + configuration("") + tor_peer())
+    node = lab.nodes[0]
+    # it puts no AS of its own in front, and wants to hear our role
+    bird(lab, "tor", lab.ns("tor"), TOR, 65001, NODE, hop=f"bgp_path.prepend(65099); bgp_next_hop = {TOR};",
+         options="direct; rs client; local role rs_server; require roles on;")
+    node.start(wait_ready=False)
+
+    def refused(words):
+        n = neighbors(node).get(TOR, {})
+        return n.get("state") != "Established" and words in json.dumps(n) and n
+    wait.until("refused without a role", lambda: refused("Role Mismatch"), 60)
+    lab.apply(tor_peer(role="customer"))
+    wait.until("refused with a wrong one", lambda: refused("does not go with ours"), 60)
+    lab.apply(tor_peer(role="route-server-client strict"))
+    n = wait.until("Established", lambda: neighbors(node)[TOR]["state"] == "Established" and neighbors(node)[TOR], 60)
+    one = node.ctl_json("bgp", "neighbors", TOR)["neighbors"][0]
+    assert one["capabilities"]["sent"]["role"] == "route-server-client", (n, one)
+
+    def path():
+        return next(iter(node.ctl_json("bgp", "routes", NETWORK)["routes"]), {})
+    wait.until("its path is seen, and not used", lambda: path().get("why") == "its path does not begin with the peer's AS")
+    assert not path()["usable"] and NETWORK not in node.routes()
+    lab.apply(tor_peer(role="route-server-client strict", enforceFirstAS="false"))
+    wait.until("and is used now", lambda: f"{NETWORK} via {TOR}" in node.routes(), 60)
+    assert path()["asPath"] == "65099"
+    # one that cannot be read is named, and its session is left out
+    lab.apply(tor_peer(role="boss"))
+    wait.until("named", lambda: "margay.io/role" in node.ctl("node", "status").stdout and not neighbors(node))

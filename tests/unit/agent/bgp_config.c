@@ -88,6 +88,13 @@ static bool add_knob(struct bgp_knobs *k, const char *name, const char *value)
 		k->long_lived_s = n;
 	} else if (strcmp(name, "own") == 0) {
 		k->own_only = true;
+	} else if (strcmp(name, "anyfirst") == 0) {
+		k->any_first_as = true;
+	} else if (strcmp(name, "sets") == 0) {
+		k->accept_as_sets = true;
+	} else if (strcmp(name, "role") == 0) {
+		k->role = (enum bgp_role)n;
+		k->role_strict = true;
 	} else {
 		return false;
 	}
@@ -245,6 +252,12 @@ static void show(const struct bgp_peer_config *c, struct str *out)
 		str_addf(out, " long-lived %u", c->long_lived_s);
 	if (c->own_only)
 		str_add(out, " own-only");
+	if (c->any_first_as)
+		str_add(out, " any-first-as");
+	if (c->accept_as_sets)
+		str_add(out, " as-sets");
+	if (c->role)
+		str_addf(out, " %s%s", bgp_role_name(c->role), c->role_strict ? "!" : "");
 	str_add(out, "\n");
 }
 
@@ -273,6 +286,13 @@ static const struct {
 	  "Mesh_10_0_0_10 as 64512 hold 9 limit 7 rest 0\n"
 	  "Mesh_10_0_0_11 as 64512 hold 9 limit 7 rest 0\n",
 	  "" },
+	{ "what a session asks of paths",
+	  "mesh off\n" THREE "peer p ip=10.0.0.1 as=65001 anyfirst sets role=4", "a",
+	  "Global_10_0_0_1 as 65001 any-first-as as-sets customer!\n", "" },
+	{ "what the mesh does not ask of them", THREE "meshknobs anyfirst sets role=4", "a",
+	  "Mesh_10_0_0_10 as 64512\nMesh_10_0_0_11 as 64512\n", "" },
+	{ "of two nodes one is the provider", "mesh off\n" THREE "peer p node=a peersel=tor role=4", "b",
+	  "Node_10_0_0_9 as 64512 provider!\n", "" },
 	{ "mesh off", THREE "mesh off", "a", "", "" },
 	{ "a reflector has no mesh", THREE "node r v4=10.0.0.1/24 cluster=1", "r", "", "" },
 	{ "and is not in that of others", THREE "node r v4=10.0.0.1/24 cluster=1", "a",

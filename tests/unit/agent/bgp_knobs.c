@@ -91,6 +91,13 @@ static void refused(void **state)
 		{ { "margay.io/interface", "../x" }, "names of interfaces" },
 		{ { "margay.io/remoteAS", "0" }, "external, internal" },
 		{ { "margay.io/remoteAS", "65001x" }, "external, internal" },
+		{ { "margay.io/role", "" }, "provider, customer" },
+		{ { "margay.io/role", "none" }, "provider, customer" },
+		{ { "margay.io/role", "strict" }, "provider, customer" },
+		{ { "margay.io/role", "customer loose" }, "provider, customer" },
+		{ { "margay.io/role", "Customer" }, "provider, customer" },
+		{ { "margay.io/enforceFirstAS", "no" }, "true or false" },
+		{ { "margay.io/acceptASSets", "" }, "true or false" },
 	};
 
 	(void)state;
@@ -127,6 +134,21 @@ static void others(void **state)
 	n = (struct note) { "margay.io/exportOwnBlocksOnly", "true" };
 	assert_int_equal(bgp_knobs_read(get, &n, &k, NULL), 0);
 	assert_true(k.own_only);
+	n = (struct note) { "margay.io/enforceFirstAS", "false" };
+	assert_int_equal(bgp_knobs_read(get, &n, &k, NULL), 0);
+	assert_true(k.any_first_as && !k.accept_as_sets && k.role == BGP_ROLE_NONE);
+	n = (struct note) { "margay.io/enforceFirstAS", "true" };
+	assert_int_equal(bgp_knobs_read(get, &n, &k, NULL), 0);
+	assert_false(k.any_first_as);
+	n = (struct note) { "margay.io/acceptASSets", "true" };
+	assert_int_equal(bgp_knobs_read(get, &n, &k, NULL), 0);
+	assert_true(k.accept_as_sets);
+	n = (struct note) { "margay.io/role", "route-server-client strict" };
+	assert_int_equal(bgp_knobs_read(get, &n, &k, NULL), 0);
+	assert_true(k.role == BGP_ROLE_RS_CLIENT && k.role_strict);
+	n = (struct note) { "margay.io/role", "route-server" };
+	assert_int_equal(bgp_knobs_read(get, &n, &k, NULL), 0);
+	assert_true(k.role == BGP_ROLE_RS && !k.role_strict);
 }
 
 static void interfaces(void **state)

@@ -14,6 +14,7 @@
 #include "agent/bgp/bgp_world.h"
 #include "agent/cache.h"
 #include "agent/log.h"
+#include "model/service.h"
 
 #define V3 "/calico/resources/v3/projectcalico.org/"
 
@@ -174,7 +175,7 @@ static void pods_that_peer(void **state)
 	assert_false(bgp_world_own_pod(V3 "nodes/a-k8s-x", "a"));
 }
 
-static void services_are_not_passed_over(void **state)
+static void ranges_of_services(void **state)
 {
 	struct box *b = *state;
 	struct bgp_world w = { 0 };
@@ -182,12 +183,31 @@ static void services_are_not_passed_over(void **state)
 	struct cache *c;
 
 	put(b, "bgpconfigurations", "BGPConfiguration", "default",
-	    "\"serviceClusterIPs\":[{\"cidr\":\"10.96.0.0/12\"}],\"nodeMeshMaxRestartTime\":\"0s\"");
+	    "\"serviceClusterIPs\":[{\"cidr\":\"10.96.0.0/12\"}],"
+	    "\"serviceExternalIPs\":[{\"cidr\":\"203.0.113.0/24\"},{\"cidr\":\"fd00:5::7/128\"}],"
+	    "\"serviceLoadBalancerIPs\":[{\"cidr\":\"198.51.100.7\"}],"
+	    "\"serviceLoadBalancerAggregation\":\"Disabled\",\"logSeverityScreen\":\"Debug\","
+	    "\"nodeMeshMaxRestartTime\":\"0s\"");
+	put(b, "bgpconfigurations", "BGPConfiguration", "node.b", "\"logSeverityScreen\":\"Error\"");
+	put(b, "nodes", "Node", "a", "");
+	box_put(b, V3 "nodes/x",
+		"{\"kind\":\"Node\",\"apiVersion\":\"projectcalico.org/v3\",\"metadata\":{\"name\":"
+		"\"x\",\"labels\":{\"" SERVICE_EXCLUDE_LABEL "\":\"true\"}},\"spec\":{}}");
 	c = picture(b);
+	bgp_world_read(c, "b", &w, &remarks);
+	assert_int_equal(w.defaults.log_level, LOG_LEVEL_WARN);
+	bgp_world_done(&w);
+	w = (struct bgp_world) { 0 };
 	bgp_world_read(c, "a", &w, &remarks);
 	assert_int_equal(remarks.len, 0);
-	assert_non_null(strstr(str_text(&w.notes), "spec.serviceClusterIPs"));
-	assert_null(strstr(str_text(&w.notes), "External"));
+	assert_int_equal(w.defaults.log_level, LOG_LEVEL_DEBUG);
+	assert_int_equal(w.defaults.services.cluster.n, 1);
+	assert_int_equal(w.defaults.services.external.n, 2);
+	assert_int_equal(w.defaults.services.external.p[1].len, 128);
+	assert_int_equal(w.defaults.services.balancer.p[0].len, 32);
+	assert_true(w.defaults.services.apart);
+	assert_false(bgp_world_excluded(bgp_world_node(&w, "a")));
+	assert_true(bgp_world_excluded(bgp_world_node(&w, "x")));
 	assert_true(w.defaults.mesh && w.defaults.has_mesh_restart);
 	assert_int_equal(w.defaults.mesh_restart_s, 0);
 	bgp_world_done(&w);
@@ -262,7 +282,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BOX(everything),
 		BOX(pods_that_peer),
-		BOX(services_are_not_passed_over),
+		BOX(ranges_of_services),
 		BOX(nothing_stored),
 		BOX(broken_objects),
 		BOX(selector_that_cannot_be_read),

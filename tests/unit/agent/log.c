@@ -138,6 +138,26 @@ static void levels(void **state)
 	assert_int_equal(l, LOG_LEVEL_DEBUG);
 }
 
+static void some_modules_have_their_own(void **state)
+{
+	static const char *const mods[] = { "bgp", "fib", NULL };
+
+	log_set_level(LOG_LEVEL_INFO);
+	log_set_level_of(mods, LOG_LEVEL_DEBUG);
+	assert_true(log_wants("bgp", LOG_LEVEL_DEBUG) && log_wants("fib", LOG_LEVEL_DEBUG));
+	assert_true(log_wants("cni", LOG_LEVEL_INFO) && !log_wants("cni", LOG_LEVEL_DEBUG));
+	log_set_level_of(mods, LOG_LEVEL_WARN);
+	assert_true(!log_wants("bgp", LOG_LEVEL_INFO) && log_wants("bgp", LOG_LEVEL_WARN));
+	assert_true(log_wants("cni", LOG_LEVEL_INFO));
+	/* one for all */
+	log_set_level(LOG_LEVEL_DEBUG);
+	assert_true(log_wants("bgp", LOG_LEVEL_DEBUG) && log_wants("cni", LOG_LEVEL_DEBUG));
+	log_set_level_of(mods, LOG_LEVEL_ERROR);
+	log_set_level_of(NULL, LOG_LEVEL_ERROR);
+	assert_true(log_wants("bgp", LOG_LEVEL_DEBUG));
+	log_set_level(LOG_LEVEL_INFO);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -148,6 +168,7 @@ int main(void)
 		cmocka_unit_test(a_source_is_limited),
 		cmocka_unit_test(many_sources_are_forgotten_in_turn),
 		cmocka_unit_test(levels),
+		cmocka_unit_test(some_modules_have_their_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,6 +105,13 @@ static void import_rules(void **state)
 
 		if (got != imports[i].want)
 			fail_msg("%s: %s", imports[i].name, bgp_reason_text(got));
+		/* a route server's paths begin with anybody's AS, but with one */
+		src.any_first_as = true;
+		got = bgp_import_check(&w.pol, &src, a);
+		if (got != (imports[i].want == BGP_REASON_FIRST_AS && imports[i].attrs.path[0]
+				    ? BGP_REASON_OK
+				    : imports[i].want))
+			fail_msg("%s, any AS first: %s", imports[i].name, bgp_reason_text(got));
 		bgp_attrs_unref(w.t, a);
 	}
 	end(&w);

@@ -165,7 +165,7 @@ static void services(void **state)
 		{ "get services -n x", NULL, 0, "LoadBalancer   10.96.0.7   192.0.2.1", "" },
 		{ "get svc -n x -o wide", NULL, 0, "198.51.100.7", "" },
 		{ "get service web -n x -o yaml", NULL, 0, "externalTrafficPolicy: Local", "" },
-		{ "get service web -n x -o yaml", NULL, 0, "- ip: 198.51.100.7", "" },
+		{ "get service web -n x -o yaml", NULL, 0, "- ip: \"198.51.100.7\"", "" },
 		{ "apply", SERVICE("n", "spec: {clusterIP: None}"), 0, NULL, "" },
 		{ "apply", SERVICE("n", "spec: {clusterIPs: [None], clusterIP: None}"), 0, NULL, "" },
 		{ "apply", SERVICE("n", "spec: {type: ExternalName, externalName: a.example}"), 0, NULL,

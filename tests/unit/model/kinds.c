@@ -39,6 +39,7 @@ static const struct {
 	{ "NetworkSet", "a", "{}" },
 	{ "Node", "a", "{}" },
 	{ "Profile", "a", "{}" },
+	{ "Service", "a", "{}" },
 	{ "StagedGlobalNetworkPolicy", "a", "{}" },
 	{ "StagedKubernetesNetworkPolicy", "a", "{}" },
 	{ "StagedNetworkPolicy", "a", "{}" },
