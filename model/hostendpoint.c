@@ -9,6 +9,8 @@
 #include "model/rulespec.h"
 #include "model/validate.h"
 
+enum { HEP_PORT_NAME_MAX = 128 };
+
 static int interface_field_check(const void *text, struct err *e)
 {
 	const char *s = text;
@@ -26,9 +28,21 @@ static int protocol_field_check(const void *value, struct err *e)
 	return rc;
 }
 
+static int port_name_field_check(const void *text, struct err *e)
+{
+	const char *s = text;
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
+
+	if (n && n <= HEP_PORT_NAME_MAX && !s[n])
+		return 0;
+	return err_set(e, -EINVAL,
+		       "must be 1 to %d letters, digits, '_', '.' and '-', is \"%.60s\"",
+		       HEP_PORT_NAME_MAX, s);
+}
+
 static const struct field port_rows[] = {
 	FIELD_STRING(struct hep_port, name, "name", .flags = FIELD_REQUIRED,
-		     .doc = "Name that policies can use."),
+		     .check = port_name_field_check, .doc = "Name that policies can use."),
 	FIELD_JSON(struct hep_port, protocol, "protocol", .check = protocol_field_check,
 		   .doc = "Protocol by name or number."),
 	FIELD_INT(struct hep_port, port, "port", .min = 1, .max = 65535, .flags = FIELD_REQUIRED,
@@ -58,6 +72,15 @@ int hostendpoint_check(const struct object *o, const void *spec, struct err *e)
 			       "spec.interfaceName: is missing: give an interface, or expectedIPs "
 			       "to find it by");
 	return 0;
+}
+
+void hostendpoint_fill(json_t *spec)
+{
+	json_t *port;
+	size_t i;
+
+	json_array_foreach (json_object_get(spec, "ports"), i, port)
+		proto_spec_fill(port, "protocol");
 }
 
 int hostendpoint_decode(const struct object *o, struct hostendpoint *out, struct err *e)

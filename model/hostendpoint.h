@@ -26,4 +26,5 @@ extern const struct fields hostendpoint_fields;
 /* Lenient about unknown fields; fields_done(&hostendpoint_fields, out) frees. */
 int hostendpoint_decode(const struct object *o, struct hostendpoint *out, struct err *e);
 /* Of the kind's row. */
+void hostendpoint_fill(json_t *spec);
 int hostendpoint_check(const struct object *o, const void *spec, struct err *e);

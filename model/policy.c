@@ -34,9 +34,10 @@ static int tier_field_check(const void *text, struct err *e)
 		FIELD_JSON(struct policy_spec, order, "order", .check = order_field_check,       \
 			   .doc = "Lower numbers go first; without one it goes last."),          \
 		FIELD_STRING(struct policy_spec, selector, "selector",                           \
-			     .check = selector_field_check, .doc = "Endpoints it applies to."),  \
+			     .check = policy_selector_field_check,                               \
+			     .doc = "Endpoints it applies to."),                                 \
 		FIELD_STRING(struct policy_spec, account_selector, "serviceAccountSelector",     \
-			     .check = selector_field_check,                                      \
+			     .check = policy_selector_field_check,                               \
 			     .doc = "Only pods whose service account has these labels."),        \
 		FIELD_SET(struct policy_spec, types, "types", .words = type_words,               \
 			  FIELD_HAS(struct policy_spec, has_types),                              \
@@ -49,7 +50,7 @@ static int tier_field_check(const void *text, struct err *e)
 			      .doc = "Hints for programs; they change no verdict.")
 #define GLOBAL_ROWS                                                                            \
 	FIELD_STRING(struct policy_spec, ns_selector, "namespaceSelector",                     \
-		     .check = selector_field_check,                                            \
+		     .check = policy_selector_field_check,                                     \
 		     .doc = "Only pods whose namespace has these labels."),                    \
 		FIELD_BOOL(struct policy_spec, do_not_track, "doNotTrack",                     \
 			   .doc = "Apply to host endpoints before connection tracking."),      \
@@ -145,12 +146,31 @@ static int check_types(const struct object *o, struct err *e)
 	return 0;
 }
 
-/* A converted Kubernetes policy has as many as its peers times its protocols; the size of an object
- * bounds them. */
-static int check_count(const char *name, const struct policy_spec *p, struct err *e)
+/* A converted Kubernetes policy has as many rules as its peers times its protocols, and selectors as
+ * long as its lists; the size of an object bounds them. */
+static bool is_converted(const char *name)
 {
-	if (str_starts(name, "knp.default."))
-		return 0;
+	return str_starts(name, "knp.default.");
+}
+
+static int check_lengths(const struct policy_spec *p, struct err *e)
+{
+	const struct {
+		const char *name, *text;
+	} fields[] = {
+		{ "selector", p->selector },
+		{ "namespaceSelector", p->ns_selector },
+		{ "serviceAccountSelector", p->account_selector },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+		if (selector_length_check(fields[i].text, e) < 0)
+			return err_wrap(e, "spec.%s", fields[i].name);
+	return 0;
+}
+
+static int check_count(const struct policy_spec *p, struct err *e)
+{
 	if (p->ingress.n > RULES_MAX || p->egress.n > RULES_MAX)
 		return err_set(e, -E2BIG, "spec.%s: has %zu rules: at most %d",
 			       p->ingress.n > RULES_MAX ? "ingress" : "egress",
@@ -161,19 +181,19 @@ static int check_count(const char *name, const struct policy_spec *p, struct err
 int policy_check(const struct object *o, const void *spec, struct err *e)
 {
 	const struct policy_spec *p = spec;
-	bool global = !(o->kind->flags & KIND_NAMESPACED);
+	struct rule_owner owner = { !(o->kind->flags & KIND_NAMESPACED), is_converted(o->name) };
 	int rc = check_name(o->name, e);
 
 	if (rc == 0)
 		rc = check_flags(p, e);
 	if (rc == 0)
 		rc = check_types(o, e);
-	if (rc == 0)
-		rc = check_count(o->name, p, e);
+	if (rc == 0 && !owner.converted && (rc = check_lengths(p, e)) == 0)
+		rc = check_count(p, e);
 	if (rc < 0)
 		return rc;
-	if (rule_specs_check(&p->ingress, true, global, e) < 0 ||
-	    rule_specs_check(&p->egress, false, global, e) < 0)
+	if (rule_specs_check(&p->ingress, true, owner, e) < 0 ||
+	    rule_specs_check(&p->egress, false, owner, e) < 0)
 		return js_err_under(e, "spec");
 	return 0;
 }
@@ -195,6 +215,7 @@ void policy_fill(json_t *spec)
 	bool out = json_array_size(json_object_get(spec, "egress"));
 	json_t *types;
 
+	rule_specs_fill(spec);
 	if (json_array_size(json_object_get(spec, "types")))
 		return;
 	types = json_array();

@@ -17,13 +17,14 @@ const struct fields profile_fields = FIELDS("spec", struct profile, rows);
 
 int profile_check(const struct object *o, const void *spec, struct err *e)
 {
+	static const struct rule_owner owner = { .global = true };
 	const struct profile *p = spec;
 
 	if (str_eq(o->name, PROFILE_DEFAULT_ALLOW))
 		return err_set(e, -EINVAL, "metadata.name: %s is built in and cannot be written",
 			       PROFILE_DEFAULT_ALLOW);
-	if (rule_specs_check(&p->ingress, true, true, e) < 0 ||
-	    rule_specs_check(&p->egress, false, true, e) < 0)
+	if (rule_specs_check(&p->ingress, true, owner, e) < 0 ||
+	    rule_specs_check(&p->egress, false, owner, e) < 0)
 		return js_err_under(e, "spec");
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "model/key.h"
 #include "model/selector.h"
 #include "model/validate.h"
 
@@ -57,6 +58,33 @@ int proto_spec_parse(const json_t *json, struct proto_spec *out, struct err *e)
 		return 0;
 	return err_set(e, -EINVAL,
 		       "must be TCP, UDP, ICMP, ICMPv6, SCTP, UDPLite or a number from 1 to 255");
+}
+
+void proto_spec_fill(json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+
+	for (size_t i = 0; text && i < ARRAY_SIZE(protocols); i++) {
+		if (strcasecmp(text, protocols[i].name))
+			continue;
+		if (strcmp(text, protocols[i].written))
+			js_set_str(object, name, protocols[i].written);
+		return;
+	}
+}
+
+void rule_specs_fill(json_t *spec)
+{
+	static const char *const lists[] = { "ingress", "egress" };
+	json_t *rule;
+	size_t i, j;
+
+	for (i = 0; i < ARRAY_SIZE(lists); i++) {
+		json_array_foreach (json_object_get(spec, lists[i]), j, rule) {
+			proto_spec_fill(rule, "protocol");
+			proto_spec_fill(rule, "notProtocol");
+		}
+	}
 }
 
 static int protocol_field_check(const void *value, struct err *e)
@@ -197,8 +225,8 @@ static const struct fields meta_fields = FIELDS("metadata", struct rule_meta_spe
 
 static const struct field account_rows[] = {
 	FIELD_STRINGS(struct rule_accounts, names, "names", .doc = "Names of accounts."),
-	FIELD_STRING(struct rule_accounts, selector, "selector", .check = selector_field_check,
-		     .doc = "Accounts by their labels."),
+	FIELD_STRING(struct rule_accounts, selector, "selector",
+		     .check = policy_selector_field_check, .doc = "Accounts by their labels."),
 };
 static const struct fields account_fields =
 	FIELDS("serviceAccounts", struct rule_accounts, account_rows);
@@ -212,10 +240,11 @@ static const struct fields service_fields = FIELDS("services", struct rule_servi
 static const struct field side_rows[] = {
 	FIELD_CIDRS(struct rule_side_spec, nets, "nets", .doc = "Addresses."),
 	FIELD_CIDRS(struct rule_side_spec, not_nets, "notNets", .doc = "All but these addresses."),
-	FIELD_STRING(struct rule_side_spec, selector, "selector", .check = selector_field_check,
+	FIELD_STRING(struct rule_side_spec, selector, "selector",
+		     .check = policy_selector_field_check,
 		     .doc = "Endpoints and network sets by label."),
 	FIELD_STRING(struct rule_side_spec, not_selector, "notSelector",
-		     .check = selector_field_check, .doc = "All but these."),
+		     .check = policy_selector_field_check, .doc = "All but these."),
 	FIELD_STRING(struct rule_side_spec, ns_selector, "namespaceSelector",
 		     .check = ns_selector_field_check,
 		     .doc = "Namespaces that selector looks into; global() is outside of all."),
@@ -258,7 +287,8 @@ struct side_ctx {
 	const char *name; /* "source" */
 	const struct rule_side_spec *side;
 	struct proto_spec proto;
-	bool ingress, global;
+	bool ingress;
+	struct rule_owner owner;
 	struct err *e;
 };
 
@@ -270,7 +300,7 @@ static bool given(const char *text)
 static int check_net_list(const struct side_ctx *c, const char *field,
 			  const struct field_cidrs *list, bool negated)
 {
-	if (list->n > RULE_NETS_MAX)
+	if (list->n > RULE_NETS_MAX && !c->owner.converted)
 		return err_set(c->e, -E2BIG, "%s.%s: %zu entries: at most %d", c->name, field,
 			       list->n, RULE_NETS_MAX);
 	for (size_t i = 0; negated && i < list->n; i++)
@@ -316,7 +346,7 @@ static int check_service(const struct side_ctx *c)
 		return 0;
 	if (!given(s->service.name))
 		return err_set(c->e, -EINVAL, "%s.services.name: is missing", c->name);
-	if (c->global && !given(s->service.ns))
+	if (c->owner.global && !given(s->service.ns))
 		return err_set(c->e, -EINVAL,
 			       "%s.services.namespace: is missing: the policy has none of its own",
 			       c->name);
@@ -336,10 +366,48 @@ static int check_service(const struct side_ctx *c)
 	return 0;
 }
 
+/* Names go into a selector, in quotes. */
+static int check_accounts(const struct side_ctx *c)
+{
+	const struct field_strings *names = &c->side->accounts.names;
+
+	for (size_t i = 0; i < names->n; i++) {
+		CLEANUP(freep)
+		char *path = xasprintf("%s.serviceAccounts.names[%zu]", c->name, i);
+
+		if (name_check(path, names->p[i], c->e) < 0)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_lengths(const struct side_ctx *c)
+{
+	const struct rule_side_spec *s = c->side;
+	const struct {
+		const char *name, *text;
+	} fields[] = {
+		{ "selector", s->selector },
+		{ "notSelector", s->not_selector },
+		{ "namespaceSelector", s->ns_selector },
+		{ "serviceAccounts.selector", s->accounts.selector },
+	};
+
+	for (size_t i = 0; !c->owner.converted && i < ARRAY_SIZE(fields); i++)
+		if (selector_length_check(fields[i].text, c->e) < 0)
+			return err_wrap(c->e, "%s.%s", c->name, fields[i].name);
+	return 0;
+}
+
 static int check_side(const struct side_ctx *c)
 {
 	const struct rule_side_spec *s = c->side;
-	int rc = check_net_list(c, "nets", &s->nets, false);
+	int rc = check_lengths(c);
+
+	if (rc == 0)
+		rc = check_accounts(c);
+	if (rc == 0)
+		rc = check_net_list(c, "nets", &s->nets, false);
 
 	if (rc == 0)
 		rc = check_net_list(c, "notNets", &s->not_nets, true);
@@ -453,9 +521,10 @@ static int check_http(const struct rule_spec *r, const struct proto_spec *proto,
 	return check_http_methods(methods, e);
 }
 
-static int check_rule(const struct rule_spec *r, bool ingress, bool global, struct err *e)
+static int check_rule(const struct rule_spec *r, bool ingress, struct rule_owner owner,
+		      struct err *e)
 {
-	struct side_ctx c = { "source", &r->source, { 0 }, ingress, global, e };
+	struct side_ctx c = { "source", &r->source, { 0 }, ingress, owner, e };
 	struct proto_spec unused;
 	int rc = proto_spec_parse(r->protocol, &c.proto, e);
 
@@ -473,12 +542,13 @@ static int check_rule(const struct rule_spec *r, bool ingress, bool global, stru
 	return check_http(r, &c.proto, ingress, e);
 }
 
-int rule_specs_check(const struct rule_specs *rules, bool ingress, bool global, struct err *e)
+int rule_specs_check(const struct rule_specs *rules, bool ingress, struct rule_owner owner,
+		     struct err *e)
 {
 	const char *name = ingress ? "ingress" : "egress";
 
 	for (size_t i = 0; i < rules->n; i++)
-		if (check_rule(&rules->p[i], ingress, global, e) < 0)
+		if (check_rule(&rules->p[i], ingress, owner, e) < 0)
 			return js_err_under(e, "%s[%zu]", name, i);
 	return 0;
 }

@@ -94,6 +94,18 @@ bool proto_has_ports(uint8_t number);
 /* Does it hold every address of its family? */
 bool prefix_is_all(const struct prefix *p);
 
-/* Beyond the tables: how the fields of a rule go together. ingress: of which direction; global: the
- * owner has no namespace. Messages begin with "DIRECTION[i].field". */
-int rule_specs_check(const struct rule_specs *rules, bool ingress, bool global, struct err *e);
+/* Write the protocol of an object, and of both lists of rules of a spec, as Calico's nodes want them:
+ * they leave a policy out that says "tcp". */
+void proto_spec_fill(json_t *object, const char *name);
+void rule_specs_fill(json_t *spec);
+
+/* Who has the rules. */
+struct rule_owner {
+	bool global;	/* it has no namespace */
+	bool converted; /* from Kubernetes: lists and selectors are as long as they were there */
+};
+
+/* Beyond the tables: how the fields of a rule go together. ingress: of which direction. Messages
+ * begin with "DIRECTION[i].field". */
+int rule_specs_check(const struct rule_specs *rules, bool ingress, struct rule_owner owner,
+		     struct err *e);

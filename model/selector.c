@@ -16,6 +16,7 @@
 struct parser {
 	const char *text, *p;
 	unsigned depth;
+	unsigned depth_max, label_max;
 	struct err *e;
 };
 
@@ -134,7 +135,7 @@ static int parse_label(struct parser *p, char **out)
 		n++;
 	if (!n)
 		return wrong(p, start, "a label (letters, digits and _ . / -)");
-	if (n > SELECTOR_LABEL_MAX)
+	if (n > p->label_max)
 		return wrong(p, start, "a label of at most 512 characters");
 	p->p += n;
 	*out = xstrndup(start, n);
@@ -250,7 +251,7 @@ static int parse_group(struct parser *p, struct selector **out)
 	struct selector *s CLEANUP(selector_freep) = NULL;
 	int rc;
 
-	if (++p->depth > SELECTOR_DEPTH_MAX)
+	if (++p->depth > p->depth_max)
 		return wrong(p, p->p, "at most 64 parentheses deep");
 	if ((rc = parse_or(p, &s)) < 0)
 		return rc;
@@ -360,15 +361,14 @@ static unsigned list_depth(const struct selector *s)
 	return deepest + (s->op == SELECTOR_AND || s->op == SELECTOR_OR);
 }
 
-int selector_parse(const char *text, struct selector **out, struct err *e)
+static int parse_all(struct parser p, struct selector **out)
 {
-	struct parser p = { .text = text, .p = text, .e = e };
 	struct selector *s CLEANUP(selector_freep) = NULL;
-	size_t len = strlen(text);
+	size_t len = strlen(p.text);
 	int rc;
 
 	if (len > SELECTOR_LEN_MAX)
-		return err_set(e, -EINVAL, "selector of %zu characters: must be at most %d", len,
+		return err_set(p.e, -EINVAL, "selector of %zu characters: must be at most %d", len,
 			       SELECTOR_LEN_MAX);
 	skip_blanks(&p);
 	if (!*p.p) {
@@ -380,11 +380,27 @@ int selector_parse(const char *text, struct selector **out, struct err *e)
 	skip_blanks(&p);
 	if (*p.p)
 		return wrong(&p, p.p, "'&&', '||' or the end");
-	if (list_depth(s) > SELECTOR_DEPTH_MAX)
-		return err_set(e, -EINVAL, "selector: && and || must be nested at most %d deep",
-			       SELECTOR_DEPTH_MAX);
+	if (list_depth(s) > p.depth_max)
+		return err_set(p.e, -EINVAL, "selector: && and || must be nested at most %u deep",
+			       p.depth_max);
 	*out = TAKE(s);
 	return 0;
+}
+
+int selector_parse(const char *text, struct selector **out, struct err *e)
+{
+	struct parser p = { text, text, 0, SELECTOR_DEPTH_MAX, SELECTOR_LABEL_MAX, e };
+
+	return parse_all(p, out);
+}
+
+int selector_parse_combined(const char *text, struct selector **out, struct err *e)
+{
+	struct parser p = { .text = text, .p = text, .e = e };
+
+	p.depth_max = SELECTOR_DEPTH_MAX + SELECTOR_DEPTH_MORE;
+	p.label_max = SELECTOR_LABEL_MAX + SELECTOR_LABEL_MORE;
+	return parse_all(p, out);
 }
 
 static bool in_values(const struct selector *s, const char *v)

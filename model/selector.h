@@ -15,10 +15,12 @@
 #include "lib/err.h"
 
 enum {
-	SELECTOR_LEN_MAX =
-		16384,		 /* bytes: several API fields of 1024 combined into one, and room */
+	SELECTOR_LEN_MAX = 65536, /* bytes: several fields combined into one, with their prefixes */
 	SELECTOR_DEPTH_MAX = 64, /* nested parentheses: bounds the stack of parser and evaluation */
 	SELECTOR_LABEL_MAX = 512, /* bytes of a label's name */
+	/* What combining may add: parentheses, the prefix of a label. */
+	SELECTOR_DEPTH_MORE = 8,
+	SELECTOR_LABEL_MORE = 8,
 };
 
 enum selector_op {
@@ -49,6 +51,8 @@ struct selector {
 
 /* -EINVAL with the column (from 1, in bytes) and what would be right there. */
 int selector_parse(const char *text, struct selector **out, struct err *e);
+/* The same for what was combined out of texts that selector_parse takes. */
+int selector_parse_combined(const char *text, struct selector **out, struct err *e);
 void selector_free(struct selector *s);
 
 /* The value of a label, NULL when it is absent. */

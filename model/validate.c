@@ -9,8 +9,9 @@
 #include "model/selector.h"
 
 enum {
-	FIELD_LEN_MAX = 1024, /* of a selector, in Calico's schema */
-	IFNAME_LEN_MAX = 15,  /* IFNAMSIZ less its NUL */
+	FIELD_LEN_MAX = 1024,	/* of a selector, in Calico's schema */
+	POLICY_LEN_MAX = 16384, /* of one that was made of a Kubernetes policy's lists */
+	IFNAME_LEN_MAX = 15,	/* IFNAMSIZ less its NUL */
 };
 
 static bool says_global(const struct selector *s)
@@ -23,14 +24,25 @@ static bool says_global(const struct selector *s)
 	return false;
 }
 
-int selector_field_check(const void *text, struct err *e)
+static int length_check(const char *text, size_t max, struct err *e)
+{
+	if (strlen(text) <= max)
+		return 0;
+	return err_set(e, -EINVAL, "is %zu characters long: at most %zu", strlen(text), max);
+}
+
+int selector_length_check(const char *text, struct err *e)
+{
+	return text ? length_check(text, FIELD_LEN_MAX, e) : 0;
+}
+
+int policy_selector_field_check(const void *text, struct err *e)
 {
 	struct selector *s;
 	bool global;
 
-	if (strlen(text) > FIELD_LEN_MAX)
-		return err_set(e, -EINVAL, "is %zu characters long: at most %d", strlen(text),
-			       FIELD_LEN_MAX);
+	if (length_check(text, POLICY_LEN_MAX, e) < 0)
+		return -EINVAL;
 	if (selector_parse(text, &s, e) < 0)
 		return -EINVAL;
 	global = says_global(s);
@@ -41,6 +53,13 @@ int selector_field_check(const void *text, struct err *e)
 	return 0;
 }
 
+int selector_field_check(const void *text, struct err *e)
+{
+	int rc = selector_length_check(text, e);
+
+	return rc < 0 ? rc : policy_selector_field_check(text, e);
+}
+
 int ns_selector_field_check(const void *text, struct err *e)
 {
 	const char *s = text;
@@ -48,10 +67,10 @@ int ns_selector_field_check(const void *text, struct err *e)
 	bool alone;
 
 	if (!strstr(s, "global(") || selector_parse(s, &parsed, NULL) < 0)
-		return selector_field_check(text, e);
+		return policy_selector_field_check(text, e);
 	alone = parsed->op == SELECTOR_GLOBAL;
 	selector_free(parsed);
-	return alone ? 0 : selector_field_check(text, e);
+	return alone ? 0 : policy_selector_field_check(text, e);
 }
 
 /* One decimal number at *s up to max, and what ends it: ':' or the end. */

@@ -6,8 +6,12 @@
 
 /* A selector of at most 1024 characters, without global(). */
 int selector_field_check(const void *text, struct err *e);
+/* The same for policies, where converters write longer ones: selector_length_check is for the rest. */
+int policy_selector_field_check(const void *text, struct err *e);
 /* The same, or global() and nothing else: namespaces of a rule's peers. */
 int ns_selector_field_check(const void *text, struct err *e);
+/* At most 1024 characters; NULL is right. */
+int selector_length_check(const char *text, struct err *e);
 /* "64512:7", or "64512:1:2" (large). */
 int community_field_check(const void *text, struct err *e);
 /* Debug, Info, ... in any case. */

@@ -73,7 +73,7 @@ static int rewrite(const char *text, const char *prefix, const char *label, char
 		   struct err *e)
 {
 	struct selector *s;
-	int rc = selector_parse(text, &s, e);
+	int rc = selector_parse_combined(text, &s, e);
 
 	if (rc < 0)
 		return rc;

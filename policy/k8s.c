@@ -16,7 +16,10 @@
 #include "model/policy.h"
 #include "policy/combine.h"
 
-enum { K8S_POLICY_ORDER = 1000 };
+enum {
+	K8S_POLICY_ORDER = 1000,
+	EXCEPTS_MAX = 4096, /* of one block: each is in every set that the rule becomes */
+};
 
 #define K8S_TERM LABEL_ORCHESTRATOR " == 'k8s'"
 
@@ -183,7 +186,7 @@ static bool add_excepts(json_t *side, const json_t *block, const struct prefix *
 
 	if (!given(list))
 		return true;
-	if (!json_is_array(list) || json_array_size(list) > RULE_NETS_MAX)
+	if (!json_is_array(list) || json_array_size(list) > EXCEPTS_MAX)
 		return false;
 	if (!json_array_size(list))
 		return true;

@@ -89,7 +89,7 @@ static int set_selector(struct policy *p, const char *selector, const char *ns_s
 {
 	int rc = combine_policy(selector, p->ns, ns_selector, account_selector, &p->selector, e);
 
-	return rc < 0 ? rc : selector_parse(p->selector, &p->parsed, e);
+	return rc < 0 ? rc : selector_parse_combined(p->selector, &p->parsed, e);
 }
 
 static bool any_http(const struct rule_specs *rules)
@@ -145,6 +145,14 @@ static bool is_bounded(const struct policy *p, const char *selector, const char 
 	return p->ns || !p->widened || selector || ns_selector || account_selector;
 }
 
+/* What can be read cannot be put together: all of the namespace, if it has one. */
+static bool widen(struct policy *p)
+{
+	p->widened = true;
+	free(TAKE(p->selector));
+	return p->ns && set_selector(p, NULL, NULL, NULL, NULL) == 0;
+}
+
 static bool reads_true(const json_t *spec, const char *name)
 {
 	return json_is_true(json_object_get(spec, name));
@@ -178,13 +186,12 @@ static struct policy *policy_closed(const struct object *o)
 	const char *selector = read_selector(spec, "selector", &p->widened);
 	const char *ns_selector =
 		p->ns ? NULL : read_selector(spec, "namespaceSelector", &p->widened);
-	const char *account_selector =
-		read_selector(spec, "serviceAccountSelector", &p->widened);
+	const char *account_selector = read_selector(spec, "serviceAccountSelector", &p->widened);
 	const char *tier = json_string_value(json_object_get(spec, "tier"));
 
 	p->widened |= !json_is_object(spec);
 	if (!is_bounded(p, selector, ns_selector, account_selector) ||
-	    set_selector(p, selector, ns_selector, account_selector, NULL) < 0) {
+	    (set_selector(p, selector, ns_selector, account_selector, NULL) < 0 && !widen(p))) {
 		policy_free(p);
 		return NULL;
 	}

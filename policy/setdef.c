@@ -40,7 +40,7 @@ int setdef_selector(const char *text, struct setdef **out, struct err *e)
 {
 	struct selector *sel;
 	CLEANUP(freep) char *normal = NULL;
-	int rc = selector_parse(text, &sel, e);
+	int rc = selector_parse_combined(text, &sel, e);
 
 	if (rc < 0)
 		return rc;

@@ -144,6 +144,10 @@ static const struct {
 	{ "NetworkPolicy", "t.a", "{}", NULL },
 	{ "NetworkPolicy", "t.a.b", "{}", "metadata.name" },
 	{ "NetworkPolicy", "knp.default.a.b", "{}", NULL },
+	{ "GlobalNetworkPolicy", "a",
+	  "{\"ingress\":[{\"action\":\"Allow\",\"source\":{\"serviceAccounts\":{\"names\":[\"a\","
+	  "\"b'} || all() || x in {'c\"]}}}]}",
+	  "spec.ingress[0].source.serviceAccounts.names[1]: " },
 	{ "GlobalNetworkPolicy", "a", "{\"doNotTrack\":true}", "spec.applyOnForward" },
 	{ "GlobalNetworkPolicy", "a", "{\"doNotTrack\":true,\"applyOnForward\":true}", NULL },
 	{ "GlobalNetworkPolicy", "a",
@@ -177,6 +181,9 @@ static const struct {
 	  "\"ICMP\","
 	  "\"port\":1}]}",
 	  "spec.ports[0].protocol" },
+	{ "HostEndpoint", "a",
+	  "{\"node\":\"n\",\"interfaceName\":\"*\",\"ports\":[{\"name\":\"\",\"port\":1}]}",
+	  "spec.ports[0].name" },
 	{ "Profile", "a", "{\"ingress\":[3]}", "spec.ingress[0]" },
 };
 
@@ -198,6 +205,35 @@ static void limits(void **state)
 	assert_int_equal(object_check(&o, &e), -E2BIG);
 	json_array_remove(list, 0);
 	assert_int_equal(object_check(&o, &e), 0);
+	object_done(&o);
+}
+
+/* Calico's nodes leave a policy out that says "tcp". */
+static void protocols_as_calico_has_them(void **state)
+{
+	struct object o = make("GlobalNetworkPolicy", "a",
+			       "{\"ingress\":[{\"action\":\"Allow\",\"protocol\":\"tcp\"}],"
+			       "\"egress\":[{\"action\":\"Deny\",\"notProtocol\":\"UDPLITE\"},"
+			       "{\"action\":\"Deny\",\"protocol\":\"6\"},7]}");
+	json_t *egress = js_at(o.json, "spec.egress");
+
+	object_fill(&o);
+	assert_string_equal(json_string_value(json_object_get(
+				    json_array_get(js_at(o.json, "spec.ingress"), 0), "protocol")),
+			    "TCP");
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(egress, 0), "notProtocol")),
+		"UDPLite");
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(egress, 1), "protocol")), "6");
+	object_done(&o);
+	o = make("HostEndpoint", "a",
+		 "{\"node\":\"n\",\"interfaceName\":\"*\",\"ports\":[{\"name\":\"a\",\"port\":1,"
+		 "\"protocol\":\"sctp\"}]}");
+	object_fill(&o);
+	assert_string_equal(json_string_value(json_object_get(
+				    json_array_get(js_at(o.json, "spec.ports"), 0), "protocol")),
+			    "SCTP");
 	object_done(&o);
 }
 
@@ -313,9 +349,13 @@ static void orders(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_rule),	cmocka_unit_test(each_object),
-		cmocka_unit_test(limits),	cmocka_unit_test(filled),
-		cmocka_unit_test(stored_names), cmocka_unit_test(new_is_stored_by_its_name),
+		cmocka_unit_test(each_rule),
+		cmocka_unit_test(each_object),
+		cmocka_unit_test(limits),
+		cmocka_unit_test(protocols_as_calico_has_them),
+		cmocka_unit_test(filled),
+		cmocka_unit_test(stored_names),
+		cmocka_unit_test(new_is_stored_by_its_name),
 		cmocka_unit_test(orders),
 	};
 

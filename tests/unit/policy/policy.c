@@ -13,6 +13,7 @@
 #include "lib/json.h"
 #include "model/object.h"
 #include "model/profile.h"
+#include "model/selector.h"
 #include "policy/input.h"
 
 static json_t *parse(const char *text)
@@ -190,6 +191,75 @@ static void each_broken(void **state)
 		assert_int_equal(p->out.p[0].action, RULE_DENY);
 		policy_free(p);
 	}
+}
+
+static char *repeat(const char *text, size_t n)
+{
+	struct str s = { 0 };
+
+	while (n--)
+		str_add(&s, text);
+	return str_take(&s);
+}
+
+static struct policy *compile_named(const char *name, const char *spec, int *rc)
+{
+	struct object o = make("NetworkPolicy", name, spec);
+	struct policy *p;
+
+	*rc = policy_from_object(&o, &p, NULL);
+	object_done(&o);
+	return p;
+}
+
+/* What a field may be is still right when fields are put together, with their prefixes. */
+static void fields_at_their_limits(void **state)
+{
+	CLEANUP(freep) char *open = repeat("(", SELECTOR_DEPTH_MAX);
+	CLEANUP(freep) char *shut = repeat(")", SELECTOR_DEPTH_MAX);
+	CLEANUP(freep) char *label = repeat("a", SELECTOR_LABEL_MAX);
+	CLEANUP(freep) char *deep = xasprintf("%shas(a)%s", open, shut);
+	CLEANUP(freep) char * or = repeat("all()||", 145);
+	CLEANUP(freep)
+	char *spec = xasprintf("{\"selector\":\"%s\",\"serviceAccountSelector\":\"has(%s)\","
+			       "\"ingress\":[{\"action\":\"Allow\",\"source\":{\"selector\":\"%s\","
+			       "\"notSelector\":\"%s\",\"namespaceSelector\":\"has(%s)\","
+			       "\"serviceAccounts\":{\"names\":[\"a\"],\"selector\":\"%s\"}}}]}",
+			       deep, label, deep, deep, label, deep);
+	CLEANUP(freep)
+	char *wide = xasprintf("{\"selector\":\"%sall()\",\"namespaceSelector\":\"%sall()\","
+			       "\"serviceAccountSelector\":\"%sall()\"}",
+			       or, or, or);
+	struct policy *p;
+	int rc;
+
+	p = compile("NetworkPolicy", spec, &rc);
+	assert_int_equal(rc, 0);
+	assert_false(p->closed);
+	policy_free(p);
+	p = compile("GlobalNetworkPolicy", wide, &rc);
+	assert_int_equal(rc, 0);
+	policy_free(p);
+}
+
+/* A person's selector has a limit; that of a converted policy is as long as its lists were. */
+static void long_selectors(void **state)
+{
+	CLEANUP(freep) char *many = repeat("'a', ", 400);
+	CLEANUP(freep)
+	char *spec = xasprintf("{\"selector\":\"a in {%s'b'}\",\"ingress\":[{\"action\":\"Allow\","
+			       "\"source\":{\"selector\":\"a in {%s'b'}\"}}]}",
+			       many, many);
+	struct policy *p;
+	int rc;
+
+	p = compile_named("a", spec, &rc);
+	assert_true(rc < 0 && p->closed);
+	policy_free(p);
+	p = compile_named("knp.default.a", spec, &rc);
+	assert_int_equal(rc, 0);
+	assert_false(p->closed);
+	policy_free(p);
 }
 
 static void staged(void **state)
@@ -439,6 +509,8 @@ int main(void)
 		cmocka_unit_test(each_side),
 		cmocka_unit_test(each_broken),
 		cmocka_unit_test(broken_profile),
+		cmocka_unit_test(fields_at_their_limits),
+		cmocka_unit_test(long_selectors),
 		cmocka_unit_test(staged),
 		cmocka_unit_test(ranks),
 		cmocka_unit_test(each_net),
