@@ -45,6 +45,7 @@ static const struct kube_row rows[] = {
 	  "EndpointSlice",
 	  "",
 	  false },
+	{ "v1", "Service", { NULL }, "Service", "", false },
 };
 
 static const struct kube_row *row_of(const json_t *doc)
@@ -67,10 +68,13 @@ static void move_member(const json_t *json, const char *name, struct object *o)
 		json_object_set(object_spec_json(o), name, v);
 }
 
-static int check_members(const json_t *json, struct err *e)
+/* Kinds whose manifests are stored nearly as they are, and what those have beside metadata. */
+static const char *const slice_members[] = { "endpoints", "ports", "addressType", NULL };
+static const char *const service_members[] = { "spec", "status", NULL };
+
+static int check_members(const json_t *json, const char *const *members, struct err *e)
 {
-	static const char *const known[] = { "apiVersion", "kind",  "metadata",
-					     "endpoints",  "ports", "addressType" };
+	static const char *const known[] = { "apiVersion", "kind", "metadata" };
 	const char *key;
 	json_t *v;
 
@@ -80,27 +84,58 @@ static int check_members(const json_t *json, struct err *e)
 
 		for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 			ok |= !strcmp(known[i], key);
+		for (size_t i = 0; members[i]; i++)
+			ok |= !strcmp(members[i], key);
 		if (!ok)
-			return err_set(
-				e, -EINVAL,
-				"%.60s: unknown field; there are endpoints, ports, addressType",
-				key);
+			return err_set(e, -EINVAL, "%.60s: unknown field; there are %s, %s%s%s",
+				       key, members[0], members[1], members[2] ? ", " : "",
+				       members[2] ? members[2] : "");
 	}
 	return 0;
 }
 
-static int slice(const json_t *json, struct object *o, struct err *e)
+/* Name, namespace and labels; the manifest's other metadata is Kubernetes' own. */
+static int begin(const json_t *json, const char *kind, const char *const *members, struct object *o,
+		 struct err *e)
 {
 	const char *name = NULL, *ns = "default";
 	int rc = js_need(js_str(json, "metadata.name", &name, e), "metadata.name", e);
 
 	if (rc < 0 || (rc = js_str(json, "metadata.namespace", &ns, e)) < 0 ||
-	    (rc = check_members(json, e)) < 0)
+	    (rc = check_members(json, members, e)) < 0)
 		return rc;
-	*o = object_new(kind_find("EndpointSlice"), ns, name);
+	*o = object_new(kind_find(kind), ns, name);
 	if (json_is_object(js_at(json, "metadata.labels")))
 		json_object_set(json_object_get(o->json, "metadata"), "labels",
 				js_at(json, "metadata.labels"));
+	return 0;
+}
+
+/* With its status: who else would say here which addresses a load balancer gave it? */
+static int service(const json_t *json, struct object *o, struct err *e)
+{
+	int rc = begin(json, "Service", service_members, o, e);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; service_members[i]; i++) {
+		json_t *v = json_object_get(json, service_members[i]);
+
+		if (v && !json_is_null(v))
+			json_object_set(o->json, service_members[i], v);
+	}
+	rc = object_check(o, e);
+	if (rc < 0)
+		object_done(o);
+	return rc;
+}
+
+static int slice(const json_t *json, struct object *o, struct err *e)
+{
+	int rc = begin(json, "EndpointSlice", slice_members, o, e);
+
+	if (rc < 0)
+		return rc;
 	move_member(json, "addressType", o);
 	move_member(json, "endpoints", o);
 	move_member(json, "ports", o);
@@ -140,6 +175,8 @@ static int convert(const struct kube_row *row, const json_t *json, struct object
 		return k8s_account(json, o, e);
 	if (!strcmp(row->kind, "EndpointSlice"))
 		return slice(json, o, e);
+	if (!strcmp(row->kind, "Service"))
+		return service(json, o, e);
 	rc = k8s_policy(json, o, &left_out, e);
 	if (rc == 0 && left_out.len) {
 		rc = err_set(e, -EINVAL, "%.*s", (int)strcspn(str_text(&left_out), "\n"),

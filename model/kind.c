@@ -21,6 +21,7 @@
 #include "model/object.h"
 #include "model/policy.h"
 #include "model/profile.h"
+#include "model/service.h"
 #include "model/tier.h"
 #include "model/wep.h"
 
@@ -57,6 +58,20 @@ static char *slice_service(const struct object *o, const struct column_ctx *ctx)
 	const char *name = object_label(o, SLICE_SERVICE_LABEL);
 
 	return xstrdup(name ? name : "");
+}
+
+static char *service_ingress_text(const struct object *o, const struct column_ctx *ctx)
+{
+	json_t *list = js_at(o->json, "status.loadBalancer.ingress"), *one;
+	struct str s = { 0 };
+	size_t i;
+
+	json_array_foreach (list, i, one) {
+		const char *ip = json_string_value(json_object_get(one, "ip"));
+
+		str_addf(&s, "%s%s", s.len ? "," : "", ip ? ip : "");
+	}
+	return str_take(&s);
 }
 
 /* The node's own AS number, or the inherited one in brackets. */
@@ -179,6 +194,24 @@ static const struct column tier_columns[] = {
 static const struct column slice_columns[] = {
 	NAME_COLUMN,
 	{ "SERVICE", NULL, NULL, slice_service, 0 },
+	{ 0 },
+};
+
+static const struct column service_columns[] = {
+	NAME_COLUMN,
+	{ "TYPE", "spec.type", NULL, NULL, 0 },
+	{ "CLUSTERIP", "spec.clusterIP", "", NULL, 0 },
+	{ "EXTERNALIPS", "spec.externalIPs", "", NULL, LONG_LIST },
+	{ 0 },
+};
+
+static const struct column service_wide_columns[] = {
+	NAME_COLUMN,
+	{ "TYPE", "spec.type", NULL, NULL, 0 },
+	{ "CLUSTERIP", "spec.clusterIP", "", NULL, 0 },
+	{ "EXTERNALIPS", "spec.externalIPs", "", NULL, LONG_LIST },
+	{ "LOADBALANCER", NULL, NULL, service_ingress_text, LONG_LIST },
+	{ "TRAFFIC", "spec.externalTrafficPolicy", NULL, NULL, 0 },
 	{ 0 },
 };
 
@@ -378,6 +411,18 @@ static const struct kind kinds[] = {
 		.check = profile_check,
 		.ps = name_only,
 		.wide = COLUMNS(NAME_COLUMN, { "LABELS", "spec.labelsToApply", "", NULL, 0 }),
+	},
+	{
+		.name = "Service",
+		.singular = "service",
+		.plural = "services",
+		.aliases = NAMES("svc"),
+		.flags = KIND_NAMESPACED,
+		.spec = &service_fields,
+		.status = &service_status_fields,
+		.check = service_check,
+		.ps = service_columns,
+		.wide = service_wide_columns,
 	},
 	{
 		.name = "StagedGlobalNetworkPolicy",
