@@ -21,7 +21,7 @@ struct line {
 struct found {
 	struct ipt_key name;
 	size_t first, n;
-	bool scattered;
+	bool scattered; /* then the n hashes from first on are not all its own: it is not believed */
 	UT_hash_handle hh;
 };
 
@@ -152,8 +152,9 @@ static void take_own(struct reading *r, const struct ipt_key *k, const char *has
 		HASH_FIND(hh, r->found, k, sizeof(*k), f);
 		if (!f)
 			return;
-		f->scattered = f->n > 0;
-		f->first = r->hashes.n;
+		f->scattered |= f->n > 0;
+		if (!f->n)
+			f->first = r->hashes.n;
 		r->at = f;
 	}
 	if (hash)
