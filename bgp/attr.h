@@ -152,3 +152,4 @@ void bgp_attrs_unref(struct bgp_attr_table *t, struct bgp_attrs *a);
 void bgp_attrs_prefetch(const struct bgp_attr_table *t, const struct bgp_attrs *a);
 size_t bgp_attr_table_count(const struct bgp_attr_table *t);
 size_t bgp_attr_table_bytes(const struct bgp_attr_table *t);
+size_t bgp_attrs_bytes(const struct bgp_attrs *a);

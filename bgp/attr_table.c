@@ -143,7 +143,7 @@ static bool is_wanted(const struct bgp_attrs *a, const void *arg)
 	return true;
 }
 
-static size_t attrs_size(const struct bgp_attrs *a)
+size_t bgp_attrs_bytes(const struct bgp_attrs *a)
 {
 	size_t n = sizeof(*a);
 
@@ -211,7 +211,7 @@ struct bgp_attrs *bgp_attrs_intern(struct bgp_attr_table *t, const struct bgp_at
 		return bgp_attrs_ref(a);
 	a = attrs_new(draft, w.present, hash);
 	bgp_attr_index_add(&t->index, a);
-	t->bytes += attrs_size(a);
+	t->bytes += bgp_attrs_bytes(a);
 	return a;
 }
 
@@ -227,7 +227,7 @@ void bgp_attrs_unref(struct bgp_attr_table *t, struct bgp_attrs *a)
 	if (!a || --a->refs)
 		return;
 	bgp_attr_index_remove(&t->index, a);
-	t->bytes -= attrs_size(a);
+	t->bytes -= bgp_attrs_bytes(a);
 	free(a);
 }
 

@@ -17,6 +17,11 @@ enum {
 
 	/* ---- tables ---- */
 
+	/* Bytes of all attribute sets, above which those of peers that are larger than usual ones are not
+	 * taken. A million real ones are some 200 MB; one peer with 64 KiB of unknown attributes on each
+	 * prefix would be as much in a second. */
+	BGP_ATTR_BYTES_MAX = 512 << 20,
+	BGP_ATTR_BYTES_USUAL = 512,
 	/* Prefixes of one family in the RIB. An index is 24 bits; the Internet has 1.1 million. */
 	BGP_PREFIXES_MAX = (1 << 24) - 16,
 	/* Prefixes that one peer may announce in one family unless its configuration says otherwise:

@@ -38,6 +38,7 @@ struct bgp_global {
 	uint32_t normal_priority[BGP_AF_MAX_];
 	bool restarting;	 /* for bgp_speaker_new: forwarding was kept over a restart; OPENs
 				  * say so (RFC 4724 R and F) until bgp_speaker_converged */
+	size_t attr_bytes_max;	 /* 0: BGP_ATTR_BYTES_MAX */
 };
 
 enum bgp_peer_kind {

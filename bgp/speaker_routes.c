@@ -137,12 +137,35 @@ static bool announce_range(struct bgp_peer *p, struct bgp_nlri_range range, stru
 	return true;
 }
 
+/* What a peer puts on its prefixes has a limit, too, that real ones are far from. */
+static bool is_too_much(const struct bgp_peer *p, const struct bgp_attrs *attrs)
+{
+	const struct bgp_speaker *sp = p->sp;
+	size_t max = sp->global.attr_bytes_max ? sp->global.attr_bytes_max : BGP_ATTR_BYTES_MAX;
+
+	return bgp_attr_table_bytes(sp->attrs) > max &&
+	       bgp_attrs_bytes(attrs) > sizeof(*attrs) + BGP_ATTR_BYTES_USUAL;
+}
+
+static void leave_out(struct bgp_peer *p, const struct bgp_nlri_range *range,
+		      const struct bgp_attrs *attrs)
+{
+	bgp_speaker_log(
+		p->sp, p, BGP_LEVEL_WARN,
+		"%u routes are treated as withdrawn: %zu bytes of attributes, and those of all "
+		"routes have %zu already",
+		range->count, bgp_attrs_bytes(attrs), bgp_attr_table_bytes(p->sp->attrs));
+	withdraw_range(p, *range);
+}
+
 void bgp_peer_update(struct bgp_peer *p, const struct bgp_update *u)
 {
 	for (unsigned i = 0; i < u->n_withdrawn; i++)
 		withdraw_range(p, u->withdrawn[i]);
 	for (unsigned i = 0; i < u->n_announced; i++) {
-		if (!announce_range(p, u->announced[i], u->attrs[i]))
+		if (is_too_much(p, u->attrs[i]))
+			leave_out(p, &u->announced[i], u->attrs[i]);
+		else if (!announce_range(p, u->announced[i], u->attrs[i]))
 			return;
 	}
 }

@@ -357,6 +357,39 @@ static void what_can_be_no_route_is_ignored(void **state)
 	played_end(&w);
 }
 
+/* Attributes have a limit of their own; above it usual ones are still taken. */
+static void attributes_without_end(void **state)
+{
+	struct played_world w;
+	struct played *big, *usual;
+	char prefix[32];
+	unsigned taken = 0;
+
+	(void)state;
+	played_begin(&w);
+	big = played_add(&w, 65001);
+	usual = played_add(&w, 65002);
+	w.global.attr_bytes_max = 100000;
+	played_start(&w);
+	played_announce(&w, big, "10.200.0.0/24");
+	for (unsigned i = 0; i < 100; i++) {
+		big->communities = 800 + i;
+		snprintf(prefix, sizeof(prefix), "10.1.%u.0/24", i);
+		played_announce(&w, big, prefix);
+		taken += paths(&w, prefix);
+	}
+	/* as taken, and as told on */
+	if (taken < 10 || taken > 30)
+		fail_msg("%u", taken);
+	/* the path before is gone */
+	played_announce(&w, big, "10.200.0.0/24");
+	assert_int_equal(paths(&w, "10.200.0.0/24"), 0);
+	played_announce(&w, usual, "10.201.0.0/24");
+	assert_int_equal(paths(&w, "10.201.0.0/24"), 1);
+	assert_int_equal(played_status(&w, big).state, BGP_STATE_ESTABLISHED);
+	played_end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -369,6 +402,7 @@ int main(void)
 		cmocka_unit_test(link_local_session),
 		cmocka_unit_test(as_sets_are_withdrawals),
 		cmocka_unit_test(what_can_be_no_route_is_ignored),
+		cmocka_unit_test(attributes_without_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
