@@ -203,6 +203,9 @@ static bool put(const struct subject *s, const char *value)
 		object_done(&o);
 	} else if (is_policy) {
 		told = put_nothing(s, &e);
+	} else if (!strcmp(s->k->kind->name, "Profile")) {
+		/* One that is not there denies, as this one would after a restart. */
+		told = feed_gone(s->f->calc, s->k);
 	}
 	set_trouble(s->f, s->key, s->what, e.code ? e.msg : NULL);
 	return told;

@@ -68,6 +68,32 @@ static void what_is_fed_counts_and_goes_by_its_key(void **state)
 	assert_int_equal(calc_stats(w->calc).policies, 0);
 }
 
+#define PROFILE(action)                                                                \
+	"{\"kind\":\"Profile\",\"apiVersion\":\"projectcalico.org/v3\",\"metadata\":{" \
+	"\"name\":\"kns.x\"},\"spec\":{\"ingress\":[{\"action\":\"" action "\"}]}}"
+
+/* As after a restart, when nothing would be known of what it had allowed. */
+static void a_profile_that_cannot_be_read_denies(void **state)
+{
+	struct world *w = *state;
+	static const char *const bad[] = { "", "[]", "{\"kind\":\"Tier\"}", PROFILE("Alow") };
+	struct str s = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		const struct profile_rules *p;
+
+		assert_true(policy_feed_take(w->feed, K "profiles/kns.x", PROFILE("Allow")));
+		assert_int_equal(calc_profile(w->calc, "kns.x")->in.p[0].action, RULE_ALLOW);
+		assert_int_equal(policy_feed_troubles(w->feed, &s), 0);
+		assert_true(policy_feed_take(w->feed, K "profiles/kns.x", bad[i]));
+		p = calc_profile(w->calc, "kns.x");
+		assert_true(!p || p->in.p[0].action == RULE_DENY);
+		assert_int_equal(policy_feed_troubles(w->feed, &s), 1);
+	}
+	assert_non_null(strstr(str_text(&s), "Profile kns.x: "));
+	str_done(&s);
+}
+
 static void other_keys_are_passed_over(void **state)
 {
 	struct world *w = *state;
@@ -305,6 +331,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_is_fed_counts_and_goes_by_its_key, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_profile_that_cannot_be_read_denies, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(other_keys_are_passed_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_wrong_is_named_and_denies, setup, teardown),
