@@ -58,16 +58,49 @@ static int create_one(struct ctl *c, struct object *o, struct err *e)
 	return rc;
 }
 
+/* Nothing of what is stored can be read, so there is nothing to compare with or to keep: write over
+ * it, unless the kind has rules about that. */
+static int write_over(struct ctl *c, struct object *o, const struct err *why, struct err *e)
+{
+	CLEANUP(freep) char *key = object_key(o), *what = ctl_name(o);
+	struct store_res res;
+	uint8_t random[16];
+	char now[21];
+	int rc;
+
+	if (rules_of(o->kind)->update || o->rev) {
+		*e = *why;
+		return why->code;
+	}
+	rc = ctl_call(c, store_get(key), what, &res, e);
+	if (rc < 0)
+		return rc;
+	ctl_now(now);
+	ctl_random(random);
+	object_fill_new(o, random, now);
+	o->rev = res.kv[0].rev;
+	store_res_done(&res);
+	rc = ctl_update(c, o, e);
+	if (rc < 0)
+		o->rev = 0;
+	return rc;
+}
+
 /* Write o over what is stored. A revision that the manifest names must be the stored one. */
 static int update_one(struct ctl *c, struct object *o, struct err *e)
 {
 	const struct rules *r = rules_of(o->kind);
 	int64_t said = o->rev;
 	struct object stored;
-	int rc = ctl_get(c, o->kind, o->ns, o->name, &stored, e);
+	struct err why = { 0 };
+	int rc = ctl_get(c, o->kind, o->ns, o->name, &stored, &why);
 
-	if (rc < 0)
+	if (rc == -EINVAL)
+		return write_over(c, o, &why, e);
+	if (rc < 0) {
+		*e = why;
 		return rc;
+	}
 	if (said && said != stored.rev) {
 		rc = about(o,
 			   err_set(e, -ESTALE,
@@ -94,14 +127,15 @@ static int update_one(struct ctl *c, struct object *o, struct err *e)
 	return rc;
 }
 
+/* Also when it cannot be read. */
 static bool exists(struct ctl *c, const struct object *o)
 {
 	struct object stored;
+	int rc = ctl_get(c, o->kind, o->ns, o->name, &stored, NULL);
 
-	if (ctl_get(c, o->kind, o->ns, o->name, &stored, NULL) < 0)
-		return false;
-	object_done(&stored);
-	return true;
+	if (rc == 0)
+		object_done(&stored);
+	return rc == 0 || rc == -EINVAL;
 }
 
 /* Create, or update when it exists; again when it was changed or deleted in between. */
@@ -133,7 +167,7 @@ static int delete_one(struct ctl *c, struct object *o, struct err *e)
 	int rc;
 
 	/* The key of a policy may be one of older writers. */
-	if (!r->delete && !(o->kind->flags & KIND_POLICY))
+	if (!r->delete &&!(o->kind->flags & KIND_POLICY))
 		return ctl_delete(c, o, o->rev, e);
 	rc = ctl_get(c, o->kind, o->ns, o->name, &stored, e);
 	/* What cannot be read can still be removed. */

@@ -124,6 +124,27 @@ static void keys_of_older_writers(void **state)
 	story_play(steps, ARRAY_SIZE(steps));
 }
 
+/* Something else had written them; who repairs them at night has only the manifest. */
+static void what_cannot_be_read_is_written_over(void **state)
+{
+	static const struct story_step steps[] = {
+		{ "get namespace broken", NULL, 1, "", "profiles/kns.broken: " },
+		{ "create", NAMESPACE("broken", "{}"), 1, "", "exists already" },
+		{ "apply", NAMESPACE("broken", "{a: b}"), 0, "Successfully applied 1 'Profile'",
+		  "" },
+		{ "get namespace broken -o yaml", NULL, 0, "pcns.a: b", "" },
+		{ "replace", POLICY("broken", ", namespace: x", "{podSelector: {}}"), 0, NULL,
+		  "" },
+		{ "get netpol broken -n x -o yaml", NULL, 0, "order: 1000", "" },
+		{ "delete netpol broken -n x", NULL, 0, NULL, "" },
+		{ "delete namespace broken", NULL, 0, NULL, "" },
+	};
+
+	put(KEY_RESOURCES "profiles/kns.broken", "[]");
+	put(KEY_RESOURCES "networkpolicies/x/knp.default.broken", "{\"kind\":");
+	story_play(steps, ARRAY_SIZE(steps));
+}
+
 static void endpoint_slices(void **state)
 {
 	static const struct story_step steps[] = {
@@ -244,6 +265,7 @@ int main(void)
 		cmocka_unit_test(namespaces_and_accounts),
 		cmocka_unit_test(network_policies),
 		cmocka_unit_test(keys_of_older_writers),
+		cmocka_unit_test(what_cannot_be_read_is_written_over),
 		cmocka_unit_test(endpoint_slices),
 		cmocka_unit_test(services),
 		cmocka_unit_test(labels),
