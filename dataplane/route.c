@@ -295,6 +295,16 @@ void route_forget(struct route_table *rt, enum route_class cls, uint32_t source,
 		forget_foreign(rt, id);
 }
 
+void route_prefetch(const struct route_table *rt, const struct route_key *keys, unsigned n)
+{
+	for (unsigned step = 0; step < DELTA_STEPS; step++)
+		for (unsigned i = 0; i < n; i++) {
+			struct route_key k = normal_key(rt, &keys[i]);
+
+			delta_prefetch(&rt->delta, &k, step);
+		}
+}
+
 void route_table_ready(struct route_table *rt)
 {
 	rt->ready = true;

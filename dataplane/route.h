@@ -127,6 +127,8 @@ int route_desire(struct route_table *rt, enum route_class cls, uint32_t source,
 /* Give a claim up; unknown ones are ignored. */
 void route_forget(struct route_table *rt, enum route_class cls, uint32_t source,
 		  const struct route_key *key);
+/* These will be claimed or given up soon: what that looks at comes into the cache at once for all. */
+void route_prefetch(const struct route_table *rt, const struct route_key *keys, unsigned n);
 /* Everything wanted at start has been claimed: from now on unwanted routes of ours are removed.
  * Before this call route_apply only adds. Calling it again does nothing. */
 void route_table_ready(struct route_table *rt);

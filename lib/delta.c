@@ -191,6 +191,23 @@ static void entry_free(struct delta *d, uint32_t id)
 	d->keys--;
 }
 
+void delta_prefetch(const struct delta *d, const void *key, unsigned step)
+{
+	const uint32_t *bucket;
+
+	if (!d->n_bucket)
+		return;
+	bucket = bucket_of(d, hash_of(d, key));
+	if (step == 0)
+		__builtin_prefetch(bucket, 1);
+	else if (*bucket == DELTA_NONE)
+		return;
+	else if (step == 1)
+		__builtin_prefetch(&d->link[*bucket], 1);
+	else if (d->link[*bucket].hash == hash_of(d, key))
+		__builtin_prefetch(at(d, *bucket), 1);
+}
+
 uint32_t delta_find(const struct delta *d, const void *key)
 {
 	uint32_t hash = hash_of(d, key), id;
@@ -198,8 +215,7 @@ uint32_t delta_find(const struct delta *d, const void *key)
 	if (!d->n_bucket)
 		return DELTA_NONE;
 	for (id = *bucket_of(d, hash); id != DELTA_NONE; id = d->link[id].next)
-		if (d->link[id].hash == hash &&
-		    memcmp(key_of(d, id), key, d->type->key_size) == 0)
+		if (d->link[id].hash == hash && memcmp(key_of(d, id), key, d->type->key_size) == 0)
 			return id;
 	return DELTA_NONE;
 }

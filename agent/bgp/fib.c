@@ -451,7 +451,7 @@ static void next_hops(struct fib *f, const struct bgp_fib_change *c, struct rout
 		s->type = ROUTE_BLACKHOLE;
 }
 
-void fib_change(struct fib *f, const struct bgp_fib_change *c)
+static void fib_change(struct fib *f, const struct bgp_fib_change *c)
 {
 	struct route_table *rt = routes_table(f->agent->routes);
 	struct route_key key = key_of(&c->prefix, c->metric),
@@ -474,6 +474,19 @@ void fib_change(struct fib *f, const struct bgp_fib_change *c)
 	HASH_FIND(hh, f->adopted, &c->prefix, sizeof(c->prefix), a);
 	if (a)
 		adopted_drop(f, a);
+}
+
+void fib_changes(struct fib *f, const struct bgp_fib_change *c, unsigned n)
+{
+	struct route_key keys[FIB_TOGETHER];
+
+	if (!n)
+		return;
+	for (unsigned i = 0; i < n; i++)
+		keys[i] = key_of(&c[i].prefix, c[i].metric);
+	route_prefetch(routes_table(f->agent->routes), keys, n);
+	for (unsigned i = 0; i < n; i++)
+		fib_change(f, &c[i]);
 	routes_changed(f->agent->routes);
 }
 

@@ -14,8 +14,9 @@ struct fib;
 struct fib *fib_new(struct agent *a, struct err *e);
 void fib_free(struct fib *f);
 
-/* Carry one change of the speaker's into claims. */
-void fib_change(struct fib *f, const struct bgp_fib_change *c);
+enum { FIB_TOGETHER = 32 };
+/* Carry changes of the speaker's into claims, FIB_TOGETHER at most. */
+void fib_changes(struct fib *f, const struct bgp_fib_change *c, unsigned n);
 /* Every peer had its chance: adopted routes that nobody told again may go. */
 void fib_release_adopted(struct fib *f);
 /* Routes adopted at the start, and those of them that still wait. */

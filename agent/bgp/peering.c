@@ -174,17 +174,28 @@ static void release_when_converged(struct peering *p)
 	fib_release_adopted(p->agent->fib);
 }
 
+/* What the speaker wants forwarded, up to FIB_BUDGET changes: how many. */
+static unsigned carry_changes(struct peering *p)
+{
+	static struct bgp_fib_change change[FIB_TOGETHER];
+	unsigned n = 0, got;
+
+	do {
+		for (got = 0; got < FIB_TOGETHER; got++)
+			if (!bgp_speaker_next_fib_change(p->speaker, &change[got]))
+				break;
+		fib_changes(p->agent->fib, change, got);
+		n += got;
+	} while (got == FIB_TOGETHER && n < FIB_BUDGET);
+	return n;
+}
+
 static void on_run(evutil_socket_t fd, short what, void *arg)
 {
 	struct peering *p = arg;
 	bool more = bgp_speaker_run(p->speaker, RUN_BUDGET, agent_now_ms());
-	struct bgp_fib_change change;
-	unsigned n = 0;
+	unsigned n = carry_changes(p);
 
-	while (n < FIB_BUDGET && bgp_speaker_next_fib_change(p->speaker, &change)) {
-		fib_change(p->agent->fib, &change);
-		n++;
-	}
 	more |= n == FIB_BUDGET;
 	bgp_metrics_decided(p->metrics, n, more);
 	effects(p);

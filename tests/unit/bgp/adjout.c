@@ -1,6 +1,6 @@
 /* adjout.c - update groups against a plain table per peer: every member ends with what it shall
  * have, is told nothing twice, and hears a withdrawal only of what it was told */
-#include "bgp/adjout.h"
+#include "bgp/adjout_group.h"
 
 #include "make.h"
 
@@ -129,12 +129,30 @@ static void leave(struct world *w, unsigned i)
 	bgp_adjout_leave(&w->ao, &w->ear[i].m);
 }
 
+/* What is counted is what a look at every group finds. */
+static void check_held(const struct world *w)
+{
+	for (uint32_t net = 0; net < w->rib.n_nets + BGP_NETS_PER_CHUNK; net++) {
+		bool held = false;
+
+		for (size_t i = 0; i < w->ao.groups.n; i++) {
+			const struct bgp_group *g = w->ao.groups.p[i];
+			const struct bgp_group_chunk *c = bgp_group_chunk(g, net);
+
+			held |= g->target.add_path ? bgp_group_has_net(g, net)
+						   : c && bgp_group_needs(c, net);
+		}
+		assert_int_equal(bgp_adjout_holds(&w->ao, net), held);
+	}
+}
+
 static void end(struct world *w)
 {
 	for (unsigned i = 0; i < MEMBERS; i++) {
 		if (w->ear[i].joined)
 			leave(w, i);
 	}
+	check_held(w);
 	bgp_adjout_done(&w->ao);
 	bgp_rib_done(&w->rib);
 	bgp_policy_done(&w->policy);
@@ -356,6 +374,7 @@ static void check_paths(struct world *w, unsigned i)
 
 static void check_all(struct world *w)
 {
+	check_held(w);
 	for (unsigned i = 0; i < MEMBERS; i++) {
 		if (w->ear[i].joined && i >= EVERY_PATH)
 			check_paths(w, i);
