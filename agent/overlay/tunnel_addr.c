@@ -6,7 +6,8 @@
  *	unwanted  60 s --> clear the Node --> release the handle --> idle
  *
  * One step of one kind is on its way at a time; whatever changes meanwhile is looked at when it is
- * through. A Node that somebody else rewrote is put right again.
+ * through. A Node that somebody else rewrote is put right again; an address that somebody else gave back
+ * (a node that is deleted while it lives) is asked for again, before a pod gets it.
  * TESTS  tests/unit/agent/overlay/tunnel_addr.c, tests/netns/test_encap.py */
 #include "agent/overlay/tunnel_addr.h"
 
@@ -25,6 +26,7 @@
 #include "agent/log.h"
 #include "lib/json.h"
 #include "lib/vec.h"
+#include "model/ipamkey.h"
 #include "model/key.h"
 
 enum {
@@ -278,6 +280,35 @@ static void node_changed(void *arg, const struct store_kv *kv)
 			work(&ta->slot[k]);
 }
 
+/* Text, not JSON: a wrong guess costs one question, which the handle answers. */
+static bool has_handle(const char *block, const char *handle)
+{
+	CLEANUP(freep) char *quoted = xasprintf("\"%s\"", handle);
+
+	return strstr(block, quoted) != NULL;
+}
+
+static void block_changed(void *arg, const struct store_kv *kv)
+{
+	struct tunnel_addrs *ta = arg;
+	struct prefix block;
+
+	if (!kv || !ipamkey_parse_block(kv->key, &block))
+		return;
+	for (unsigned k = 0; k < TUNNEL_MAX_; k++) {
+		struct slot *s = &ta->slot[k];
+
+		if (s->addr.family == IP_NONE || !prefix_contains(&block, &s->addr) ||
+		    (kv->value && has_handle(kv->value, s->handle)))
+			continue;
+		if (!s->busy) /* not as a step of ours */
+			log_warn("tunnel", "somebody has given the tunnel's address back",
+				 "device=%s block=%s", tunnel_name(s->kind), kv->key);
+		s->addr = (struct addr) { 0 };
+		work(s);
+	}
+}
+
 /* ---- interface ---- */
 
 void tunnel_addrs_set(struct tunnel_addrs *ta, enum tunnel_kind k, const struct prefix *pools,
@@ -335,6 +366,7 @@ struct tunnel_addrs *tunnel_addrs_new(struct agent *a)
 		later(s, TUNNEL_LINGER_S);
 	}
 	cache_subscribe(a->cache, ta->node_key, node_changed, ta);
+	cache_subscribe(a->cache, IPAMKEY_BLOCKS, block_changed, ta);
 	return ta;
 }
 

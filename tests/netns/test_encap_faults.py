@@ -1,6 +1,7 @@
 """Roads to other nodes' pods, when things are not as they should be or change under them."""
 
 import ipaddress
+import json
 
 import pytest
 
@@ -50,6 +51,32 @@ def test_vxlan_needs_no_bgp(labs):
     first, second = with_pods(lab)
     settle(lab, "vxlan-always")
     assert first.ping(second.ip) and second.ping(first.ip)
+
+
+@pytest.mark.parametrize("mode", [m for m in MODES if m.endswith("always")])
+def test_a_live_node_that_is_deleted_has_a_tunnel_address_of_its_own_again(labs, mode):
+    """`delete node` gives all of its addresses back. The agent lives on, and must not use what the next pod may get."""
+    lab = labs(nodes=2, split=1, manifest=network(mode))
+    with_pods(lab)
+    settle(lab, mode)
+    second = lab.nodes[1]
+    lab.ctl("delete", "node", second.name)
+
+    def address():
+        said = spec(second) if second.name in lab.ctl("get", "node").stdout else {}
+        return said.get("ipv4VXLANTunnelAddr") or said.get("bgp", {}).get("ipv4IPIPTunnelAddr")
+
+    def is_its_own():
+        if not address():
+            return False
+        said = json.loads(lab.ctl("ipam", "show", f"--ip={address()}", "-o", "json").stdout)
+        return said["inUse"] and second.name in json.dumps(said) and "unnel" in json.dumps(said)
+    wait.until(lambda: f"{address()} is allocated: {second.log()[-500:]}", is_its_own)
+    device = "tunl0" if kind(mode) == "ipip" else "vxlan.calico"
+    wait.until("the device has it", lambda: f"inet {address()}/32" in ns.ip(second.ns, "addr", "show", "dev", device))
+    pod = second.add_pod("later")
+    assert pod.ip != address()
+    wait.until("pods reach each other", lambda: lab.nodes[0].pods["default.pod1"].ping(pod.ip))
 
 
 @pytest.mark.parametrize("mode", MODES)
