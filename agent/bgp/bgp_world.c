@@ -9,7 +9,6 @@
 #include <strings.h>
 
 #include "agent/cache.h"
-#include "agent/log.h"
 #include "model/bgpconfig.h"
 #include "model/bgppeer.h"
 #include "model/ippool.h"

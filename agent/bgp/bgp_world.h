@@ -9,6 +9,7 @@
 #include "agent/bgp/bgp_knobs.h"
 #include "agent/bgp/services.h"
 #include "agent/bgp/unnumbered.h"
+#include "agent/log.h"
 #include "bgp/types.h"
 #include "lib/str.h"
 #include "lib/vec.h"
@@ -64,7 +65,7 @@ struct bgp_defaults {
 	struct addr pod_side[BGP_AF_MAX_]; /* where pods reach the speaker; IP_NONE: not given */
 	struct bgp_knobs knobs; /* of the mesh */
 	struct service_ranges services;
-	int log_level; /* enum log_level, from logSeverityScreen */
+	enum log_level log_level; /* from logSeverityScreen */
 };
 
 /* An IPPool, as far as announcing cares. */

@@ -4,7 +4,9 @@
  *       externalTrafficPolicy Local where it has a ready endpoint, of others where nothing announces
  *       the range around them. A headless service and one of type ExternalName: never.
  *       DIFFERS: families are looked at apart, where Calico takes an endpoint of either for both; a
- *       slice that goes takes its addresses along at once, where Calico waits for the next event. */
+ *       slice that goes takes its addresses along at once, where Calico waits for the next event. A
+ *       single address has no blackhole in this node's kernel, where Calico's (calico#9152, #3689)
+ *       keeps the node's own processes from the service; rules against loops are policy's. */
 #pragma once
 
 #include "lib/addr.h"

@@ -4,6 +4,7 @@ as a router (BIRD) and the other nodes hear them, and what of it gets into the k
 import json
 
 from deploy.lab import ns, wait
+from deploy.lab.lab import LINK
 
 TOR = "192.168.61.1"
 RANGE, EXTERNAL, SINGLE = "10.96.0.0/16", "192.0.2.0/24", "198.51.100.9/32"
@@ -40,7 +41,7 @@ def service(name, cluster_ip, status=None, **spec):
 
 
 def endpoints(name, of, node, ready=True, address="172.31.9.9"):
-    return json.dumps({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+    return json.dumps({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv6" if ":" in address else "IPv4",
                        "metadata": {"name": name, "namespace": "default", "labels": {"kubernetes.io/service-name": of}},
                        "endpoints": [{"addresses": [address], "nodeName": node, "conditions": {"ready": ready}}],
                        "ports": [{"port": 80}]})
@@ -207,3 +208,37 @@ def test_ranges_from_the_environment_and_the_log(labs):
                           "spec": {"logSeverityScreen": "Warning"}}))
     lab.apply(service("broken", "10.96.0.7"))
     assert node.ctl_json("node", "status")["ready"]
+
+
+def test_both_families(labs):
+    """Over the mesh, a session for each family: each is announced by its own endpoints."""
+    range6, single6 = "fd00:96::/108", "2001:db8:5::9/128"
+    lab = labs(nodes=2, tor=False, start=False, manifest=POOL.split("---\n")[0] + "---\n" +
+               configuration(serviceClusterIPs=cidrs(RANGE, range6), serviceExternalIPs=cidrs(single6)))
+    one, two = lab.nodes
+    for node in lab.nodes:
+        ns.ip(node.ns, "-6", "addr", "add", f"fd61::{node.index}/64", "dev", LINK, "nodad")
+        node.start("--ip6", f"fd61::{node.index}", wait_ready=False)
+    for node in lab.nodes:
+        node.wait_ready()
+
+    def heard(prefix):
+        r = two.ctl("-o", "json", "bgp", "routes", prefix, check=False)
+        return r.returncode == 0 and any(p.get("nextHop") in (one.address, "fd61::1") for p in json.loads(r.stdout)["routes"])
+    for prefix in (RANGE, range6):
+        wait.until(f"{prefix} is heard", lambda p=prefix: heard(p))
+    lab.apply(service("web", "10.96.0.7", clusterIPs=["10.96.0.7", "fd00:96::7"], externalTrafficPolicy="Local",
+                      externalIPs=["2001:db8:5::9"]))
+    lab.apply(endpoints("web-6", "web", "node1", address="fd00:172::9"))
+    for prefix in ("fd00:96::7/128", single6):
+        wait.until(f"{prefix} is heard", lambda p=prefix: heard(p))
+    assert not heard("10.96.0.7/32"), "no endpoint of that family"
+    kernel6 = ns.ip(two.ns, "-6", "route", "show")
+    assert "fd00:96::" not in kernel6
+    wait.until("the single one has a route", lambda: "2001:db8:5::9 via fd61::1" in ns.ip(two.ns, "-6", "route", "show"))
+    assert "2001:db8:5::9" not in ns.ip(one.ns, "-6", "route", "show")
+    lab.apply(endpoints("web-4", "web", "node1"))
+    wait.until("and the other family", lambda: heard("10.96.0.7/32"))
+    lab.ctl("delete", "endpointslices", "web-6", "-n", "default")
+    wait.until("gone", lambda: not heard("fd00:96::7/128") and "2001:db8:5::9" not in ns.ip(two.ns, "-6", "route", "show"))
+    assert heard("10.96.0.7/32")
