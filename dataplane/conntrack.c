@@ -17,6 +17,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -401,4 +402,19 @@ int conntrack_forget(struct conntrack *c, const struct addr *addrs, size_t n, st
 	if ((!rc || !n_v4) && !v6)
 		return 0;
 	return forget_all_by_pass(c, addrs, n, rc && n_v4, v6, e);
+}
+
+/* ---- is there any? ---- */
+
+bool conntrack_in_use(void)
+{
+	FILE *f = fopen("/proc/sys/net/netfilter/nf_conntrack_count", "re");
+	unsigned n = 0;
+
+	if (!f)
+		return false;
+	if (fscanf(f, "%u", &n) != 1)
+		n = 0;
+	fclose(f);
+	return n > 0;
 }

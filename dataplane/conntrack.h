@@ -44,10 +44,14 @@ int conntrack_forget(struct conntrack *c, const struct addr *addrs, size_t n, st
  * while another is under way. */
 typedef bool (*flow_fn)(void *arg, const struct flow *f);
 int conntrack_cut(struct conntrack *c, enum ip_family family, flow_fn fn, void *arg, struct err *e);
-/* Look at about so many more flows. 1: there are more; 0: the pass is over; -errno: it has failed.
- */
+/* Look at about so many more flows. 1: there are more; 0: the pass is over; -errno: it has
+ * failed. */
 int conntrack_step(struct conntrack *c, unsigned flows, struct err *e);
 /* Flows removed by passes since the start; those that the kernel found itself are not counted. */
 uint64_t conntrack_removed(const struct conntrack *c);
 /* May the kernel be asked for an address's flows? Told false, it is not (tests). */
 void conntrack_let_kernel_search(struct conntrack *c, bool may);
+
+/* Does the kernel follow connections in this network namespace? It does for all who translate
+ * addresses or look at states, whichever tool they use. */
+bool conntrack_in_use(void);

@@ -1,12 +1,12 @@
 /* iptables_write.c - the text of one iptables-restore for all that is to be done
- * WHY    iptables-nft rewrites a changed chain faster than it edits it, and its restore loses count
- *        of rule numbers within a transaction: there chains are flushed and written whole, and
- *        removals go into a transaction of their own. iptables-legacy exchanges the whole table
- *        anyway: there rules are edited by number, which keeps the counters of the others.
- * SHAPE  Of each table: declarations, rules, hooks, removals. Every stretch of lines remembers what
- *        it is about, so that a failure names its chain.
+ * WHY    iptables-nft rewrites a changed chain faster than it edits it, and its restore loses
+ *        count of rule numbers within a transaction: there chains are flushed and written whole,
+ *        and removals go into a transaction of their own. iptables-legacy exchanges the whole
+ *        table anyway: there rules are edited by number, which keeps the counters of the others.
+ * SHAPE  Of each table: declarations, rules, hooks, removals. Every stretch of lines remembers
+ *        what it is about, so that a failure names its chain.
  * INVARIANTS  Within a table a transaction is whole or not at all. Between batch and outcome the
- *        keys in it are on no list of the delta. */
+ * keys in it are on no list of the delta. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,12 +39,27 @@ static void line(struct ipt *t, const char *fmt, ...)
 	t->lines++;
 }
 
+/* Where a rule's hash goes. A comment is a match like others, and matches are tried in their
+ * order, with both backends: so it stands behind them, where packets that are not meant never
+ * meet it. Before other comments, which may hold anything. */
+static int hash_place(const char *text)
+{
+	const char *jump = strstr(text, "--jump "), *go = strstr(text, "--goto ");
+	const char *action = jump && go ? (jump < go ? jump : go) : jump ? jump : go;
+
+	return action && strncmp(text, "-m comment ", 11) != 0 ? (int)(action - text) : 0;
+}
+
+#define RULE "%.*s-m comment --comment \"cali:%.*s\" %s"
+#define RULE_ARGS(b, i)                                                                    \
+	hash_place((b)->text + (b)->at[i]), (b)->text + (b)->at[i], IPT_HASH_LEN, (b)->hash[i], \
+		(b)->text + (b)->at[i] + hash_place((b)->text + (b)->at[i])
+
 /* "-A CHAIN" and the like, then the rule. */
 static void rule_line(struct ipt *t, const char *op, const char *chain, const struct ipt_body *b,
 		      uint32_t i)
 {
-	line(t, "%s %s -m comment --comment \"cali:%.*s\" %s", op, chain, IPT_HASH_LEN, b->hash[i],
-	     b->text + b->at[i]);
+	line(t, "%s %s " RULE, op, chain, RULE_ARGS(b, i));
 }
 
 static struct ipt_item *item_new(struct ipt *t, enum ipt_item_kind kind, enum ipt_table table)
@@ -73,9 +88,8 @@ static void chain_edit(struct ipt *t, const char *name, const struct ipt_body *h
 		switch (edits[k].op) {
 		case IPT_EDIT_REPLACE:
 			/* The number stands behind the name. */
-			line(t, "-R %s %u -m comment --comment \"cali:%.*s\" %s", name,
-			     edits[k].i + 1, IPT_HASH_LEN, want->hash[edits[k].i],
-			     want->text + want->at[edits[k].i]);
+			line(t, "-R %s %u " RULE, name, edits[k].i + 1,
+			     RULE_ARGS(want, edits[k].i));
 			break;
 		case IPT_EDIT_APPEND:
 			rule_line(t, "-A", name, want, edits[k].i);
@@ -158,8 +172,7 @@ static void seen_add(struct ipt_hook *h, const struct ipt_body *b)
 		struct ipt_seen_rule r = { { 0 }, NULL };
 
 		memcpy(r.hash, b->hash[i], IPT_HASH_LEN);
-		r.text = xasprintf("-m comment --comment \"cali:%.*s\" %s", IPT_HASH_LEN,
-				   b->hash[i], b->text + b->at[i]);
+		r.text = xasprintf(RULE, RULE_ARGS(b, i));
 		vec_push(&h->seen, r);
 	}
 }

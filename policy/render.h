@@ -43,10 +43,12 @@ struct render_config {
 	uint16_t vxlan_port;
 	const char *tunnel[2]; /* devices that have an address; NULL: no more */
 	struct render_nat nat;
-	bool bare; /* policy is off: only NAT and what tunnels need */
+	bool bare;    /* policy is off: only NAT and what tunnels need */
+	bool tracked; /* with policy off: somebody else has the kernel track connections */
+	bool hosts;   /* a host endpoint is here; tables.h fills it in for itself */
 	bool vxlan_from_pods, ipip_from_pods; /* let them send such packets */
 	bool allow_spoofing; /* pods may send from the sources that they are allowed */
-	bool accept_invalid;		      /* do not look at state INVALID */
+	bool accept_invalid; /* do not look at state INVALID */
 	const struct failsafe *failsafe_in, *failsafe_out;
 	size_t n_failsafe_in, n_failsafe_out;
 	const char *log_prefix; /* NULL: "calico-packet" */
@@ -55,8 +57,9 @@ struct render_config {
 	const struct prefix *service_net; /* packets to these that nobody takes are dropped */
 	size_t n_service_net;
 	const char *service_deny; /* "DROP", "REJECT" */
-	/* Chains of pods are named by what they say, not by the interface: all pods to which the
-	 * same applies share one. */
+	/* Rules as they are best, not as Calico's agent writes them. Chains of pods are named by what
+	 * they say, not by the interface: all pods to which the same applies share one; and the frame
+	 * is render_lean.h's. */
 	bool share_endpoints;
 };
 

@@ -111,6 +111,12 @@ static void from_device(const struct render_config *cfg, const char *device, str
 	chain_add(c, NULL, match, action);
 }
 
+static void from_devices(const struct render_config *cfg, struct chain *c)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(cfg->tunnel) && cfg->tunnel[i]; i++)
+		from_device(cfg, cfg->tunnel[i], c);
+}
+
 static struct chain *begin(struct chains *out, const char *name)
 {
 	struct chain_name n = chain_name("", name);
@@ -127,11 +133,21 @@ void render_nat(const struct render_config *cfg, struct chains *out)
 	c = begin(out, "cali-POSTROUTING");
 	chain_add(c, NULL, NULL, "--jump cali-fip-snat");
 	chain_add(c, NULL, NULL, "--jump cali-nat-outgoing");
-	for (size_t i = 0; i < ARRAY_SIZE(cfg->tunnel) && cfg->tunnel[i]; i++)
-		from_device(cfg, cfg->tunnel[i], c);
+	from_devices(cfg, c);
 	begin(out, "cali-fip-dnat");
 	begin(out, "cali-fip-snat");
 	outgoing(cfg, begin(out, "cali-nat-outgoing"));
+}
+
+void render_nat_lean(const struct render_config *cfg, struct chains *out)
+{
+	struct chain *c = begin(out, "cali-POSTROUTING");
+
+	if (cfg->nat.masquerade)
+		chain_add(c, NULL, NULL, "--jump cali-nat-outgoing");
+	from_devices(cfg, c);
+	if (cfg->nat.masquerade)
+		outgoing(cfg, begin(out, "cali-nat-outgoing"));
 }
 
 /* ---- tunnels ---- */
@@ -196,50 +212,4 @@ void render_tunnels_out(const struct render_config *cfg, struct chain *c)
 		chain_add(c, "Allow IPIP packets to other Calico hosts", ipip, accept);
 	if (cfg->vxlan)
 		chain_add(c, comment, to, accept);
-}
-
-/* ---- without policy ---- */
-
-void render_guard_raw(const struct render_config *cfg, struct chains *out)
-{
-	CLEANUP(freep) char *match = xasprintf("-p udp --dport %u", cfg->vxlan_port);
-
-	if (!cfg->vxlan)
-		return;
-	chain_add(begin(out, "cali-PREROUTING"), NULL, match, "--jump NOTRACK");
-	chain_add(begin(out, "cali-OUTPUT"), NULL, match, "--jump NOTRACK");
-}
-
-/* No packet of a tunnel from a pod's interface, whatever source address it bears. */
-static void guard_pods(const struct render_config *cfg, struct chain *c)
-{
-	CLEANUP(freep) char *deny = xasprintf("--jump %s", cfg->filter_deny);
-
-	for (size_t i = 0; i < cfg->n_prefix; i++) {
-		CLEANUP(freep)
-		char *vxlan = xasprintf("--in-interface %s+ -p 17 -m multiport "
-					"--destination-ports %u",
-					cfg->prefix[i], cfg->vxlan_port);
-		CLEANUP(freep) char *ipip = xasprintf("--in-interface %s+ -p 4", cfg->prefix[i]);
-
-		if (!cfg->vxlan_from_pods)
-			chain_add(c, "Drop VXLAN encapped packets originating in workloads", vxlan,
-				  deny);
-		if (!cfg->ipip_from_pods)
-			chain_add(c, "Drop IPinIP encapped packets originating in workloads", ipip,
-				  deny);
-	}
-}
-
-void render_guard_filter(const struct render_config *cfg, struct chains *out)
-{
-	struct chain *c;
-
-	if (!cfg->vxlan && !has_ipip(cfg))
-		return;
-	c = begin(out, "cali-INPUT");
-	guard_pods(cfg, c);
-	render_tunnels_in(cfg, c);
-	guard_pods(cfg, begin(out, "cali-FORWARD"));
-	render_tunnels_out(cfg, begin(out, "cali-OUTPUT"));
 }

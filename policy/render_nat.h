@@ -29,14 +29,11 @@ struct render_nat {
 /* Does this iptables ("iptables v1.8.9 (nf_tables)") know --random-fully in both actions? */
 bool render_nat_random(const char *version);
 
-/* All chains of table nat. */
+/* All chains of table nat; without those that nothing is in. */
 void render_nat(const struct render_config *cfg, struct chains *out);
+void render_nat_lean(const struct render_config *cfg, struct chains *out);
 
 /* Rules of cali-INPUT and cali-OUTPUT: what arrives in a tunnel comes from nodes, what leaves in one
  * goes to nodes. */
 void render_tunnels_in(const struct render_config *cfg, struct chain *c);
 void render_tunnels_out(const struct render_config *cfg, struct chain *c);
-
-/* Without policy: chains of raw and filter that keep tunnels to nodes; none where no tunnel is. */
-void render_guard_raw(const struct render_config *cfg, struct chains *out);
-void render_guard_filter(const struct render_config *cfg, struct chains *out);

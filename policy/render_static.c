@@ -1,5 +1,6 @@
 /* render_static.c - the frame that policies hang in: chains that depend on configuration only
  *
+ * This one is Calico's; render_lean.c has the other, where it need not be.
  * Of Calico's frame these are not here: WireGuard, kube-proxy in IPVS mode, OpenStack, DSCP.
  * TESTS  tests/unit/policy/chain.c: recorded vectors; tests/unit/policy/render.c */
 #include <stdio.h>
@@ -7,7 +8,7 @@
 #include <string.h>
 
 #include "lib/str.h"
-#include "policy/render.h"
+#include "policy/render_lean.h"
 
 #define HEP_ACCEPTED "Host endpoint policy accepted packet."
 
@@ -235,27 +236,26 @@ static void failsafe_chains(struct frame *f, bool replies)
 	failsafe_link(f);
 }
 
-static bool has_tunnel(const struct render_config *cfg)
+void render_pods_to_host(const struct render_config *cfg, struct chains *out)
 {
-	return cfg->vxlan || (cfg->ipip && cfg->family == IP_V4);
+	struct frame f = frame_new(cfg, out);
+
+	pods_to_host(&f);
 }
 
-static void render_bare(const struct render_config *cfg, enum table_id table, struct chains *out)
+void render_service_loops(const struct render_config *cfg, struct chains *out)
 {
-	if (table == TABLE_RAW)
-		render_guard_raw(cfg, out);
-	if (table == TABLE_FILTER)
-		render_guard_filter(cfg, out);
-	if (table == TABLE_NAT && (cfg->nat.masquerade || has_tunnel(cfg)))
-		render_nat(cfg, out);
+	struct frame f = frame_new(cfg, out);
+
+	service_loops(&f);
 }
 
 void render_static(const struct render_config *cfg, enum table_id table, struct chains *out)
 {
 	struct frame f = frame_new(cfg, out);
 
-	if (cfg->bare) {
-		render_bare(cfg, table, out);
+	if (cfg->bare || render_is_lean(cfg)) {
+		(cfg->bare ? render_bare : render_lean)(cfg, table, out);
 		return;
 	}
 	switch (table) {
@@ -283,23 +283,23 @@ void render_static(const struct render_config *cfg, enum table_id table, struct 
 	}
 }
 
-/* Is there anything to jump to? Without policy most chains are not. */
+/* Is there anything to jump to? Calico's frame has all of it. */
 static bool has_chain(const struct render_config *cfg, enum table_id table, const char *name)
 {
 	struct chains chains = { 0 };
 	bool found = false;
 
-	if (!cfg->bare)
+	if (!cfg->bare && !render_is_lean(cfg))
 		return true;
-	render_bare(cfg, table, &chains);
+	render_static(cfg, table, &chains);
 	vec_foreach (&chains, c)
 		found |= strcmp(c->name.text, name) == 0;
 	chains_done(&chains);
 	return found;
 }
 
-/* At the end of FORWARD: what policy has accepted. */
-static void render_end(const struct render_config *cfg, struct hooks *out)
+/* What policy has accepted; and that it was forwarded, which mangle wants to know. */
+static void add_end(const struct render_config *cfg, struct chain *c)
 {
 	CLEANUP(freep)
 	char *match = xasprintf("-m mark --mark 0x%x/0x%x", cfg->mark.accept, cfg->mark.accept);
@@ -307,11 +307,17 @@ static void render_end(const struct render_config *cfg, struct hooks *out)
 	char *set =
 		xasprintf("--jump MARK --set-mark 0x%x/0x%x", cfg->mark.accept, cfg->mark.accept);
 	CLEANUP(freep) char *allow = xasprintf("--jump %s", cfg->filter_allow);
+
+	chain_add(c, "Policy explicitly accepted packet.", match, allow);
+	chain_add(c, NULL, NULL, set);
+}
+
+static void render_end(const struct render_config *cfg, struct hooks *out)
+{
 	struct hook end = { .table = TABLE_FILTER, .append = true };
 
 	end.rules.name = chain_name("", "FORWARD");
-	chain_add(&end.rules, "Policy explicitly accepted packet.", match, allow);
-	chain_add(&end.rules, NULL, NULL, set);
+	(render_is_lean(cfg) ? render_lean_end : add_end)(cfg, &end.rules);
 	vec_push(out, end);
 }
 

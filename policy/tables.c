@@ -225,24 +225,6 @@ static void row_gone(struct tables *t, char letter, const char *name)
 	tables_set_row(t, key, &none);
 }
 
-void tables_take(struct tables *t, const struct calc_effects *fx)
-{
-	for (size_t i = 0; i < fx->policies.n; i++)
-		take_policy(t, fx->policies.p[i]);
-	for (size_t i = 0; i < fx->profiles.n; i++)
-		take_profile(t, fx->profiles.p[i]);
-	for (size_t i = 0; i < fx->endpoints.n; i++)
-		tables_owner_set(t, &fx->endpoints.p[i]);
-	for (size_t i = 0; i < fx->endpoints_gone.n; i++)
-		tables_owner_gone(t, fx->endpoints_gone.p[i].kind, fx->endpoints_gone.p[i].id);
-	tables_seat(t);
-	tables_spoof(t);
-	for (size_t i = 0; i < fx->policies_gone.n; i++)
-		row_gone(t, 'p', fx->policies_gone.p[i]);
-	for (size_t i = 0; i < fx->profiles_gone.n; i++)
-		row_gone(t, 'r', fx->profiles_gone.p[i]);
-}
-
 /* ---- all of it ---- */
 
 static void add_frame(struct tables *t)
@@ -308,8 +290,40 @@ static void move_roots(struct tables *t)
 void tables_frame(struct tables *t, const struct render_config *cfg)
 {
 	t->cfg = *cfg;
+	t->cfg.hosts = tables_has_hosts(t);
 	move_roots(t);
 	add_frame(t);
+}
+
+bool tables_has_hosts(const struct tables *t)
+{
+	return t->n_hosts != 0;
+}
+
+/* The first host endpoint, and the end of the last one, make it another frame. */
+static void settle_frame(struct tables *t)
+{
+	if (t->cfg.hosts != tables_has_hosts(t))
+		tables_frame(t, &t->cfg);
+}
+
+void tables_take(struct tables *t, const struct calc_effects *fx)
+{
+	for (size_t i = 0; i < fx->policies.n; i++)
+		take_policy(t, fx->policies.p[i]);
+	for (size_t i = 0; i < fx->profiles.n; i++)
+		take_profile(t, fx->profiles.p[i]);
+	for (size_t i = 0; i < fx->endpoints.n; i++)
+		tables_owner_set(t, &fx->endpoints.p[i]);
+	for (size_t i = 0; i < fx->endpoints_gone.n; i++)
+		tables_owner_gone(t, fx->endpoints_gone.p[i].kind, fx->endpoints_gone.p[i].id);
+	tables_seat(t);
+	tables_spoof(t);
+	for (size_t i = 0; i < fx->policies_gone.n; i++)
+		row_gone(t, 'p', fx->policies_gone.p[i]);
+	for (size_t i = 0; i < fx->profiles_gone.n; i++)
+		row_gone(t, 'r', fx->profiles_gone.p[i]);
+	settle_frame(t);
 }
 
 void tables_free(struct tables *t)

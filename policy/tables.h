@@ -34,18 +34,21 @@ struct host_interface {
 /* cfg is copied, what it points to is not. */
 struct tables *tables_new(const struct render_config *cfg);
 void tables_free(struct tables *t);
-/* Tunnels or NAT have changed in the configuration (ipip, vxlan, tunnel, nat); nothing else of it has,
- * and of these no chain of an endpoint makes use. */
+/* Tunnels or NAT have changed in the configuration (ipip, vxlan, tunnel, nat, tracked); nothing
+ * else of it has, and of these no chain of an endpoint makes use. */
 void tables_frame(struct tables *t, const struct render_config *cfg);
+/* Afterwards another frame may be the right one: cfg.hosts of render_hooks is
+ * tables_has_hosts(). */
 void tables_take(struct tables *t, const struct calc_effects *fx);
+bool tables_has_hosts(const struct tables *t);
 void tables_interfaces(struct tables *t, const struct host_interface *list, size_t n);
 /* Append what is different since the last time. Deletions come last. */
 void tables_flush(struct tables *t, struct table_changes *out);
 
 /* The chain of this name that is in a table now; NULL. */
 const struct chain *tables_find(const struct tables *t, enum table_id table, const char *name);
-/* The chains by which packets of a pod's interface go: the one that tells interfaces apart, and the
- * pod's own. False: nobody sits there. */
+/* The chains by which packets of a pod's interface go: the one that tells interfaces apart, and
+ * the pod's own. False: nobody sits there. */
 struct pod_way {
 	struct chain_name dispatch, own;
 };

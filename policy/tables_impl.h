@@ -81,6 +81,7 @@ struct tables {
 	struct render_config cfg;
 	struct slots table[TABLE_COUNT];
 	struct owner *owners;
+	unsigned n_hosts; /* of them: host endpoints */
 	struct seat *seats[2]; /* pods, host interfaces */
 	struct maker_row *rows;
 	VEC(struct iface) ifaces;

@@ -97,6 +97,7 @@ void tables_owner_set(struct tables *t, const struct calc_endpoint *ep)
 		o->key = owner_key(ep->kind, ep->id);
 		o->kind = ep->kind;
 		HASH_ADD_KEYPTR(hh, t->owners, o->key, strlen(o->key), o);
+		t->n_hosts += o->kind == ENDPOINT_HOST;
 	}
 	free(o->interface);
 	o->interface = xstrdup(ep->interface);
@@ -115,6 +116,7 @@ void tables_owner_set(struct tables *t, const struct calc_endpoint *ep)
 static void owner_free(struct tables *t, struct owner *o)
 {
 	HASH_DEL(t->owners, o);
+	t->n_hosts -= o->kind == ENDPOINT_HOST;
 	made_drop(&o->made);
 	free(o->key);
 	free(o->interface);

@@ -27,6 +27,7 @@ struct cluster_node {
 struct net_rules {
 	bool ipip, vxlan;	    /* the device is wanted, or there */
 	bool ipip_addr, vxlan_addr; /* and has an address */
+	bool tracked;		    /* without policy: others have connections tracked */
 	uint16_t port;
 	struct render_nat nat; /* but for the text */
 	char interface[FELIX_NAT_INTERFACE_MAX + 1];
@@ -50,6 +51,8 @@ struct cluster_sets {
 	struct addr ipip, vtep[ENCAP_SIDES]; /* of this node's own devices */
 	bool complete;			     /* there was a picture */
 	bool probed, random_fully;
+	bool tracked;	     /* see cluster_rules.c */
+	struct event *again; /* to look whether they are by now */
 };
 
 static inline unsigned cluster_side(enum ip_family family)

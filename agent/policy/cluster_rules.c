@@ -1,14 +1,25 @@
 /* cluster_rules.c - which rules of NAT and tunnels there are to be
- * SHAPE  All that rules depend on is one struct for each family, made anew when settings, pools, the own
- *        node or a tunnel's device change, and compared as bytes.
- * TESTS  tests/unit/agent/cluster_sets.c, tests/netns/test_nat.py */
+ * SHAPE  All that rules depend on is one struct for each family, made anew when settings, pools,
+ *        the own node or a tunnel's device change, and compared as bytes. Whether somebody else
+ *        has connections tracked, no event says: it is looked at now and then, while it would
+ *        make a difference.
+ * TESTS  tests/unit/agent/cluster_sets.c, tests/netns/test_nat.py, test_lean.py */
+#include <assert.h>
 #include <string.h>
 
+#include <event2/event.h>
+
+#include "agent/config.h"
 #include "agent/felix.h"
 #include "agent/policy/cluster_impl.h"
+#include "dataplane/conntrack.h"
 #include "dataplane/exec.h"
 #include "dataplane/link.h"
 #include "dataplane/tunnel.h"
+
+enum {
+	AGAIN_S = 5, /* nobody has the kernel track connections: look again */
+};
 
 static const enum ip_family families[ENCAP_SIDES] = { [ENCAP_V4] = IP_V4, [ENCAP_V6] = IP_V6 };
 
@@ -86,6 +97,40 @@ static struct render_nat nat_of(struct cluster_sets *cs, unsigned side)
 	return n;
 }
 
+static bool needs_tracking(const struct cluster_sets *cs, const struct net_rules *r)
+{
+	return !cs->agent->cfg->policy && (r->ipip || r->vxlan) && !r->nat.masquerade;
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct cluster_sets *cs = arg;
+
+	if (cluster_rules_read(cs))
+		cs->changed(cs->arg, true);
+}
+
+static void look_again(struct cluster_sets *cs)
+{
+	static const struct timeval later = { .tv_sec = AGAIN_S };
+
+	if (!cs->again)
+		cs->again = evtimer_new(cs->agent->base, on_again, cs);
+	assert(cs->again);
+	evtimer_add(cs->again, &later);
+}
+
+static bool is_tracked(struct cluster_sets *cs, const struct net_rules *r)
+{
+	if (!needs_tracking(cs, r))
+		return false;
+	/* Once it is, our own rules keep it so. */
+	cs->tracked |= conntrack_in_use();
+	if (!cs->tracked)
+		look_again(cs);
+	return cs->tracked;
+}
+
 static struct net_rules rules_of(struct cluster_sets *cs, unsigned side)
 {
 	const struct felixconfig *f = felix_config(cs->agent->felix);
@@ -103,6 +148,7 @@ static struct net_rules rules_of(struct cluster_sets *cs, unsigned side)
 	r.nat = nat_of(cs, side);
 	if (f->nat_interface)
 		str_copy(r.interface, sizeof(r.interface), f->nat_interface);
+	r.tracked = is_tracked(cs, &r);
 	if (r.nat.masquerade || r.ipip_addr || r.vxlan_addr)
 		r.nat.random_fully = knows_random(cs);
 	return r;
@@ -146,6 +192,7 @@ void cluster_sets_render(const struct cluster_sets *cs, enum ip_family family,
 
 	out->ipip = r->ipip;
 	out->vxlan = r->vxlan;
+	out->tracked = r->tracked;
 	out->vxlan_port = r->port;
 	out->nat = r->nat;
 	out->nat.interface = r->interface[0] ? r->interface : NULL;

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <event2/event.h>
+
 #include "agent/cache.h"
 #include "agent/config.h"
 #include "agent/felix.h"
@@ -254,6 +256,8 @@ void cluster_sets_free(struct cluster_sets *cs)
 	if (!cs)
 		return;
 	link_table_unwatch(cs->agent->links, on_link, cs);
+	if (cs->again)
+		event_free(cs->again);
 	HASH_ITER (hh, cs->nodes, n, next)
 		node_free(cs, n);
 	for (unsigned i = 0; i < ENCAP_SIDES; i++)

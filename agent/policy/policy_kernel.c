@@ -141,17 +141,6 @@ static void take_chains(struct policy_kernel *k, struct side *s)
 	vec_done(&changes);
 }
 
-void policy_kernel_take(struct policy_kernel *k, const struct calc_effects *fx)
-{
-	for (unsigned i = 0; i < k->n; i++) {
-		struct side *s = &k->side[i];
-
-		tables_take(s->tables, fx);
-		take_sets(k, s, fx);
-		take_chains(k, s);
-	}
-}
-
 /* ---- interfaces ---- */
 
 void policy_kernel_links(struct policy_kernel *k, const struct link_table *links)
@@ -211,7 +200,7 @@ static void clear_hooks(struct side *s)
 	struct render_config all = s->cfg;
 	struct hooks hooks = { 0 }, now = { 0 };
 
-	all.bare = false;
+	all.bare = all.share_endpoints = false;
 	render_hooks(&all, &hooks);
 	render_hooks(&s->cfg, &now);
 	vec_foreach (&hooks, h) {
@@ -228,19 +217,22 @@ static void clear_hooks(struct side *s)
 	hooks_done(&now);
 }
 
-static void new_rules(struct policy_kernel *k, struct side *s)
+static void new_hooks(struct policy_kernel *k, struct side *s)
 {
 	struct err e = { 0 };
 
+	clear_hooks(s);
+	if (put_hooks(s, k->set->append, &e) < 0)
+		refused(k, "hooks", &e);
+}
+
+static void new_rules(struct policy_kernel *k, struct side *s)
+{
 	cluster_sets_render(k->net, s->family, &s->cfg);
 	cluster_sets_state(k->net, s->family, s->sets);
 	tables_frame(s->tables, &s->cfg);
 	take_chains(k, s);
-	if (!s->cfg.bare)
-		return;
-	clear_hooks(s);
-	if (put_hooks(s, k->set->append, &e) < 0)
-		refused(k, "hooks", &e);
+	new_hooks(k, s);
 }
 
 void policy_kernel_network(struct policy_kernel *k, bool rules)
@@ -252,6 +244,21 @@ void policy_kernel_network(struct policy_kernel *k, bool rules)
 			new_rules(k, s);
 		else
 			cluster_sets_update(k->net, s->family, s->sets);
+	}
+}
+
+void policy_kernel_take(struct policy_kernel *k, const struct calc_effects *fx)
+{
+	for (unsigned i = 0; i < k->n; i++) {
+		struct side *s = &k->side[i];
+
+		tables_take(s->tables, fx);
+		take_sets(k, s, fx);
+		take_chains(k, s);
+		if (tables_has_hosts(s->tables) == s->cfg.hosts)
+			continue;
+		s->cfg.hosts = !s->cfg.hosts;
+		new_hooks(k, s);
 	}
 }
 
@@ -273,7 +280,8 @@ static int side_init(struct policy_kernel *k, struct filter *f, enum ip_family f
 }
 
 struct policy_kernel *policy_kernel_new(const struct policy_settings *set, struct cluster_sets *net,
-					struct filter *filter, struct policy_form form, struct err *e)
+					struct filter *filter, struct policy_form form,
+					struct err *e)
 {
 	struct policy_kernel *k = xcalloc(1, sizeof(*k));
 	int rc;

@@ -139,8 +139,8 @@ def test_on_and_off_live(s):
 
 def test_rules_and_sets_are_felix_own(s):
     node = s.first.node
-    assert ('-A cali-nat-outgoing -m comment --comment "cali:flqWnvo8yq4ULQLa" -m set --match-set cali40masq-ipam-pools src '
-            "-m set ! --match-set cali40all-ipam-pools dst -j MASQUERADE --random-fully") in rules(node, "nat")
+    assert ("-A cali-nat-outgoing -m set --match-set cali40masq-ipam-pools src -m set ! --match-set cali40all-ipam-pools dst "
+            '-m comment --comment "cali:flqWnvo8yq4ULQLa" -j MASQUERADE --random-fully') in rules(node, "nat")
     for name in ("cali40all-ipam-pools", "cali40masq-ipam-pools"):
         held = ns.out(node.ns, "ipset", "list", name)
         assert "Type: hash:net" in held and "maxelem 1048576" in held and "172.31.0.0/16" in held
@@ -342,14 +342,14 @@ def test_guards_come_and_go_with_the_tunnel(s, tunnel):
     assert len(said["lost"]) <= 3 and not said["errors"], said
     if tunnel == "vxlan":
         text = rules(s.first.node, "raw")
-        assert "--dport 4789 -j NOTRACK" in text or "--dport 4789 -j CT --notrack" in text
+        assert re.search(r"--dport 4789 .*-j (NOTRACK|CT --notrack)", text)
 
 
 def test_another_port(s):
     s.into("vxlan-always")
     s.apply(felix(vxlanPort="4790"))
     for node in s.lab.nodes:
-        wait.until("the port is the rules' too", lambda n=node: "--dports 4790" in rules(n, "filter")
+        wait.until("the port is the rules' too", lambda n=node: "--dport 4790" in rules(n, "filter")
                    and "4789" not in rules(n, "raw"))
     wait.until("pods reach each other by it", lambda: s.first.ping(s.second.ip, wait_s=1))
 
@@ -360,9 +360,6 @@ if not IPIP:
         s.apply(nat_pool("ipip-always"))
         node = s.second.node
         wait.until("the rules are there", lambda: "Drop IPIP packets from non-Calico hosts" in rules(node, "filter"))
-        if s.policy:
-            text = rules(node, "filter")
-            assert "cali:PajejrV4aFdkZojI" in text and "cali:_wjq-Yrma8Ly1Svo" in text
         drops = lambda: int(re.search(r"\[(\d+):\d+\] -A cali-INPUT .*Drop IPIP packets from non-Calico hosts",
                                       rules(node, "filter", "-c"))[1])
         assert drops() == 0

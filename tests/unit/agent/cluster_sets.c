@@ -10,10 +10,12 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <event2/event.h>
 
 #include "agent/cache.h"
 #include "agent/config.h"
 #include "agent/felix.h"
+#include "dataplane/conntrack.h"
 #include "dataplane/exec.h"
 #include "dataplane/ipset.h"
 #include "dataplane/link.h"
@@ -30,6 +32,9 @@ static void *arg_of;
 static VEC(struct store_kv) pools;
 static VEC(char *) kernel; /* "SET MEMBER", and "SET" for each that is wanted */
 static bool synced, device_up;
+static bool tracking, armed; /* the kernel tracks connections; a timer is running, */
+static event_callback_fn on_timer;
+static void *timer_arg; /* and this is behind it */
 static unsigned told, told_rules, writes;
 
 bool cache_synced(const struct cache *c)
@@ -81,6 +86,30 @@ const char *tunnel_name(enum tunnel_kind k)
 	static const char *const names[] = { "tunl0", "vxlan.calico", "vxlan-v6.calico" };
 
 	return names[k];
+}
+
+bool conntrack_in_use(void)
+{
+	return tracking;
+}
+
+struct event *event_new(struct event_base *base, evutil_socket_t fd, short what,
+			event_callback_fn fn, void *arg)
+{
+	on_timer = fn;
+	timer_arg = arg;
+	return (struct event *)&armed;
+}
+
+int event_add(struct event *ev, const struct timeval *after)
+{
+	armed = true;
+	return 0;
+}
+
+void event_free(struct event *ev)
+{
+	armed = false;
 }
 
 int exec_run(const struct exec_cmd *cmd, exec_fn fn, void *arg, struct err *e)
@@ -202,7 +231,7 @@ static struct cluster_sets *fresh(void)
 
 	cfg.node = self;
 	felixconfig_init(&settings);
-	synced = device_up = false;
+	synced = device_up = tracking = armed = false;
 	told = told_rules = 0;
 	cs = cluster_sets_new(&agent, changed, NULL);
 	return cs;
@@ -299,6 +328,39 @@ static void nodes_by_the_change(void **state)
 	cluster_sets_update(cs, IP_V4, NULL);
 	assert_false(in("cali40all-hosts-net 192.0.2.3/32"));
 	assert_int_equal(told_rules, 0);
+	end(cs);
+}
+
+static void fire(void)
+{
+	assert_true(armed);
+	armed = false;
+	on_timer(-1, 0, timer_arg);
+}
+
+/* Rules of tunnels that would have connections tracked wait for somebody else who does. */
+static void who_tracks(void **state)
+{
+	struct cluster_sets *cs = fresh();
+
+	set_pool("pods", "\"cidr\":\"10.0.0.0/16\",\"natOutgoing\":true");
+	complete();
+	assert_false(armed); /* no tunnel */
+	set_pool("pods", "\"cidr\":\"10.0.0.0/16\",\"natOutgoing\":true,\"vxlanMode\":\"Always\"");
+	assert_false(armed); /* the pool's NAT does */
+	set_pool("pods", "\"cidr\":\"10.0.0.0/16\",\"vxlanMode\":\"Always\"");
+	assert_false(render(cs, IP_V4).tracked);
+	told_rules = 0;
+	fire();
+	assert_true(armed && !told_rules);
+	tracking = true;
+	fire();
+	assert_int_equal(told_rules, 1);
+	assert_true(render(cs, IP_V4).tracked && !armed);
+	/* From now on it is our own rules that do. */
+	tracking = false;
+	set_pool("pods", "\"cidr\":\"10.0.0.0/24\",\"vxlanMode\":\"Always\"");
+	assert_true(render(cs, IP_V4).tracked);
 	end(cs);
 }
 
@@ -403,6 +465,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(before_the_picture_nothing_is_told),
 		cmocka_unit_test(nodes_by_the_change),
+		cmocka_unit_test(who_tracks),
 		cmocka_unit_test(rules_follow_pools_settings_and_devices),
 		cmocka_unit_test(families_apart),
 		cmocka_unit_test(others_and_load_balancers),

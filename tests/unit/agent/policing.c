@@ -228,6 +228,8 @@ static void off_nobody_waits_and_what_was_ours_goes(void **state)
 	policing_expect(w.a.policing, WEP_KEY, WEP("10.0.0.1/32"));
 	assert_string_equal(wait_for(&w, "cali1"), "");
 	until(&w, "iptables-nft-save", "cali-", false);
+	for (int i = 0; i < 500 && in_force(&w); i++)
+		box_run_to(w.box, &w.ticks, w.ticks + 1);
 	assert_false(in_force(&w));
 	end(&w);
 }

@@ -85,8 +85,8 @@ static const char *save(void)
 static const char *const right =
 	":cali-FORWARD - [0:0]|"
 	"-A FORWARD -m comment --comment \"cali:wUHhoiAYhphO9Mso\" -j cali-FORWARD|"
-	"-A cali-FORWARD -m comment --comment \"cali:aaaaaaaaaaaaaaa1\" -m set --match-set "
-	"cali40s:abc src -j ACCEPT|"
+	"-A cali-FORWARD -m set --match-set cali40s:abc src -m comment --comment "
+	"\"cali:aaaaaaaaaaaaaaa1\" -j ACCEPT|"
 	"-A cali-FORWARD -m comment --comment \"cali:aaaaaaaaaaaaaaa2\" -j DROP|";
 
 static void ipt_sh(const char *args)

@@ -569,9 +569,12 @@ static int reach(struct world *w, enum ipt_table table, const char *text, bool *
 
 static void rule_is(struct sim_chain *c, size_t i, const struct ipt_rule *r)
 {
+	const char *action = strstr(r->text, "--jump");
 	char text[128];
 
-	snprintf(text, sizeof(text), "-m comment --comment \"cali:%s\" %s", r->hash, r->text);
+	/* The hash is behind the matches. */
+	snprintf(text, sizeof(text), "%.*s-m comment --comment \"cali:%s\" %s",
+		 (int)(action - r->text), r->text, r->hash, action);
 	assert_true(i < c->rules.n);
 	assert_string_equal(c->rules.p[i], text);
 }

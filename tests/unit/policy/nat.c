@@ -232,15 +232,20 @@ static void bare_frame(void **state)
 {
 	static const struct {
 		enum ip_family family;
-		bool masquerade, ipip, vxlan;
+		bool masquerade, ipip, vxlan, tracked;
 		size_t chains[TABLE_COUNT], hooks;
 	} rows[] = {
-		{ IP_V4, false, false, false, { 0, 0, 0, 0 }, 0 },
-		{ IP_V4, true, false, false, { 0, 0, 6, 0 }, 3 },
-		{ IP_V4, false, true, false, { 0, 0, 6, 3 }, 6 },
-		{ IP_V4, true, false, true, { 2, 0, 6, 3 }, 8 },
-		{ IP_V6, false, true, false, { 0, 0, 0, 0 }, 0 }, /* IPIP is IPv4's */
-		{ IP_V6, false, false, true, { 2, 0, 6, 3 }, 8 },
+		{ IP_V4, false, false, false, false, { 0, 0, 0, 0 }, 0 },
+		{ IP_V4, false, false, false, true, { 0, 0, 0, 0 }, 0 },
+		{ IP_V4, true, false, false, false, { 0, 0, 2, 0 }, 1 },
+		/* Nobody tracks connections, and neither do we. */
+		{ IP_V4, false, true, false, false, { 0, 0, 0, 2 }, 2 },
+		{ IP_V4, false, false, true, false, { 0, 0, 0, 2 }, 2 },
+		{ IP_V4, false, true, false, true, { 0, 0, 1, 2 }, 3 },
+		{ IP_V4, false, false, true, true, { 2, 0, 1, 2 }, 5 },
+		{ IP_V4, true, false, true, false, { 2, 0, 2, 2 }, 5 },
+		{ IP_V6, false, true, false, true, { 0, 0, 0, 0 }, 0 }, /* IPIP is IPv4's */
+		{ IP_V6, false, false, true, true, { 2, 0, 1, 2 }, 5 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -250,65 +255,69 @@ static void bare_frame(void **state)
 		cfg.nat.masquerade = rows[i].masquerade;
 		cfg.ipip = rows[i].ipip;
 		cfg.vxlan = rows[i].vxlan;
+		cfg.tracked = rows[i].tracked;
 		for (enum table_id t = 0; t < TABLE_COUNT; t++)
 			assert_int_equal(count_chains(&cfg, t), rows[i].chains[t]);
 		assert_int_equal(count_hooks(&cfg), rows[i].hooks);
 	}
 }
 
-#define POD_VXLAN                                                                                  \
-	{                                                                                          \
-		NULL, NOTE("Drop VXLAN encapped packets originating in workloads") "--in-"         \
-										   "interface "    \
-										   "cali+ -p 17 "  \
-										   "-m multiport " \
-										   "--"            \
-										   "destination-"  \
-										   "ports 4789 "   \
-										   "--jump DROP"   \
+#define ROW(text)          \
+	{                  \
+		NULL, text \
 	}
-#define POD_IPIP                                                                                  \
-	{                                                                                         \
-		NULL, NOTE("Drop IPinIP encapped packets originating in workloads") "--in-"       \
-										    "interface "  \
-										    "cali+ -p 4 " \
-										    "--jump DROP" \
-	}
+#define VXLAN "-p udp --dport 4789"
+#define FROM_PODS(of) \
+	NOTE("Drop " of " encapped packets originating in workloads") "--in-interface cali+ "
+#define POD_VXLAN  ROW(FROM_PODS("VXLAN") VXLAN " --jump DROP")
+#define POD_IPIP   ROW(FROM_PODS("IPinIP") "-p 4 --jump DROP")
+#define NODE_VXLAN ROW(VXLAN " -m set --match-set cali40all-vxlan-net src --jump ACCEPT")
+#define NODE_IPIP  ROW("-p 4 -m set --match-set cali40all-hosts-net src --jump ACCEPT")
+#define NO_VXLAN   ROW(NOTE("Drop IPv4 VXLAN packets from non-allowed hosts") VXLAN " --jump DROP")
+#define NO_IPIP	   ROW(NOTE("Drop IPIP packets from non-Calico hosts") "-p 4 --jump DROP")
 
 /* What pods send is looked at before it is known by its source, which a pod may forge. */
 static void bare_order(void **state)
 {
-	static const struct want forward[WANT_MAX] = { POD_VXLAN, POD_IPIP };
-	static const struct want input[WANT_MAX] = {
-		POD_VXLAN,
-		POD_IPIP,
-		{ NULL,
-		  NOTE("Allow IPv4 VXLAN packets from allowed hosts") "-p 17 -m multiport "
-								      "--destination-ports 4789 -m "
-								      "set --match-set "
-								      "cali40all-vxlan-net src -m "
-								      "addrtype --dst-type LOCAL "
-								      "--jump ACCEPT" },
-		{ NULL,
-		  NOTE("Drop IPv4 VXLAN packets from non-allowed hosts") "-p 17 -m multiport "
-									 "--destination-ports 4789 "
-									 "-m addrtype --dst-type "
-									 "LOCAL "
-									 "--jump DROP" },
+	static const struct {
+		bool ipip, vxlan, may_ipip, may_vxlan;
+		struct want forward[WANT_MAX], input[WANT_MAX];
+	} rows[] = {
+		{ false,
+		  true,
+		  false,
+		  false,
+		  { POD_VXLAN, POD_IPIP },
+		  { POD_VXLAN, NODE_VXLAN, NO_VXLAN, POD_IPIP } },
+		{ true,
+		  false,
+		  false,
+		  false,
+		  { POD_VXLAN, POD_IPIP },
+		  { POD_VXLAN, POD_IPIP, NODE_IPIP, NO_IPIP } },
+		{ true,
+		  true,
+		  false,
+		  true,
+		  { POD_IPIP },
+		  { NODE_VXLAN, NO_VXLAN, POD_IPIP, NODE_IPIP, NO_IPIP } },
 	};
-	static const struct want allowed[WANT_MAX] = { POD_IPIP };
-	struct render_config cfg = render_config_default(IP_V4);
-	struct chains out[2] = { 0 };
 
-	cfg.bare = cfg.vxlan = true;
-	render_static(&cfg, TABLE_FILTER, &out[0]);
-	check(&out[0], "cali-INPUT", input);
-	check(&out[0], "cali-FORWARD", forward);
-	cfg.vxlan_from_pods = true;
-	render_static(&cfg, TABLE_FILTER, &out[1]);
-	check(&out[1], "cali-FORWARD", allowed);
-	chains_done(&out[0]);
-	chains_done(&out[1]);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct render_config cfg = render_config_default(IP_V4);
+		struct chains out = { 0 };
+
+		cfg.bare = true;
+		cfg.ipip = rows[i].ipip;
+		cfg.vxlan = rows[i].vxlan;
+		cfg.ipip_from_pods = rows[i].may_ipip;
+		cfg.vxlan_from_pods = rows[i].may_vxlan;
+		render_static(&cfg, TABLE_FILTER, &out);
+		check(&out, "cali-FORWARD", rows[i].forward);
+		check(&out, "cali-INPUT", rows[i].input);
+		assert_null(find(&out, "cali-OUTPUT"));
+		chains_done(&out);
+	}
 }
 
 static void versions(void **state)
