@@ -358,6 +358,21 @@ static json_t *answer_routes(struct agent *a, const json_t *q)
 	return o;
 }
 
+/* The speaker knows what is announced; which service would be is known here. */
+static void name_service(const struct agent *a, const char *prefix, const json_t *list)
+{
+	CLEANUP(freep) char *text = NULL;
+	struct prefix p;
+	json_t *one;
+	size_t i;
+
+	if (prefix_parse_or_addr(prefix, &p))
+		text = peering_service_why_not(a->peering, &p);
+	json_array_foreach (list, i, one)
+		if (text)
+			js_set_str(one, "service", text);
+}
+
 static json_t *answer_why(struct agent *a, const json_t *q)
 {
 	struct bgp_speaker *sp = peering_speaker(a->peering);
@@ -373,6 +388,7 @@ static json_t *answer_why(struct agent *a, const json_t *q)
 	list = bgp_show_why(sp, prefix, to, &e);
 	if (!list)
 		return ctl_refusal(e.msg);
+	name_service(a, prefix, list);
 	o = ok();
 	js_set(o, "why", list);
 	return o;

@@ -42,6 +42,8 @@ static void print_steps(const char *prefix, const json_t *o)
 	printf("%s %s to %s (%s): %s.\n", prefix, verdict_words(o), answer_text(o, "address"),
 	       answer_text(o, "peer"), answer_text(o, "text"));
 	print_form(json_object_get(o, "as"));
+	if (json_object_get(o, "service"))
+		printf("Not announced from here for %s.\n", answer_text(o, "service"));
 	json_array_foreach (steps, i, s) {
 		table_add(&t, xasprintf("  %s", answer_text(s, "question")));
 		table_add(&t, xstrdup(answer_text(s, "answer")));

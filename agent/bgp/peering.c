@@ -418,6 +418,11 @@ static void services_changed(void *arg)
 	settle(p);
 }
 
+char *peering_service_why_not(const struct peering *p, const struct prefix *prefix)
+{
+	return services_why_not(service_feed_services(p->feed), &p->ranges, p->excluded, prefix);
+}
+
 /* Ranges of services are the cluster's, or what this agent was told; consumes the world's. */
 static void take_ranges(struct peering *p, struct bgp_world *w, const struct bgp_node *self)
 {

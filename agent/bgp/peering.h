@@ -29,6 +29,8 @@ void peering_retell(struct peering *p);
 struct drain *peering_drain(const struct peering *p);
 /* What BFD says of the path to this peer, for status; NULL: it is not watched. New reference. */
 json_t *peering_bfd(const struct peering *p, const struct bgp_peer_config *peer);
+/* Which service has this address, and why it is not announced from here. Heap; NULL: none, or it is. */
+char *peering_service_why_not(const struct peering *p, const struct prefix *prefix);
 /* NULL while there is none: before the first picture, or with bgp: false. */
 struct bgp_speaker *peering_speaker(const struct peering *p);
 /* After a restart: have the peers had their say? */

@@ -427,6 +427,50 @@ void services_announced(const struct services *s, const struct service_ranges *r
 	merge(out);
 }
 
+/* NULL: nothing is against it. */
+static const char *obstacle(const struct answer *q, const struct known_service *k,
+			    const struct address *a, bool excluded)
+{
+	static const char *const not_asked_for[] = {
+		[ADDR_CLUSTER] = "no serviceClusterIPs are asked for",
+		[ADDR_EXTERNAL] = "outside of serviceExternalIPs",
+		[ADDR_BALANCER] = "outside of serviceLoadBalancerIPs",
+	};
+	enum bgp_af af = bgp_af_of((enum ip_family)a->addr.family);
+	const struct endpoints *e;
+
+	HASH_FIND_STR(q->s->endpoints, k->key, e);
+	if (!is_allowed(q->r, a))
+		return not_asked_for[a->kind];
+	if (excluded)
+		return "this node's label " SERVICE_EXCLUDE_LABEL " excludes it";
+	if (k->local)
+		return e && e->here[af] ? NULL
+					: "externalTrafficPolicy Local, no ready endpoint here";
+	if (!k->cluster)
+		return "it has no externalTrafficPolicy: its range alone is announced";
+	if (single_field(q, k))
+		return NULL;
+	if (!q->r->apart)
+		return "externalTrafficPolicy Cluster: its range alone is announced";
+	return e && e->ready[af] ? NULL
+				 : "externalTrafficPolicy Cluster, no ready endpoint anywhere";
+}
+
+char *services_why_not(const struct services *s, const struct service_ranges *r, bool excluded,
+		       const struct prefix *p)
+{
+	struct answer q = { s, r, NULL };
+	const char *why;
+
+	for (const struct known_service *k = s->services; k && is_single(p); k = k->hh.next)
+		for (size_t i = 0; i < k->addrs.n; i++)
+			if (addr_eq(&k->addrs.p[i].addr, &p->addr) &&
+			    (why = obstacle(&q, k, &k->addrs.p[i], excluded)))
+				return xasprintf("service %s: %s", k->key, why);
+	return NULL;
+}
+
 void services_out_done(struct services_out *out)
 {
 	for (size_t i = 0; i < out->route.n; i++)

@@ -52,3 +52,7 @@ struct services_out {
 void services_announced(const struct services *s, const struct service_ranges *r, bool excluded,
 			struct services_out *out);
 void services_out_done(struct services_out *out);
+/* For who asks why an address is not announced: a service that has it, and what is against it. Heap;
+ * NULL: no service has it, or it is announced. */
+char *services_why_not(const struct services *s, const struct service_ranges *r, bool excluded,
+		       const struct prefix *p);

@@ -114,6 +114,8 @@ def test_ranges_and_single_addresses(labs):
     lab.ctl("delete", "endpointslices", "web-b", "-n", "default")
     until(lab, "10.96.0.7/32")
     assert "nearest around it is " + RANGE in why(one, "10.96.0.7/32")["text"]
+    assert why(one, "10.96.0.7/32")["service"] == "service default/web: externalTrafficPolicy Local, no ready endpoint here"
+    assert "for service default/web: external" in one.ctl("bgp", "why", "10.96.0.7/32", "--to", TOR).stdout
     lab.ctl("delete", "service", "web", "-n", "default")
 
     # an entry of one address: from all nodes, no endpoint asked for, nothing in the kernel

@@ -297,6 +297,55 @@ static void endpoints_come_and_go(void **state)
 	service_ranges_done(&r);
 }
 
+static void why_not(void **state)
+{
+	static const struct {
+		const char *addr, *cluster, *external, *balancer;
+		bool apart, excluded;
+		const char *service, *slice, *want;
+	} rows[] = {
+		{ "10.96.0.7", C, "", "", false, false, "{" IP "," LOCAL "}", THERE,
+		  "service default/web: externalTrafficPolicy Local, no ready endpoint here" },
+		{ "10.96.0.7", C, "", "", false, false, "{" IP "," LOCAL "}", NULL,
+		  "no ready endpoint here" },
+		{ "10.96.0.7", C, "", "", false, false, "{" IP "," LOCAL "}", HERE, NULL },
+		{ "10.96.0.7", C, "", "", false, true, "{" IP "," LOCAL "}", HERE, "excludes it" },
+		{ "10.96.0.7", "", E, "", false, false, "{" IP "," LOCAL "}", HERE,
+		  "no serviceClusterIPs are asked for" },
+		{ "10.96.0.7", C, "", "", false, false, "{" IP "}", HERE,
+		  "no externalTrafficPolicy" },
+		{ "10.96.0.7", C, "", "", false, false, "{" IP "," CLUSTER "}", HERE,
+		  "its range alone is announced" },
+		{ "10.96.0.7", C, "", "", true, false, "{" IP "," CLUSTER "}", NULL,
+		  "no ready endpoint anywhere" },
+		{ "10.96.0.7", C, "", "", true, false, "{" IP "," CLUSTER "}", THERE, NULL },
+		{ "192.0.2.9", "", E, "", false, false, "{" IP "," LOCAL "," EXT "}", HERE,
+		  "outside of serviceExternalIPs" },
+		{ "203.0.113.9", "", "203.0.113.9", "", false, false, "{" IP "," EXT "}", NULL,
+		  NULL },
+		{ "10.96.0.8", C, "", "", false, false, "{" IP "," LOCAL "}", THERE, NULL },
+		{ "10.96.0.0/12", C, "", "", false, false, "{" IP "," LOCAL "}", THERE, NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct services *s = services_new("n1");
+		struct service_ranges r =
+			ranges(rows[i].cluster, rows[i].external, rows[i].balancer, rows[i].apart);
+		CLEANUP(freep) char *text = NULL;
+		struct prefix p;
+
+		assert_true(prefix_parse_or_addr(rows[i].addr, &p));
+		put(s, "default/web", rows[i].service, INGRESS);
+		if (rows[i].slice)
+			put_slice(s, "default/a", "default/web", rows[i].slice);
+		text = services_why_not(s, &r, rows[i].excluded, &p);
+		if (!text != !rows[i].want || (text && !strstr(text, rows[i].want)))
+			fail_msg("row %zu: \"%s\", must be \"%s\"", i, text, rows[i].want);
+		services_free(s);
+		service_ranges_done(&r);
+	}
+}
+
 static bool news(struct services *s, const char *spec)
 {
 	struct object o = make("EndpointSlice", spec, NULL);
@@ -416,6 +465,7 @@ int main(void)
 		cmocka_unit_test(most_news_are_none),
 		cmocka_unit_test(two_share_an_address),
 		cmocka_unit_test(reasons),
+		cmocka_unit_test(why_not),
 		cmocka_unit_test(what_is_served),
 	};
 
