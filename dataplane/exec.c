@@ -2,18 +2,23 @@
  * WHY    posix_spawn, because the agent is large and a fork would copy its page tables. The input
  *        is a memfd, so there is nothing to feed and no pipe to fill up. The end is read from a
  *        pidfd: no SIGCHLD, which would be shared with the rest of the program.
+ *        To start and link a tool takes 1.5 to 2 ms, so one that will surely be needed can be had
+ *        ready (a spare): it waits for its input on a socket, whose end, should we be gone, is its
+ *        end, too.
  * SPEC   pidfd_open(2) is of Linux 5.3 */
 #include "dataplane/exec.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -186,16 +191,19 @@ static int watch(struct exec *x)
 	return rc;
 }
 
-static int child_start(struct exec *x, const struct exec_cmd *cmd, struct err *e)
+/* in: what the child reads; consumed, also when it is -errno. */
+static int child_start(struct exec *x, const struct exec_cmd *cmd, int in, struct err *e)
 {
 	int out[2] = { -1, -1 }, err[2] = { -1, -1 }, fds[3] = { -1, -1, -1 }, rc = 0;
 	char path[512];
 
-	if (!tool_find(cmd->argv[0], path, sizeof(path)))
+	if (!tool_find(cmd->argv[0], path, sizeof(path))) {
+		closep(&in);
 		return err_set(e, -ENOENT, "%s: no such program in PATH", cmd->argv[0]);
+	}
 	if (pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0)
 		rc = -errno;
-	fds[0] = rc ? -1 : above_2(input_fd(cmd));
+	fds[0] = above_2(in);
 	fds[1] = out[1] = above_2(out[1]);
 	fds[2] = err[1] = above_2(err[1]);
 	if (!rc)
@@ -290,20 +298,29 @@ static void on_end(evutil_socket_t fd, short what, void *arg)
 	exec_free(x);
 }
 
-struct exec *exec_start(struct event_base *base, const struct exec_cmd *cmd, exec_fn fn, void *arg,
-			struct err *e)
+/* ---- starting ---- */
+
+static struct exec *exec_new(void)
 {
-	unsigned ms = cmd->timeout_ms ? cmd->timeout_ms : EXEC_TIMEOUT_MS;
-	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000 };
 	struct exec *x = xcalloc(1, sizeof(*x));
 
-	*x = (struct exec) { .pidfd = -1, .start = now_ms(), .fn = fn, .arg = arg };
-	x->out = (struct stream) { .x = x, .fd = -1, .max = EXEC_OUT_MAX };
-	x->err = (struct stream) { .x = x, .fd = -1, .max = EXEC_ERR_MAX };
-	if (child_start(x, cmd, e) < 0) {
-		exec_free(x);
-		return NULL;
-	}
+	x->pidfd = x->out.fd = x->err.fd = -1;
+	x->out.x = x->err.x = x;
+	x->out.max = EXEC_OUT_MAX;
+	x->err.max = EXEC_ERR_MAX;
+	return x;
+}
+
+/* From here on its time runs. */
+static void listen_to(struct exec *x, struct event_base *base, unsigned timeout_ms, exec_fn fn,
+		      void *arg)
+{
+	unsigned ms = timeout_ms ? timeout_ms : EXEC_TIMEOUT_MS;
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000 };
+
+	x->start = now_ms();
+	x->fn = fn;
+	x->arg = arg;
 	x->out.ev = event_new(base, x->out.fd, EV_READ | EV_PERSIST, on_readable, &x->out);
 	x->err.ev = event_new(base, x->err.fd, EV_READ | EV_PERSIST, on_readable, &x->err);
 	x->ended = event_new(base, x->pidfd, EV_READ | EV_PERSIST, on_end, x);
@@ -312,6 +329,18 @@ struct exec *exec_start(struct event_base *base, const struct exec_cmd *cmd, exe
 	event_add(x->err.ev, NULL);
 	event_add(x->ended, NULL);
 	event_add(x->timer, &tv);
+}
+
+struct exec *exec_start(struct event_base *base, const struct exec_cmd *cmd, exec_fn fn, void *arg,
+			struct err *e)
+{
+	struct exec *x = exec_new();
+
+	if (child_start(x, cmd, input_fd(cmd), e) < 0) {
+		exec_free(x);
+		return NULL;
+	}
+	listen_to(x, base, cmd->timeout_ms, fn, arg);
 	return x;
 }
 
@@ -330,6 +359,121 @@ void exec_stop(struct exec *x)
 pid_t exec_pid(const struct exec *x)
 {
 	return x->pid;
+}
+
+/* ---- ahead of need ---- */
+
+struct exec_spare {
+	struct exec *x;
+	int in; /* what is sent here it reads; never blocks */
+	const char *told;
+	char *argv[EXEC_ARGS_MAX + 1];
+};
+
+/* Two ends with room for the longest input; fds[0] is the child's. */
+static int input_pair(int fds[2])
+{
+	int size = EXEC_SPARE_IN_MAX * 2; /* the kernel counts what surrounds the bytes, too */
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+		return -errno;
+	if (setsockopt(fds[1], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	return 0;
+}
+
+struct exec_spare *exec_spare_new(const struct exec_cmd *cmd, struct err *e)
+{
+	struct exec_spare *s;
+	int fds[2], rc = input_pair(fds);
+	struct exec *x;
+
+	if (rc < 0) {
+		err_set(e, rc, "%s: %s", cmd->argv[0], strerror(-rc));
+		return NULL;
+	}
+	x = exec_new();
+	if (child_start(x, cmd, fds[0], e) < 0) {
+		close(fds[1]);
+		exec_free(x);
+		return NULL;
+	}
+	s = xcalloc(1, sizeof(*s));
+	*s = (struct exec_spare) { .x = x, .in = fds[1], .told = "" };
+	for (int i = 0; i < EXEC_ARGS_MAX && cmd->argv[i]; i++)
+		s->argv[i] = xstrdup(cmd->argv[i]);
+	return s;
+}
+
+static void spare_done(struct exec_spare *s)
+{
+	closep(&s->in);
+	for (int i = 0; s->argv[i]; i++)
+		free(s->argv[i]);
+	free(s);
+}
+
+void exec_spare_free(struct exec_spare *s)
+{
+	if (!s)
+		return;
+	exec_stop(s->x);
+	spare_done(s);
+}
+
+pid_t exec_spare_pid(const struct exec_spare *s)
+{
+	return exec_pid(s->x);
+}
+
+bool exec_spare_ended(const struct exec_spare *s)
+{
+	struct pollfd p = { .fd = s->x->pidfd, .events = POLLIN };
+
+	return poll(&p, 1, 0) != 0;
+}
+
+static bool tell(const struct exec_spare *s, const char *p, size_t n)
+{
+	return send(s->in, p, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n;
+}
+
+bool exec_spare_tell(struct exec_spare *s, const char *text)
+{
+	s->told = text;
+	return tell(s, text, strlen(text));
+}
+
+bool exec_spare_told(const struct exec_spare *s)
+{
+	return *s->told;
+}
+
+bool exec_spare_fits(const struct exec_spare *s, const struct exec_cmd *cmd)
+{
+	size_t told = strlen(s->told);
+	int i = 0;
+
+	while (s->argv[i] && cmd->argv[i] && strcmp(s->argv[i], cmd->argv[i]) == 0)
+		i++;
+	return !s->argv[i] && !cmd->argv[i] && cmd->in_len > told &&
+	       cmd->in_len <= EXEC_SPARE_IN_MAX && memcmp(cmd->in, s->told, told) == 0;
+}
+
+struct exec *exec_start_spare(struct event_base *base, struct exec_spare *s,
+			      const struct exec_cmd *cmd, exec_fn fn, void *arg)
+{
+	size_t told = strlen(s->told);
+	struct exec *x = s->x;
+
+	/* Before the end of its input is to be seen, so that it never takes a part for the whole. */
+	if (!tell(s, cmd->in + told, cmd->in_len - told)) {
+		exec_spare_free(s);
+		return NULL;
+	}
+	spare_done(s);
+	listen_to(x, base, cmd->timeout_ms, fn, arg);
+	return x;
 }
 
 int exec_run(const struct exec_cmd *cmd, exec_fn fn, void *arg, struct err *e)

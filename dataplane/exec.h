@@ -18,6 +18,7 @@ enum {
 	EXEC_OUT_MAX = 64 << 20, /* 64 MiB: iptables-save of 300 000 rules */
 	EXEC_ERR_MAX = 4096,	 /* of what it says on stderr the first is what matters */
 	EXEC_TIMEOUT_MS = 30000,
+	EXEC_SPARE_IN_MAX = 1 << 20, /* 1 MiB: with more to write a start more or less is nothing */
 };
 
 struct exec_cmd {
@@ -46,6 +47,28 @@ struct exec *exec_start(struct event_base *base, const struct exec_cmd *cmd, exe
 /* Kill it and forget it; fn is not called. */
 void exec_stop(struct exec *x);
 pid_t exec_pid(const struct exec *x);
+
+/* A tool that is started ahead of need: loaded, linked, waiting for its input. Nothing of it counts
+ * before there is input; when we end without a word, it reads the end and ends as well. Only for tools
+ * that do nothing, and hold nothing, before they have read something. */
+struct exec_spare;
+/* The same command without its input. NULL when it cannot be started. */
+struct exec_spare *exec_spare_new(const struct exec_cmd *cmd, struct err *e);
+void exec_spare_free(struct exec_spare *s);
+pid_t exec_spare_pid(const struct exec_spare *s);
+/* Give it the beginning of its input: it starts on that. text is borrowed for its life. False: it does
+ * not take it, and is of no use any more. */
+bool exec_spare_tell(struct exec_spare *s, const char *text);
+bool exec_spare_told(const struct exec_spare *s);
+/* Has it been started for this command, and is the input one that it can take, and goes on with what it
+ * was told? */
+bool exec_spare_fits(const struct exec_spare *s, const struct exec_cmd *cmd);
+/* Somebody else has ended it: it is of no use any more. */
+bool exec_spare_ended(const struct exec_spare *s);
+/* As exec_start. s is consumed; NULL: it has just ended or does not take it all, and has done
+ * nothing (exec_start is then the way). */
+struct exec *exec_start_spare(struct event_base *base, struct exec_spare *s,
+			      const struct exec_cmd *cmd, exec_fn fn, void *arg);
 
 /* Run it and wait. fn as above, before it returns. -errno when it could not be started. */
 int exec_run(const struct exec_cmd *cmd, exec_fn fn, void *arg, struct err *e);

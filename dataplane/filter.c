@@ -2,6 +2,8 @@
  * WHY    The two families share nothing but the watch, so each has a lane of its own and both run
  *        at the same time. Who changed a table of iptables-legacy the kernel does not say: there a
  *        look at its size, each second and before each turn, has to do.
+ *        Tools for the next turn are started when a turn is over, and wait for their input (exec.h):
+ *        iptables-restore takes no lock and reads no rule before it has read a table's name.
  * SHAPE  lane_run is the only place that starts a command; it is called by filter_run, by a timer,
  *        by the end of a command and by an event of the watch. */
 #include "dataplane/filter.h"
@@ -16,6 +18,8 @@
 
 enum {
 	LANES = 2,
+	SPARE_MS = 10,	/* after a turn, so that whoever waits for it is answered first */
+	TOLD_MS = 20,	/* the lock that a tool has taken is given back after this, come what may */
 	LOOK_MS = 1000, /* how often tables of iptables-legacy are looked at */
 };
 
@@ -27,6 +31,14 @@ struct run {
 	bool writes;	  /* rules */
 };
 
+/* Tools that are started before they are needed: to start and link one takes as long as half of
+ * what it then does. */
+enum spare {
+	SPARE_RULES,
+	SPARE_SETS,
+	SPARES_,
+};
+
 struct lane {
 	struct filter *f;
 	enum ip_family family; /* IP_NONE: off */
@@ -35,7 +47,8 @@ struct lane {
 	struct apply apply;
 	struct run *run;     /* NULL: none */
 	struct run *leaving; /* all of it is in force, the tool has yet to end */
-	struct event *timer;
+	struct exec_spare *spare[SPARES_];
+	struct event *timer, *refill;
 	uint64_t touched_at; /* by others, and not yet right again; 0: it is */
 	struct filter_repairs repairs;
 	struct ipt_info info; /* legacy */
@@ -139,6 +152,107 @@ static void timer_set(struct lane *l)
 		event_add(l->timer, &tv);
 }
 
+/* ---- ahead of need ---- */
+
+static void spare_drop(struct lane *l, enum spare i)
+{
+	struct exec_spare *s = TAKE(l->spare[i]);
+
+	if (!s)
+		return;
+	nft_watch_disown(&l->f->watch, exec_spare_pid(s), on_touched, l->f);
+	exec_spare_free(s);
+}
+
+static void spare_fill(struct lane *l, enum spare i)
+{
+	struct exec_cmd cmd;
+
+	if (l->spare[i] && exec_spare_ended(l->spare[i]))
+		spare_drop(l, i);
+	if (l->spare[i])
+		return;
+	if (i == SPARE_RULES)
+		ipt_restore_cmd(l->rules, &cmd);
+	else
+		ipset_restore_cmd(&cmd);
+	/* Why it cannot be started is told when it is needed. */
+	l->spare[i] = exec_spare_new(&cmd, NULL);
+	if (l->spare[i])
+		nft_watch_own(&l->f->watch, exec_spare_pid(l->spare[i]));
+}
+
+/* It was told to begin, and there is nothing to go on with. */
+static void spare_untell(struct lane *l)
+{
+	if (l->spare[SPARE_RULES] && exec_spare_told(l->spare[SPARE_RULES]))
+		spare_drop(l, SPARE_RULES);
+}
+
+static void on_refill(evutil_socket_t fd, short what, void *arg)
+{
+	struct lane *l = arg;
+
+	spare_untell(l);
+	for (int i = 0; i < SPARES_ && !l->run; i++)
+		spare_fill(l, (enum spare)i);
+}
+
+static void refill_later(struct lane *l)
+{
+	static const struct timeval later = { .tv_usec = SPARE_MS * 1000 };
+
+	spare_untell(l);
+	if (l->apply.stage == APPLY_IDLE && !evtimer_pending(l->refill, NULL))
+		event_add(l->refill, &later);
+}
+
+/* iptables-legacy locks and reads the table, which takes it a millisecond or more. */
+static void lane_expect(struct lane *l)
+{
+	static const struct timeval patience = { .tv_usec = TOLD_MS * 1000 };
+	struct exec_spare *s = l->spare[SPARE_RULES];
+
+	if (!s || l->run || l->leaving || exec_spare_told(s) || !ipt_in_sync(l->rules))
+		return;
+	if (exec_spare_tell(s, "*filter\n"))
+		event_add(l->refill, &patience);
+	else
+		spare_drop(l, SPARE_RULES);
+}
+
+static struct exec *start_spare(struct lane *l, const struct exec_cmd *cmd, struct run *run)
+{
+	for (int i = 0; i < SPARES_; i++) {
+		struct exec *x;
+		pid_t pid;
+
+		if (!l->spare[i] || !exec_spare_fits(l->spare[i], cmd))
+			continue;
+		pid = exec_spare_pid(l->spare[i]);
+		x = exec_start_spare(l->f->base, TAKE(l->spare[i]), cmd, on_done, run);
+		if (!x)
+			nft_watch_disown(&l->f->watch, pid, on_touched, l->f);
+		return x;
+	}
+	return NULL;
+}
+
+static struct exec *start(struct lane *l, const struct exec_cmd *cmd, struct run *run,
+			  struct err *e)
+{
+	struct exec *x = start_spare(l, cmd, run);
+
+	if (x)
+		return x;
+	x = exec_start(l->f->base, cmd, on_done, run, e);
+	if (x)
+		nft_watch_own(&l->f->watch, exec_pid(x));
+	return x;
+}
+
+/* ---- a turn ---- */
+
 static unsigned commits_in(const struct exec_cmd *cmd)
 {
 	static const char mark[] = "\nCOMMIT\n";
@@ -162,11 +276,12 @@ static void run_start(struct lane *l, const struct exec_cmd *cmd)
 	if (run->writes && l->f->watch.fd >= 0)
 		run->commits = commits_in(cmd);
 	/* Before it reads: what changes meanwhile is read once more. */
-	if (l->apply.stage == APPLY_WRITING && !run->writes)
+	if (l->apply.stage == APPLY_WRITING && !run->writes) {
 		ipt_info_note(&l->info);
-	run->child = exec_start(l->f->base, cmd, on_done, run, &e);
+		spare_untell(l);
+	}
+	run->child = start(l, cmd, run, &e);
 	if (run->child) {
-		nft_watch_own(&l->f->watch, exec_pid(run->child));
 		l->run = run;
 	} else {
 		free(run);
@@ -185,8 +300,10 @@ static void lane_run(struct lane *l)
 	while (!l->run && apply_next(&l->apply, now_ms(), &cmd))
 		run_start(l, &cmd);
 	note_repair(l);
-	if (!l->run)
+	if (!l->run) {
 		timer_set(l);
+		refill_later(l);
+	}
 	if ((!l->run || l->apply.stage == APPLY_SHRINKING) && l->f->cfg.turn)
 		l->f->cfg.turn(l->f->cfg.arg, l->family, l->apply.stage);
 }
@@ -264,6 +381,7 @@ static void lane_init(struct filter *f, struct lane *l, enum ip_family family)
 	l->rules = ipt_new(&rules);
 	l->sets = ipsets_new(&sets);
 	l->timer = event_new(f->base, -1, 0, on_timer, l);
+	l->refill = event_new(f->base, -1, 0, on_refill, l);
 	apply_init(&l->apply, l->sets, l->rules);
 	l->info.fd = -1;
 	if (cfg->backend != IPT_LEGACY)
@@ -306,8 +424,12 @@ static void lane_done(struct lane *l)
 {
 	run_stop(l->run);
 	run_stop(l->leaving);
+	for (int i = 0; i < SPARES_; i++)
+		exec_spare_free(l->spare[i]);
 	if (l->timer)
 		event_free(l->timer);
+	if (l->refill)
+		event_free(l->refill);
 	if (l->look)
 		event_free(l->look);
 	if (l->family != IP_NONE)
@@ -370,6 +492,13 @@ void filter_run(struct filter *f)
 {
 	for (int i = 0; i < LANES; i++)
 		lane_run(&f->lane[i]);
+}
+
+/* One family only: both share one lock. */
+void filter_expect(struct filter *f)
+{
+	if (f->cfg.backend == IPT_LEGACY && f->lane[0].family != IP_NONE)
+		lane_expect(&f->lane[0]);
 }
 
 bool filter_enforced(const struct filter *f)

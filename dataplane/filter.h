@@ -43,6 +43,9 @@ struct ipt *filter_rules(struct filter *f, enum ip_family family);
 enum ipt_backend filter_backend(const struct filter *f);
 void filter_ready(struct filter *f);
 void filter_run(struct filter *f);
+/* Something is about to be stated, most likely rules of the filter table, and filter_run will follow at
+ * once: what can be done meanwhile by another processor is begun. */
+void filter_expect(struct filter *f);
 bool filter_enforced(const struct filter *f);
 /* And is nothing left over that lets in more than was stated? */
 bool filter_settled(const struct filter *f);

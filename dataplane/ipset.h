@@ -73,6 +73,8 @@ void ipsets_ready(struct ipsets *s);
 bool ipset_next(struct ipsets *s, enum ipset_phase phase, uint64_t now_ms, struct exec_cmd *cmd);
 void ipset_done(struct ipsets *s, uint64_t now_ms, const struct exec_result *r);
 void ipset_not_started(struct ipsets *s, uint64_t now_ms, const struct err *why);
+/* The command, without its input, that ipset_next gives for writing: to have one ready. */
+void ipset_restore_cmd(struct exec_cmd *cmd);
 /* Is there nothing left of this half that could be done? False also after failures. */
 bool ipset_settled(const struct ipsets *s, enum ipset_phase phase);
 /* Is it unknown what the kernel has, or must we wait after a failure? */

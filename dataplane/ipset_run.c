@@ -214,6 +214,11 @@ static bool run_read(struct ipsets *s, struct exec_cmd *cmd)
 	return true;
 }
 
+void ipset_restore_cmd(struct exec_cmd *cmd)
+{
+	*cmd = (struct exec_cmd) { .argv = { "ipset", "-exist", "restore" } };
+}
+
 bool ipset_next(struct ipsets *s, enum ipset_phase phase, uint64_t now, struct exec_cmd *cmd)
 {
 	if (s->running || now < s->retry_at)
@@ -224,9 +229,9 @@ bool ipset_next(struct ipsets *s, enum ipset_phase phase, uint64_t now, struct e
 		return run_read(s, cmd);
 	if (!s->ready || s->need_read || !ipset_render(s, phase, now))
 		return false;
-	*cmd = (struct exec_cmd) { .argv = { "ipset", "-exist", "restore" },
-				   .in = s->batch.p,
-				   .in_len = s->batch.len };
+	ipset_restore_cmd(cmd);
+	cmd->in = s->batch.p;
+	cmd->in_len = s->batch.len;
 	s->state = IPSET_RESTORING;
 	s->phase = phase;
 	s->running = true;

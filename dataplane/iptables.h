@@ -104,6 +104,8 @@ bool ipt_next(struct ipt *t, uint64_t now_ms, struct exec_cmd *cmd);
 void ipt_done(struct ipt *t, uint64_t now_ms, const struct exec_result *r);
 /* It could not even be started. */
 void ipt_not_started(struct ipt *t, uint64_t now_ms, const struct err *why);
+/* The command, without its input, that ipt_next gives for writing: to have one ready (exec_spare_new). */
+void ipt_restore_cmd(const struct ipt *t, struct exec_cmd *cmd);
 /* When to ask ipt_next again although nothing happened; UINT64_MAX: never. */
 uint64_t ipt_due(const struct ipt *t);
 /* Is the kernel as it should be, as far as we know? */

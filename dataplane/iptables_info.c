@@ -3,15 +3,15 @@
  *        lists. */
 #include "dataplane/iptables_info.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 /* struct ipt_getinfo and IPT_SO_GET_INFO, the same for both families; <linux/netfilter_ipv4/ip_tables.h>
  * does not go with <netinet/in.h>, and defines ipt_table as something else. */
-enum { TABLE_NAME_MAX = 32, SO_GET_INFO = 64 };
+enum { TABLE_NAME_MAX = 32, SO_GET_INFO = 64, NAMES_MAX = 512 };
 
 struct getinfo {
 	char name[TABLE_NAME_MAX];
@@ -22,7 +22,7 @@ _Static_assert(sizeof(struct getinfo) == IPT_INFO_SIZE, "the kernel's answer");
 
 void ipt_info_open(struct ipt_info *i, enum ip_family family)
 {
-	*i = (struct ipt_info) { .family = family };
+	*i = (struct ipt_info) { .family = family, .names = -1 };
 	i->fd = socket(family == IP_V6 ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 }
 
@@ -30,25 +30,28 @@ void ipt_info_close(struct ipt_info *i)
 {
 	if (i->fd >= 0)
 		close(i->fd);
-	i->fd = -1;
+	if (i->fd >= 0 && i->names >= 0)
+		close(i->names);
+	i->fd = i->names = -1;
 }
 
-static void tables_there(enum ip_family family, bool there[IPT_TABLES_])
+/* The file comes with the kernel's module. Read from its start it says what is there now. */
+static void tables_there(struct ipt_info *i, bool there[IPT_TABLES_])
 {
-	FILE *f = fopen(
-		family == IP_V6 ? "/proc/net/ip6_tables_names" : "/proc/net/ip_tables_names", "re");
-	enum ipt_table t;
-	char name[40];
+	char text[NAMES_MAX], *save, *name;
+	ssize_t n = 0;
 
+	if (i->names < 0)
+		i->names = open(i->family == IP_V6 ? "/proc/net/ip6_tables_names"
+						   : "/proc/net/ip_tables_names",
+				O_RDONLY | O_CLOEXEC);
+	if (i->names >= 0)
+		n = pread(i->names, text, sizeof(text) - 1, 0);
+	text[n > 0 ? n : 0] = '\0';
 	memset(there, 0, IPT_TABLES_ * sizeof(there[0]));
-	while (f && fgets(name, sizeof(name), f)) {
-		name[strcspn(name, "\n")] = 0;
-		t = ipt_table_of(name);
-		if (t < IPT_TABLES_)
-			there[t] = true;
-	}
-	if (f)
-		fclose(f);
+	for (name = strtok_r(text, "\n", &save); name; name = strtok_r(NULL, "\n", &save))
+		if (ipt_table_of(name) < IPT_TABLES_)
+			there[ipt_table_of(name)] = true;
 }
 
 static bool ask(const struct ipt_info *i, enum ipt_table t, uint8_t out[IPT_INFO_SIZE])
@@ -70,7 +73,7 @@ void ipt_info_note(struct ipt_info *i)
 
 	if (i->fd < 0)
 		return;
-	tables_there(i->family, there);
+	tables_there(i, there);
 	for (int t = 0; t < IPT_TABLES_; t++)
 		i->known[t] = there[t] && ask(i, (enum ipt_table)t, i->last[t]);
 }
@@ -82,7 +85,7 @@ bool ipt_info_differs(struct ipt_info *i)
 
 	if (i->fd < 0)
 		return false;
-	tables_there(i->family, there);
+	tables_there(i, there);
 	for (int t = 0; t < IPT_TABLES_; t++) {
 		if (there[t] != i->known[t])
 			return true;

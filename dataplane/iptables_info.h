@@ -8,7 +8,8 @@
 enum { IPT_INFO_SIZE = 84 }; /* struct ipt_getinfo */
 
 struct ipt_info {
-	int fd; /* -1: not open, nothing is ever seen */
+	int fd;	   /* -1: not open, nothing is ever seen */
+	int names; /* of the tables that are there */
 	enum ip_family family;
 	bool known[IPT_TABLES_];
 	uint8_t last[IPT_TABLES_][IPT_INFO_SIZE];

@@ -358,14 +358,19 @@ static bool run_save(struct ipt *t, struct exec_cmd *cmd)
 	return true;
 }
 
+void ipt_restore_cmd(const struct ipt *t, struct exec_cmd *cmd)
+{
+	*cmd = (struct exec_cmd) { .argv = { t->restore_tool, "--noflush",
+					     t->cfg.backend == IPT_LEGACY ? t->lock_arg : NULL } };
+}
+
 static bool run_restore(struct ipt *t, struct exec_cmd *cmd)
 {
 	if (!ipt_render(t))
 		return false;
-	*cmd = (struct exec_cmd) { .argv = { t->restore_tool, "--noflush",
-					     t->cfg.backend == IPT_LEGACY ? t->lock_arg : NULL },
-				   .in = t->batch.p,
-				   .in_len = t->batch.len };
+	ipt_restore_cmd(t, cmd);
+	cmd->in = t->batch.p;
+	cmd->in_len = t->batch.len;
 	t->state = IPT_RESTORING;
 	t->counts.restores++;
 	t->counts.lines += t->lines;

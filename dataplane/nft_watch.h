@@ -9,7 +9,7 @@
 #include "dataplane/nlmsg.h"
 #include "lib/err.h"
 
-enum { NFT_WATCH_OWN_MAX = 4 }; /* children at a time */
+enum { NFT_WATCH_OWN_MAX = 8 }; /* children at a time: filter.c has two at work, two that wait */
 
 struct nft_watch {
 	int fd; /* for the loop; -1: closed */

@@ -36,16 +36,19 @@ void str_addc(struct str *s, char c)
 
 void str_addv(struct str *s, const char *fmt, va_list ap)
 {
+	size_t room = s->cap - s->len;
 	va_list again;
 	int n;
 
+	/* Mostly there is room, and then once is enough. */
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, ap);
-	if (n > 0) {
+	n = vsnprintf(room ? s->p + s->len : NULL, room, fmt, ap);
+	if (n > 0 && (size_t)n >= room) {
 		reserve(s, (size_t)n);
 		vsnprintf(s->p + s->len, (size_t)n + 1, fmt, again);
-		s->len += (size_t)n;
 	}
+	if (n > 0)
+		s->len += (size_t)n;
 	va_end(again);
 }
 

@@ -48,6 +48,8 @@ static void changed(struct policing *p)
 {
 	p->fed++;
 	p->urgent = true;
+	if (p->filter && p->enforced_once)
+		filter_expect(p->filter);
 	policing_turn_soon(p);
 }
 

@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 #include "tests/unit/dataplane/netns.h"
 
@@ -183,6 +184,134 @@ static void test_stop(void **state)
 	event_base_free(base);
 }
 
+/* ---- ahead of need ---- */
+
+static const struct exec_cmd cat = { .argv = { "cat" } };
+
+static struct exec_cmd cat_of(const char *in)
+{
+	return (struct exec_cmd) { .argv = { "cat" }, .in = in, .in_len = strlen(in) };
+}
+
+static struct exec_spare *spare(const struct exec_cmd *cmd)
+{
+	struct err e = { 0 };
+	struct exec_spare *s = exec_spare_new(cmd, &e);
+
+	if (!s)
+		fail_msg("%s", e.msg);
+	return s;
+}
+
+/* It waits, is given its input, and all is as with a child that was started then. */
+static void test_spare(void **state)
+{
+	struct event_base *base = event_base_new();
+	struct exec_cmd cmd = cat_of("one\ntwo\n");
+	int fds = open_fds();
+	struct exec_spare *s = spare(&cat);
+	pid_t pid = exec_spare_pid(s);
+	struct exec *x;
+	struct end end = { 0 };
+
+	assert_false(exec_spare_ended(s));
+	assert_true(exec_spare_fits(s, &cmd));
+	x = exec_start_spare(base, s, &cmd, on_end, &end);
+	assert_non_null(x);
+	assert_int_equal(exec_pid(x), pid);
+	event_base_dispatch(base);
+	assert_int_equal(end.n, 1);
+	assert_int_equal(end.code, 0);
+	assert_string_equal(end.out, "one\ntwo\n");
+	assert_int_equal(open_fds(), fds);
+	event_base_free(base);
+}
+
+static void test_spare_fits(void **state)
+{
+	struct exec_cmd cmd = cat_of("one\n"), other = cat_of("one\n"), none = cat_of("");
+	char *big = xmalloc(EXEC_SPARE_IN_MAX + 1);
+	struct exec_spare *s = spare(&cat);
+
+	assert_true(exec_spare_fits(s, &cmd));
+	other.argv[1] = "-u";
+	assert_false(exec_spare_fits(s, &other));
+	other = (struct exec_cmd) { .argv = { "tac" }, .in = "x", .in_len = 1 };
+	assert_false(exec_spare_fits(s, &other));
+	assert_false(exec_spare_fits(s, &none));
+	cmd.in = memset(big, 'x', EXEC_SPARE_IN_MAX + 1);
+	cmd.in_len = EXEC_SPARE_IN_MAX;
+	assert_true(exec_spare_fits(s, &cmd));
+	cmd.in_len++;
+	assert_false(exec_spare_fits(s, &cmd));
+	exec_spare_free(s);
+	exec_spare_free(NULL);
+	free(big);
+}
+
+/* The longest input that it is said to take, it takes at once, even one that does not read. */
+static void test_spare_takes_much(void **state)
+{
+	struct event_base *base = event_base_new();
+	struct exec_cmd cmd = { .argv = { "sh", "-c", "sleep 0.2; wc -c" } };
+	char *big = xmalloc(EXEC_SPARE_IN_MAX);
+	struct end end = { 0 };
+	struct exec_spare *s = spare(&cmd);
+
+	cmd.in = memset(big, 'x', EXEC_SPARE_IN_MAX);
+	cmd.in_len = EXEC_SPARE_IN_MAX;
+	assert_non_null(exec_start_spare(base, s, &cmd, on_end, &end));
+	event_base_dispatch(base);
+	assert_string_equal(end.out, "1048576\n");
+	free(big);
+	event_base_free(base);
+}
+
+/* Told how its input begins, it is good for nothing that begins otherwise. */
+static void test_spare_told(void **state)
+{
+	struct event_base *base = event_base_new();
+	struct exec_cmd cmd = cat_of("one\ntwo\n"), other = cat_of("oneself\n"),
+			all = cat_of("one\n");
+	struct exec_spare *s = spare(&cat);
+	struct end end = { 0 };
+
+	assert_false(exec_spare_told(s));
+	assert_true(exec_spare_tell(s, "one\n"));
+	assert_true(exec_spare_told(s));
+	assert_false(exec_spare_fits(s, &other));
+	assert_false(exec_spare_fits(s, &all));
+	assert_true(exec_spare_fits(s, &cmd));
+	assert_non_null(exec_start_spare(base, s, &cmd, on_end, &end));
+	event_base_dispatch(base);
+	assert_string_equal(end.out, "one\ntwo\n");
+	event_base_free(base);
+}
+
+/* Somebody has ended it: no signal for us, no callback, and the caller starts another. */
+static void test_spare_ended(void **state)
+{
+	struct event_base *base = event_base_new();
+	struct exec_cmd no = { .argv = { "no-such-tool-at-all" } }, cmd = cat_of("one\n");
+	struct end end = { 0 };
+	struct err e = { 0 };
+	int fds = open_fds();
+	struct exec_spare *s = spare(&cat);
+	siginfo_t si;
+
+	kill(exec_spare_pid(s), SIGKILL);
+	waitid(P_PID, (id_t)exec_spare_pid(s), &si, WEXITED | WNOWAIT);
+	assert_true(exec_spare_ended(s));
+	assert_null(exec_start_spare(base, s, &cmd, on_end, &end));
+	event_base_dispatch(base);
+	assert_int_equal(end.n, 0);
+	s = exec_spare_new(&no, &e);
+	assert_null(s);
+	assert_int_equal(e.code, -ENOENT);
+	assert_int_equal(open_fds(), fds);
+	event_base_free(base);
+}
+
 static void test_many_at_once(void **state)
 {
 	struct event_base *base = event_base_new();
@@ -206,6 +335,9 @@ int main(void)
 		cmocka_unit_test(test_too_much),     cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_grandchild),   cmocka_unit_test(test_no_such),
 		cmocka_unit_test(test_stop),	     cmocka_unit_test(test_many_at_once),
+		cmocka_unit_test(test_spare),	     cmocka_unit_test(test_spare_fits),
+		cmocka_unit_test(test_spare_told),   cmocka_unit_test(test_spare_takes_much),
+		cmocka_unit_test(test_spare_ended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

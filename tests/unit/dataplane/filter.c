@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include "dataplane/iptables_sweep.h"
 #include "dataplane/nft_watch.h"
@@ -310,6 +312,137 @@ static bool is_swept(void)
 	return swept >= 0;
 }
 
+/* ---- tools ahead of need ---- */
+
+enum { SPARES = 4 }; /* of each family one for rules, one for sets */
+
+/* Our children but the shell that looks for them. */
+static int children(pid_t *out, int max)
+{
+	char cmd[128], *save;
+	int n = 0;
+
+	snprintf(cmd, sizeof(cmd), "cat /proc/%d/task/%d/children", (int)getpid(), (int)getpid());
+	CLEANUP(freep) char *text = xstrdup(out_of(cmd));
+
+	for (char *w = strtok_r(text, " |", &save); w; w = strtok_r(NULL, " |", &save)) {
+		pid_t pid = (pid_t)strtol(w, NULL, 10);
+
+		if (kill(pid, 0) == 0 && n < max)
+			out[n++] = pid;
+	}
+	return n;
+}
+
+static bool spares_wait(void)
+{
+	pid_t pid[16];
+
+	return filter_quiet(f) && children(pid, 16) == SPARES;
+}
+
+static void in_force(void)
+{
+	state_rules();
+	filter_ready(f);
+	filter_run(f);
+	assert_true(loop_until(is_right, 5000));
+}
+
+static void change_rules(const char *hash)
+{
+	struct ipt_rule rules[] = { { .text = "--jump DROP" } };
+	struct err e = { 0 };
+
+	str_copy(rules[0].hash, sizeof(rules[0].hash), hash);
+	ipt_chain(filter_rules(f, IP_V4), IPT_FILTER, "cali-FORWARD", rules, 1, &e);
+	filter_run(f);
+}
+
+static bool is_changed(void)
+{
+	return enforced() && strstr(save(), "aaaaaaaaaaaaaaa5");
+}
+
+/* What waits is used, and another one comes in its place; when we end, they end. */
+static void test_spares(void **state)
+{
+	pid_t before[16], now[16];
+	int gone = 0;
+
+	in_force();
+	assert_true(loop_until(spares_wait, 5000));
+	children(before, 16);
+	change_rules("aaaaaaaaaaaaaaa5");
+	assert_true(loop_until(is_changed, 5000));
+	assert_true(loop_until(spares_wait, 5000));
+	children(now, 16);
+	for (int i = 0; i < SPARES; i++)
+		gone += kill(before[i], 0) < 0;
+	assert_int_equal(gone, 1);
+	filter_free(TAKE(f));
+	assert_int_equal(children(now, 16), 0);
+}
+
+/* Somebody kills those that wait: the next change starts its tool itself. */
+static void test_killed_spares(void **state)
+{
+	pid_t pid[16];
+	int n;
+
+	in_force();
+	assert_true(loop_until(spares_wait, 5000));
+	n = children(pid, 16);
+	for (int i = 0; i < n; i++) {
+		siginfo_t si;
+
+		kill(pid[i], SIGKILL);
+		waitid(P_PID, (id_t)pid[i], &si, WEXITED | WNOWAIT);
+	}
+	change_rules("aaaaaaaaaaaaaaa5");
+	assert_true(loop_until(is_changed, 5000));
+	assert_true(loop_until(spares_wait, 5000));
+	assert_int_equal(n_told, 0);
+}
+
+static void pass_ms(unsigned ms)
+{
+	struct timeval tv = { .tv_usec = (suseconds_t)ms * 1000 };
+
+	event_base_loopexit(base, &tv);
+	event_base_dispatch(base);
+}
+
+/* Told that rules are to come: when they do not, nobody else waits for the lock. */
+static void test_expected_in_vain(void **state)
+{
+	in_force();
+	assert_true(loop_until(spares_wait, 5000));
+	filter_expect(f);
+	filter_expect(f);
+	pass_ms(100);
+	ipt_sh("-w 1 -N somebodys");
+	assert_true(strstr(out_of(backend == IPT_NFT ? "iptables-nft-save 2>/dev/null"
+						     : "iptables-legacy-save"),
+			   ":somebodys - "));
+	assert_true(loop_until(spares_wait, 5000));
+	filter_expect(f);
+	filter_run(f);
+	ipt_sh("-w 1 -X somebodys");
+	assert_true(loop_until(is_right, 5000));
+}
+
+static void test_expected(void **state)
+{
+	in_force();
+	assert_true(loop_until(spares_wait, 5000));
+	filter_expect(f);
+	change_rules("aaaaaaaaaaaaaaa5");
+	assert_true(loop_until(is_changed, 5000));
+	assert_int_equal(n_told, 0);
+	assert_int_equal(ipt_counts(filter_rules(f, IP_V4)).restore_errors, 0);
+}
+
 /* What is in the other backend goes, what others have there stays. */
 static void test_sweep(void **state)
 {
@@ -491,10 +624,17 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest both[] = {
-		T(test_sets_and_rules),	     T(test_tampering_is_noticed),
-		T(test_others_cost_nothing), T(test_own_writes_are_not_tampering),
-		T(test_refresh_notices_too), T(test_sweep),
+		T(test_sets_and_rules),
+		T(test_tampering_is_noticed),
+		T(test_others_cost_nothing),
+		T(test_own_writes_are_not_tampering),
+		T(test_refresh_notices_too),
+		T(test_sweep),
 		T(test_a_fight_is_bounded),
+		T(test_spares),
+		T(test_killed_spares),
+		T(test_expected_in_vain),
+		T(test_expected),
 	};
 	const struct CMUnitTest pure[] = { T(test_order), T(test_events), T(test_generations) };
 	char lock[64];
