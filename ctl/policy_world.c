@@ -6,10 +6,46 @@
 #include <string.h>
 
 #include "ctl/policy_ends.h"
+#include "model/key.h"
 #include "policy/feed.h"
 
 /* A node that nobody can have: what is asked about is "there". */
 #define HERE " "
+
+/* Policies that are not even objects: agents have something in their place. */
+static int stand_in(struct ctl *c, const struct kind *kind, struct object_vec *out, struct err *e)
+{
+	CLEANUP(freep) char *prefix = key_prefix(kind, NULL);
+	struct store_res res;
+	int rc = ctl_call(c, store_list(prefix), kind->plural, &res, e);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < res.n; i++) {
+		const struct store_kv *kv = &res.kv[i];
+		struct object o;
+		struct key k;
+
+		if (object_decode(kv->key, kv->value, kv->rev, &o, NULL) == 0) {
+			object_done(&o);
+		} else if (key_parse(kv->key, &k)) {
+			vec_push(out, feed_unreadable(&k));
+			key_done(&k);
+		}
+	}
+	store_res_done(&res);
+	return 0;
+}
+
+static int load_kind(struct ctl *c, const struct kind *kind, struct policy_world *w, struct err *e)
+{
+	size_t broken = w->n_broken;
+	int rc = ctl_list(c, kind, NULL, &w->objects, &w->n_broken, e);
+
+	if (rc == 0 && w->n_broken > broken && feed_is_policy(kind->name))
+		rc = stand_in(c, kind, &w->objects, e);
+	return rc;
+}
 
 int policy_world_load(struct ctl *c, struct policy_world *w, struct err *e)
 {
@@ -34,7 +70,7 @@ int policy_world_load(struct ctl *c, struct policy_world *w, struct err *e)
 		const struct kind *kind = kind_find(kinds[i]);
 
 		if (kind)
-			rc = ctl_list(c, kind, NULL, &w->objects, &w->n_broken, e);
+			rc = load_kind(c, kind, w, e);
 	}
 	if (rc < 0)
 		policy_world_done(w);

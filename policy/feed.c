@@ -22,6 +22,14 @@ struct policy *feed_policy(const struct object *o, struct err *e)
 	return p;
 }
 
+struct object feed_unreadable(const struct key *k)
+{
+	struct object o = object_new(k->kind, k->ns, k->name);
+
+	js_set(o.json, "spec", json_array());
+	return o;
+}
+
 char *feed_policy_name(const struct policy *p)
 {
 	return xasprintf("%s%s", p->kind == POLICY_KUBERNETES ? K8S_POLICY_PREFIX : "", p->name);

@@ -23,6 +23,9 @@ bool feed_gone(struct calc *c, const struct key *k);
  * Kubernetes' policies are those with their prefix in the name. */
 bool feed_is_policy(const char *kind);
 struct policy *feed_policy(const struct object *o, struct err *e);
+/* What stands for a stored policy that is not even an object: its key says the namespace, for which
+ * it denies. Object of the caller's. */
+struct object feed_unreadable(const struct key *k);
 /* Name and kind of the object that a policy was made from. Heap; constant. */
 char *feed_policy_name(const struct policy *p);
 const char *feed_policy_kind(const struct policy *p);

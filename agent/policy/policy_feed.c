@@ -176,11 +176,10 @@ void policy_feed_free(struct policy_feed *f)
 /* Not even an object: of a policy its key says the namespace. */
 static bool put_nothing(const struct subject *s, struct err *e)
 {
-	struct object o = object_new(s->k->kind, s->k->ns, s->k->name);
+	struct object o = feed_unreadable(s->k);
 	struct err why = *e;
 	bool told;
 
-	js_set(o.json, "spec", json_array());
 	told = policy_put(s, &o, e);
 	object_done(&o);
 	if (told)
