@@ -28,10 +28,13 @@ static void line(const char *name, const char *fmt, ...)
 static void heading(const json_t *n)
 {
 	const char *since = answer_text(n, "since");
+	bool waits = json_is_true(json_object_get(n, "passive")) &&
+		     strcmp(answer_text(n, "state"), "Active") == 0;
 
 	printf("%s (%s), AS %lld, %s\n", answer_text(n, "address"), answer_text(n, "name"),
 	       answer_number(n, "remoteAS"), answer_text(n, "type"));
-	line("State", "%s%s%s", answer_text(n, "state"), *since ? ", since " : "", since);
+	line("State", "%s%s%s%s", answer_text(n, "state"), *since ? ", since " : "", since,
+	     waits ? ", waiting for the peer to connect" : "");
 	line("Router ID", "%s", answer_text(n, "remoteID"));
 	line("Filters of BGPPeer", "%s", answer_text(n, "filtersOf"));
 }
@@ -95,14 +98,61 @@ static void ends(const json_t *n)
 	     *answer_text(n, "lastErrorAt") ? ")" : "");
 }
 
-/* A capability's value, short enough for a column. */
-static char *value(const json_t *v)
-{
-	CLEANUP(freep) char *text = v && !json_is_boolean(v) ? js_dump(v) : NULL;
+static void add_words(struct str *out, const json_t *v);
 
-	if (!v)
-		return xstrdup("-");
-	return json_is_true(v) ? xstrdup("yes") : xstrndup(text, 76);
+/* "seconds 120, notification, families ipv4-unicast": what is false or empty is not said. */
+static void add_members(struct str *out, const json_t *object)
+{
+	const char *name;
+	json_t *v;
+
+	json_object_foreach ((json_t *)(uintptr_t)object, name, v) {
+		bool empty = (json_is_array(v) && !json_array_size(v)) ||
+			     (json_is_object(v) && !json_object_size(v));
+
+		if (json_is_false(v) || json_is_null(v) || empty)
+			continue;
+		str_addf(out, "%s%s%s", out->len ? ", " : "", name, json_is_true(v) ? "" : " ");
+		if (!json_is_true(v))
+			add_words(out, v);
+	}
+}
+
+/* For a person: no JSON, and all of it. */
+static void add_words(struct str *out, const json_t *v)
+{
+	struct str inner = { 0 };
+	size_t i;
+	json_t *one;
+
+	if (json_is_object(v)) {
+		add_members(&inner, v);
+		str_add(out, str_text(&inner));
+	} else if (json_is_array(v)) {
+		json_array_foreach ((json_t *)(uintptr_t)v, i, one) {
+			str_add(out, i ? " " : "");
+			add_words(out, one);
+		}
+	} else if (json_is_string(v)) {
+		str_add(out, json_string_value(v));
+	} else {
+		CLEANUP(freep) char *text = js_dump(v);
+
+		str_add(out, json_is_true(v) ? "yes" : text);
+	}
+	str_done(&inner);
+}
+
+/* Heap. "-": there is none. */
+static char *words(const json_t *v)
+{
+	struct str out = { 0 };
+
+	if (v)
+		add_words(&out, v);
+	if (!out.len)
+		str_add(&out, v ? "yes" : "-");
+	return str_take(&out);
 }
 
 static void capabilities(const json_t *n)
@@ -119,8 +169,8 @@ static void capabilities(const json_t *n)
 	table_head(&t, head, ARRAY_SIZE(head));
 	json_object_foreach (all, name, v) {
 		table_add(&t, xasprintf("  %s", name));
-		table_add(&t, value(json_object_get(sent, name)));
-		table_add(&t, value(json_object_get(received, name)));
+		table_add(&t, words(json_object_get(sent, name)));
+		table_add(&t, words(json_object_get(received, name)));
 	}
 	table_print(&t);
 	table_done(&t);
@@ -135,7 +185,7 @@ void bgp_neighbor_print(const json_t *n)
 	routes(n);
 	ends(n);
 	if (json_object_get(n, "bfd")) {
-		CLEANUP(freep) char *bfd = js_dump(json_object_get(n, "bfd"));
+		CLEANUP(freep) char *bfd = words(json_object_get(n, "bfd"));
 
 		line("BFD", "%s", bfd);
 	}

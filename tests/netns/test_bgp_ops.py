@@ -110,8 +110,21 @@ def test_a_session_as_a_page(three):
     assert 0 < n["timers"]["keepaliveDueIn"] <= n["keepaliveSeconds"]
     assert n["messages"]["received"] > 1 and n["messages"]["sent"] > 1
     page = node.ctl("bgp", "neighbors", TOR).stdout
-    for words in ("Established", "Hold time", "Keepalive", "CAPABILITY", "4-octet-as", "Flaps", "ipv4-unicast"):
+    for words in ("Established", "Hold time", "Keepalive", "CAPABILITY", "4-octet-as", "Flaps", "ipv4-unicast",
+                  "receive ipv4-unicast, send ipv4-unicast", "seconds 120, notification, families ipv4-unicast"):
         assert words in page, page
+    assert '"' not in page and "{" not in page, "JSON is not for persons"
+
+
+def test_who_waits_for_the_peer_says_so(labs):
+    lab = labs(nodes=2, tor=False, start=False)
+    one, two = lab.nodes
+    one.start()
+    two.start()
+    two.kill()
+    wait.until("the other one is gone", lambda: neighbor(one, two.address)["state"] == "Active")
+    page = one.ctl("bgp", "neighbors", two.address).stdout
+    assert "waiting for the peer to connect" in page, page
 
 
 def test_a_notification_in_words_with_its_direction(labs):
