@@ -116,7 +116,9 @@ static void take_secret(const struct builder *b, const char *who, const char *na
 {
 	if (!name || !key || b->secret(b->arg, name, key, c->password))
 		return;
-	str_addf(b->remarks, "%s: there is no secret %s with key %s; the session has no password\n",
+	str_addf(b->remarks,
+		 "%s: there is no secret %s with key %s of 1 to 80 bytes; the session has no "
+		 "password\n",
 		 who, name, key);
 }
 

@@ -1,4 +1,5 @@
-/* bgp_secrets.c - passwords in files */
+/* bgp_secrets.c - passwords in files
+ * TESTS  tests/unit/agent/bgp_secrets.c, tests/netns/test_bgp_security.py */
 #include "agent/bgp/bgp_secrets.h"
 
 #include <stdio.h>
@@ -49,12 +50,28 @@ static void secret_note(struct bgp_secrets *all, const char *path)
 	vec_push(&all->files, s);
 }
 
+enum { PASSWORD_MAX = 80 }; /* of TCP MD5 */
+
+/* The first line; false when it is none, or longer than TCP takes: half of one would be a wrong one. */
+static bool read_line(FILE *f, char out[static PASSWORD_MAX + 1])
+{
+	size_t n = fread(out, 1, PASSWORD_MAX, f), len;
+	int next = n == PASSWORD_MAX ? fgetc(f) : EOF;
+
+	out[n] = '\0';
+	len = strcspn(out, "\r\n");
+	if (len == PASSWORD_MAX && next != EOF && next != '\r' && next != '\n')
+		len = 0;
+	explicit_bzero(out + len, n - len);
+	return len > 0;
+}
+
 bool bgp_secrets_read(void *arg, const char *name, const char *key, char out[static 81])
 {
 	struct bgp_secrets *all = arg;
 	CLEANUP(freep) char *path = NULL;
+	bool there;
 	FILE *f;
-	size_t n;
 
 	if (strchr(name, '/') || strchr(key, '/') || name[0] == '.' || key[0] == '.')
 		return false;
@@ -63,9 +80,7 @@ bool bgp_secrets_read(void *arg, const char *name, const char *key, char out[sta
 	f = fopen(path, "re");
 	if (!f)
 		return false;
-	n = fread(out, 1, 80, f);
+	there = read_line(f, out);
 	fclose(f);
-	out[n] = '\0';
-	out[strcspn(out, "\r\n")] = '\0';
-	return out[0] != '\0';
+	return there;
 }
