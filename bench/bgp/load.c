@@ -10,7 +10,9 @@
  *        route, and how long until it has all?
  * OUT    one line of JSON: seconds of each, messages and bytes heard by the first receiver
  * RUN    bench-bgp-load TARGET SENDERS RECEIVERS ROUTES PER_UPDATE [same|share|hold]
- *        same: every sender announces all prefixes; share: each one its part (the default)
+ *        same: every sender announces all prefixes, and at last one of its own: when that is heard, all of
+ *        its routes have been dealt with and not only the first sender's
+ *        share: each one its part (the default)
  *        hold: no receiver; "up" is printed when all are Established, and what a line on standard
  *        input then says is done: "announce", "withdraw"; sessions stay until its end */
 #include <arpa/inet.h>
@@ -60,7 +62,7 @@ struct peer {
 
 static struct peer *peers[PEERS_MAX];
 static unsigned n_senders, n_receivers;
-static size_t n_routes;
+static size_t n_routes; /* that a receiver shall hear */
 static double last_heard;
 
 static double now(void)
@@ -148,6 +150,12 @@ static void make_withdrawals(struct peer *p, size_t from, size_t to)
 		wr_u16(&w, 0);
 		message_end(&p->withdraw, &w);
 	}
+}
+
+static void make_streams(struct peer *p, size_t from, size_t to, size_t per)
+{
+	make_announcements(p, from, to, per);
+	make_withdrawals(p, from, to);
 }
 
 static void say_open(struct peer *p)
@@ -463,7 +471,7 @@ int main(int argc, char **argv)
 	struct in_addr addr;
 	unsigned receivers;
 	uint32_t target;
-	size_t per;
+	size_t per, routes;
 
 	if (argc < 6 || !inet_aton(argv[1], &addr)) {
 		fprintf(stderr, "usage: bgp-load TARGET SENDERS RECEIVERS ROUTES PER_UPDATE "
@@ -478,13 +486,16 @@ int main(int argc, char **argv)
 	if (!n_senders || (!receivers && !holds) || n_senders + receivers >= PEERS_MAX || !per ||
 	    per > 700)
 		return 2;
+	routes = n_routes;
+	n_routes += same ? n_senders : 0;
 	for (unsigned i = 0; i < n_senders; i++) {
 		struct peer *p = join(target, i);
-		size_t share = n_routes / n_senders, from = same ? 0 : i * share;
-		size_t to = same || i == n_senders - 1 ? n_routes : from + share;
+		size_t share = routes / n_senders, from = same ? 0 : i * share;
+		size_t to = same || i == n_senders - 1 ? routes : from + share;
 
-		make_announcements(p, from, to, per);
-		make_withdrawals(p, from, to);
+		make_streams(p, from, to, per);
+		if (same)
+			make_streams(p, routes + i, routes + i + 1, per);
 	}
 	while (receivers--)
 		join_receiver(target);
