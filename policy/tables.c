@@ -164,6 +164,11 @@ void tables_set_row(struct tables *t, const char *key, struct made_vec *made)
 		row_free(t, row);
 }
 
+static void add_body(struct made_vec *made, enum table_id table, struct body *b)
+{
+	vec_push(made, (struct made) { .table = table, .body = b });
+}
+
 /* The chain for all tables that have policies. raw and mangle know no REJECT, so their copy may be
  * another. */
 static void add_policy_chain(struct made_vec *made, struct chains *filter, struct chains *others)
@@ -173,27 +178,49 @@ static void add_policy_chain(struct made_vec *made, struct chains *filter, struc
 
 	/* A reference for each row: one of filter's, two of the others. */
 	drop->refs += others ? 1 : 2;
-	vec_push(made, (struct made) { .table = TABLE_FILTER, .body = b });
-	vec_push(made, (struct made) { .table = TABLE_MANGLE, .body = drop });
-	vec_push(made, (struct made) { .table = TABLE_RAW, .body = drop });
+	add_body(made, TABLE_FILTER, b);
+	add_body(made, TABLE_MANGLE, drop);
+	add_body(made, TABLE_RAW, drop);
+}
+
+/* One of a namespace is for pods alone, whose chains are in filter, and jump only to what governs. */
+static void add_pod_policy(struct tables *t, const struct policy *p, bool ingress,
+			   struct made_vec *made)
+{
+	struct chains a = { 0 };
+
+	if (!(ingress ? p->ingress : p->egress))
+		return;
+	render_policy(&t->cfg, p, ingress, t->cfg.filter_deny, &a);
+	add_body(made, TABLE_FILTER, tables_body_new(&a.p[0]));
+	chains_done(&a);
+}
+
+static void add_policy(struct tables *t, const struct policy *p, bool ingress,
+		       struct made_vec *made)
+{
+	const char *deny = t->cfg.filter_deny;
+	struct chains a = { 0 }, b = { 0 };
+
+	render_policy(&t->cfg, p, ingress, deny, &a);
+	if (strcmp(deny, "DROP"))
+		render_policy(&t->cfg, p, ingress, "DROP", &b);
+	add_policy_chain(made, &a, b.n ? &b : NULL);
+	chains_done(&a);
+	chains_done(&b);
 }
 
 static void take_policy(struct tables *t, const struct policy *p)
 {
-	const char *deny = t->cfg.filter_deny;
 	struct policy_id id = policy_id(p);
 	CLEANUP(freep) char *text = policy_id_text(&id), *key = xasprintf("p%s", text);
 	struct made_vec made = { 0 };
 
 	for (int in = 0; in < 2; in++) {
-		struct chains a = { 0 }, b = { 0 };
-
-		render_policy(&t->cfg, p, in, deny, &a);
-		if (strcmp(deny, "DROP"))
-			render_policy(&t->cfg, p, in, "DROP", &b);
-		add_policy_chain(&made, &a, b.n ? &b : NULL);
-		chains_done(&a);
-		chains_done(&b);
+		if (p->ns)
+			add_pod_policy(t, p, in, &made);
+		else
+			add_policy(t, p, in, &made);
 	}
 	tables_set_row(t, key, &made);
 }

@@ -86,6 +86,9 @@ struct tables {
 	struct maker_row *rows;
 	VEC(struct iface) ifaces;
 	bool seats_dirty[2], spoof_dirty;
+	/* The trees that lead from pods and to them are what the seats' ways say, so many rows. */
+	bool planted[2];
+	size_t n_planted[2];
 };
 
 /* tables.c */

@@ -48,9 +48,15 @@ static void changed(struct policing *p)
 {
 	p->fed++;
 	p->urgent = true;
+	policing_turn_soon(p);
+}
+
+/* A pod of this node: that will be rules. Of other changes most are not about this node. */
+static void changed_here(struct policing *p)
+{
 	if (p->filter && p->enforced_once)
 		filter_expect(p->filter);
-	policing_turn_soon(p);
+	changed(p);
 }
 
 static int64_t rest_ms(const struct policing *p)
@@ -251,7 +257,7 @@ static void on_change(void *arg, const struct store_kv *kv)
 	else if (!is_own(p, kv->key))
 		changed_elsewhere(p);
 	else if (kv->value)
-		changed(p);
+		changed_here(p);
 	else
 		changed_later(p);
 }
@@ -303,7 +309,7 @@ bool policing_on(const struct policing *p)
 void policing_expect(struct policing *p, const char *key, const char *text)
 {
 	if (policing_on(p) && policy_feed_take(p->feed, key, text))
-		changed(p);
+		changed_here(p);
 }
 
 void policing_unexpect(struct policing *p, const char *key)
