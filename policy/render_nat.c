@@ -172,7 +172,10 @@ void render_tunnels_in(const struct render_config *cfg, struct chain *c)
 	CLEANUP(freep)
 	char *known = xasprintf("%s -m set --match-set %s src -m addrtype --dst-type LOCAL", port,
 				vxlan.text);
-	CLEANUP(freep) char *any = xasprintf("%s -m addrtype --dst-type LOCAL", port);
+	/* Where the text need not be Calico's, not to the network's broadcast address either. */
+	CLEANUP(freep)
+	char *any = xasprintf("%s%s", port,
+			      cfg->share_endpoints ? "" : " -m addrtype --dst-type LOCAL");
 	CLEANUP(freep)
 	char *ipip = xasprintf("-p 4 -m set --match-set %s src -m addrtype --dst-type LOCAL",
 			       hosts.text);

@@ -73,6 +73,7 @@ def main(what, to, *args):
             send_raw(to, 17, udp, source[0])
         else:
             s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             s.sendto(udp, (to, 0))
     elif what == "ipip":
         inner_source, inner_target, *source = args

@@ -238,20 +238,20 @@ def test_a_new_life_changes_nothing(s):
 
 # ---- tunnels
 
-def forged(s, where, tunnel, target, *source):
+def forged(s, where, tunnel, target, *source, to=None):
     """A tunnel's packet to the node of a pod, for the pod, as if from the other pod."""
     inner = s.second.ip if target is s.first else s.first.ip
     if tunnel == "ipip":
         forge(where, "ipip", target.node.address, inner, target.ip, *source)
     else:
         mac = spec(target.node)["vxlanTunnelMACAddr"]
-        forge(where, "vxlan", target.node.address, mac, inner, target.ip, *source)
+        forge(where, "vxlan", to or target.node.address, mac, inner, target.ip, *source)
 
 
-def is_let_in(s, where, tunnel, target, *source):
+def is_let_in(s, where, tunnel, target, *source, to=None):
     """Does the packet in the tunnel come out at the pod? An echo behind it says when to stop waiting."""
     def action():
-        forged(s, where, tunnel, target, *source)
+        forged(s, where, tunnel, target, *source, to=to)
         ns.run(target.node.ns, "ping", "-n", "-c", "1", "-W", "2", target.ip)
     [first] = capture(target, action, 1, f"udp port {PORT} or icmp[icmptype] == icmp-echo", interface="eth0")
     return "ICMP" not in first
@@ -263,6 +263,8 @@ def test_strangers_are_not_let_in(s, tunnel):
     node = s.second.node
     assert is_let_in(s, s.first.node.ns, tunnel, s.second)
     assert not is_let_in(s, s.world, tunnel, s.second)
+    if tunnel == "vxlan":  # whose socket hears what is sent to all, too
+        assert not is_let_in(s, s.world, tunnel, s.second, to=f"{SUBNET}.255")
     # The same host as a node: it is no stranger now; and one again.
     s.lab.apply(f"apiVersion: projectcalico.org/v3\nkind: Node\nmetadata:\n  name: world\nspec:\n  bgp:\n    ipv4Address: {WORLD}/24\n")
     s.settle()
