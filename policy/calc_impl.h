@@ -49,7 +49,8 @@ struct set {
 	struct setdef *def;
 	uint32_t sel; /* in calc.all; 0: has no selector */
 	uint32_t port_name;
-	size_t refs; /* policies and profiles in use */
+	size_t refs;	 /* policies and profiles in use */
+	uint64_t holder; /* who took it last: nobody takes it twice */
 	bool told, dirty;
 	struct members members;
 };
@@ -123,6 +124,7 @@ struct calc {
 	VEC(struct calc_gone_endpoint) gone_eps;
 	struct calc_effects fx;
 	size_t n_local, n_members;
+	uint64_t n_holders;
 };
 
 /* calc_policies.c */

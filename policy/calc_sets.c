@@ -291,9 +291,9 @@ static void hold_one(void *arg, struct setdef *def)
 	struct holder *h = arg;
 	struct set *s = set_get(h->c, def);
 
-	for (size_t i = 0; i < h->refs.n; i++)
-		if (h->refs.p[i] == s)
-			return;
+	if (s->holder == h->c->n_holders)
+		return;
+	s->holder = h->c->n_holders;
 	s->refs++;
 	vec_push(&h->refs, s);
 }
@@ -311,6 +311,7 @@ void calc_hold_sets(struct calc *c, struct set_refs *refs, const struct rules *i
 {
 	struct holder h = { .c = c };
 
+	c->n_holders++;
 	rules_each_set(in, hold_one, &h);
 	rules_each_set(out, hold_one, &h);
 	calc_let_sets_go(c, refs);
