@@ -29,6 +29,8 @@ struct routes {
 	char trouble[256];
 	routes_applied_fn *applied;
 	void *applied_arg;
+	routes_others_fn *others;
+	void *others_arg;
 };
 
 static void apply(struct routes *r);
@@ -76,6 +78,7 @@ static void on_links(evutil_socket_t fd, short what, void *arg)
 static void on_routes(evutil_socket_t fd, short what, void *arg)
 {
 	struct routes *r = arg;
+	uint64_t others = route_counts(r->table).others;
 	struct err e = { 0 };
 	int rc = route_table_read(r->table, &e);
 
@@ -86,6 +89,8 @@ static void on_routes(evutil_socket_t fd, short what, void *arg)
 		log_info("routes", "route events were lost; listed the routes again");
 	if (route_table_dirty(r->table))
 		routes_changed(r);
+	if (r->others && others != route_counts(r->table).others)
+		r->others(r->others_arg);
 }
 
 /* One slice. 1: more could be done at once. */
@@ -195,6 +200,12 @@ void routes_on_applied(struct routes *r, routes_applied_fn *fn, void *arg)
 {
 	r->applied = fn;
 	r->applied_arg = arg;
+}
+
+void routes_on_others(struct routes *r, routes_others_fn *fn, void *arg)
+{
+	r->others = fn;
+	r->others_arg = arg;
 }
 
 int routes_flush(struct routes *r, struct err *e)

@@ -33,6 +33,9 @@ void routes_changed(struct routes *r);
  * link. One at a time; NULL: nobody. */
 typedef void routes_applied_fn(void *arg);
 void routes_on_applied(struct routes *r, routes_applied_fn *fn, void *arg);
+/* fn is called when a route of somebody else's may have changed. One at a time; NULL: nobody. */
+typedef void routes_others_fn(void *arg);
+void routes_on_others(struct routes *r, routes_others_fn *fn, void *arg);
 /* Apply now: for who must know that a route is in the kernel before going on. 0 or -errno. */
 int routes_flush(struct routes *r, struct err *e);
 void routes_claimed(struct routes *r, enum routes_party who);

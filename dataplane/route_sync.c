@@ -156,6 +156,14 @@ static void gone_route(struct route_table *rt, const struct route_msg *r)
 	route_value_unref(rt, rest);
 }
 
+/* Not one of those that come with each interface and lead nowhere else. */
+static bool leads_on(const struct route_msg *r)
+{
+	const struct addr *a = &r->key.dst.addr;
+
+	return !addr_is_multicast(a) && !(a->family == IP_V6 && addr_is_link_local(a));
+}
+
 static void on_event(void *arg, const struct nlmsghdr *h)
 {
 	struct route_table *rt = arg;
@@ -167,7 +175,7 @@ static void on_event(void *arg, const struct nlmsghdr *h)
 		return;
 	if (rt->cfg.gateway && route_covers_gateway(&r.key))
 		rt->gateway_stale = true;
-	rt->counts.others += r.protocol != rt->cfg.protocol;
+	rt->counts.others += r.protocol != rt->cfg.protocol && leads_on(&r);
 	id = delta_find(&rt->delta, &r.key);
 	right = id != DELTA_NONE && delta_list_of(&rt->delta, id) == DELTA_RIGHT;
 	if (h->nlmsg_type == RTM_NEWROUTE)

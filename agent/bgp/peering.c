@@ -41,6 +41,7 @@ enum {
 	LOOK_MS = 5000,	      /* solicitations are answered within a second */
 	CONFIG_DELAY_MS = 20, /* changes of nodes and peers that come together are one */
 	HOP_CHECK_S = 10,     /* next hops behind routes of others are looked at again */
+	HOP_PAUSE_MS = 1000, /* the least between two looks, when such routes change all the time */
 };
 
 struct peering {
@@ -55,14 +56,16 @@ struct peering {
 	struct bfd_thread *bfd;
 	struct unnumbered *unnumbered;
 	struct pod_peers *pods;
-	bool pods_peer;	    /* a BGPPeer asks for pods */
+	bool pods_peer; /* a BGPPeer asks for pods */
 	struct service_feed *feed;
 	struct service_ranges ranges; /* of services, from the last configuration */
 	bool excluded;		      /* this node announces no service */
 	int log_level;		      /* enum log_level of BGP's lines; -1: that of all */
-	int64_t look_until; /* for its neighbours; 0: not begun, 1: done */
+	int64_t look_until;	      /* for its neighbours; 0: not begun, 1: done */
 	struct bgp_secrets secrets;
 	struct event *timer, *run, *configure, *hops;
+	int64_t hops_ms; /* the last look at next hops */
+	bool hops_soon;	 /* the next one is on its way */
 	struct {
 		struct prefix *p;
 		size_t n;
@@ -617,10 +620,24 @@ static void link_changed(void *arg, enum link_event ev, const struct link *l,
 	arm(p->hops, 0);
 }
 
+/* A default route or a static one, maybe: what led to a next hop may lead elsewhere. */
+static void others_changed(void *arg)
+{
+	struct peering *p = arg;
+	int64_t at = p->hops_ms + HOP_PAUSE_MS, now = agent_now_ms();
+
+	if (p->hops_soon)
+		return;
+	p->hops_soon = true;
+	arm(p->hops, at > now ? at - now : 0);
+}
+
 static void on_hops(evutil_socket_t fd, short what, void *arg)
 {
 	struct peering *p = arg;
 
+	p->hops_soon = false;
+	p->hops_ms = agent_now_ms();
 	if (fib_recheck(p->agent->fib))
 		reconsider(p);
 	watch_paths(p);
@@ -653,6 +670,7 @@ struct peering *peering_new(struct agent *a)
 	p->bird = birdctl_new(a);
 	p->metrics = bgp_metrics_new(a);
 	routes_on_applied(a->routes, all_applied, p);
+	routes_on_others(a->routes, others_changed, p);
 	p->bfd = bfd_thread_new(a->base, on_path, p);
 	p->unnumbered = unnumbered_new(a, links_known, has_session, p);
 	p->pods = pod_peers_new(a);
@@ -689,6 +707,7 @@ void peering_free(struct peering *p)
 	drain_free(p->drain);
 	birdctl_free(p->bird);
 	routes_on_applied(p->agent->routes, NULL, NULL);
+	routes_on_others(p->agent->routes, NULL, NULL);
 	bgp_metrics_free(p->metrics);
 	bgp_speaker_free(p->speaker);
 	event_free(p->timer);

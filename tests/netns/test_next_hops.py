@@ -37,3 +37,24 @@ protocol static around {{ disabled; ipv4; route 10.77.0.0/16 blackhole; }}""")
     ns.ip(node.ns, "route", "del", "default")
     wait.until(lambda: f"{gateway()} {answers(node)}", lambda: gateway() == [])
     assert "unreachable" in answers(node)[NETWORK]["why"]
+
+
+def test_another_default_route_counts_at_once(labs):
+    """BGP's routes go by what leads to their next hops now, not ten seconds later."""
+    lab = labs(nodes=1, start=False, manifest=POOL + PEER % (TOR, ""))
+    node = lab.nodes[0]
+    ns.ip(node.ns, "route", "add", "default", "via", "192.168.61.200", "dev", "eth1")
+    router = bird(lab, "tor", TOR, "")
+    conf = router.conf.read_text().replace("next hop self;", "").replace(
+        "export where source = RTS_STATIC;",
+        f"export filter {{ if source != RTS_STATIC then reject; bgp_next_hop = {FAR}; accept; }};")
+    router.conf.write_text(conf)
+    router("configure")
+    node.start()
+
+    def gateway():
+        return [r.get("gateway") for r in ns.ip_json(node.ns, "route", "show", NETWORK)]
+    wait.until(lambda: f"{gateway()} {answers(node)}", lambda: gateway() == ["192.168.61.200"])
+    for i in range(201, 205):
+        ns.ip(node.ns, "route", "replace", "default", "via", f"192.168.61.{i}", "dev", "eth1")
+        wait.until(lambda: f"{gateway()}", lambda gw=f"192.168.61.{i}": gateway() == [gw], 5)
