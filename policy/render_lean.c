@@ -10,11 +10,14 @@
  *        meets is the same, in the same order: the source, the dispatch by interface (unknown ones
  *        are dropped, established or not), the chains of its endpoints. The first host endpoint
  *        brings all of Calico's frame, the end of the last one takes it away.
+ *
  * DIFFERS: a stranger's packet of a tunnel is dropped in INPUT whatever it is addressed to: Calico
  *        asks for an address of the host's, and lets VXLAN to the network's broadcast address pass,
  *        which the tunnel's socket takes as well. So it is where chains of Calico's were found.
+ *
  * DIFFERS: nothing is in OUTPUT but NOTRACK. What Calico accepts there, tunnels to nodes, is to pass
  *        host endpoints' policy; a host whose own rules drop what it sends must let its tunnels out.
+ *
  * DIFFERS: with policy off, the host's own packets get the tunnel's address as source, and VXLAN goes
  *        untracked, only where connections are tracked anyway: for a pool with natOutgoing, or for
  *        somebody else (cfg->tracked). Else these rules alone would have the kernel track each
