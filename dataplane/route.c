@@ -7,6 +7,7 @@
  *	route_links.c  links come and go             route_gateway.c  169.254.1.1
  *	route_msg.c    bytes
  */
+#include <assert.h>
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
@@ -297,12 +298,17 @@ void route_forget(struct route_table *rt, enum route_class cls, uint32_t source,
 
 void route_prefetch(const struct route_table *rt, const struct route_key *keys, unsigned n)
 {
-	for (unsigned step = 0; step < DELTA_STEPS; step++)
-		for (unsigned i = 0; i < n; i++) {
-			struct route_key k = normal_key(rt, &keys[i]);
+	uint32_t hash[ROUTE_PREFETCH_MAX];
 
-			delta_prefetch(&rt->delta, &k, step);
-		}
+	assert(n <= ROUTE_PREFETCH_MAX);
+	for (unsigned i = 0; i < n; i++) {
+		struct route_key k = normal_key(rt, &keys[i]);
+
+		hash[i] = delta_hash(&rt->delta, &k);
+	}
+	for (unsigned step = 0; step < DELTA_STEPS; step++)
+		for (unsigned i = 0; i < n; i++)
+			delta_prefetch(&rt->delta, hash[i], step);
 }
 
 void route_table_ready(struct route_table *rt)

@@ -127,7 +127,9 @@ int route_desire(struct route_table *rt, enum route_class cls, uint32_t source,
 /* Give a claim up; unknown ones are ignored. */
 void route_forget(struct route_table *rt, enum route_class cls, uint32_t source,
 		  const struct route_key *key);
-/* These will be claimed or given up soon: what that looks at comes into the cache at once for all. */
+/* These, ROUTE_PREFETCH_MAX at most, will be claimed or given up soon: what that looks at comes into the
+ * cache for all of them at once. */
+enum { ROUTE_PREFETCH_MAX = 32 };
 void route_prefetch(const struct route_table *rt, const struct route_key *keys, unsigned n);
 /* Everything wanted at start has been claimed: from now on unwanted routes of ours are removed.
  * Before this call route_apply only adds. Calling it again does nothing. */

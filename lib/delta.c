@@ -33,16 +33,22 @@ static uint8_t *key_of(const struct delta *d, uint32_t id)
 	return (uint8_t *)(at(d, id) + 1);
 }
 
-static uint32_t hash_of(const struct delta *d, const void *key)
+uint32_t delta_hash(const struct delta *d, const void *key)
 {
 	const uint8_t *p = key;
-	uint64_t h = 0x9e3779b97f4a7c15U ^ d->seed;
+	uint64_t h = 0x9e3779b97f4a7c15U ^ d->seed, w;
+	size_t left = d->type->key_size;
 
-	for (size_t i = 0; i < d->type->key_size; i += 4) {
-		uint32_t w;
+	for (; left >= sizeof(w); left -= sizeof(w), p += sizeof(w)) {
+		memcpy(&w, p, sizeof(w));
+		h = (h ^ w ^ w >> 32) * 0xff51afd7ed558ccdU;
+		h ^= h >> 32;
+	}
+	if (left) {
+		uint32_t last;
 
-		memcpy(&w, p + i, 4);
-		h = (h ^ w) * 0xff51afd7ed558ccdU;
+		memcpy(&last, p, sizeof(last));
+		h = (h ^ last) * 0xff51afd7ed558ccdU;
 		h ^= h >> 32;
 	}
 	return (uint32_t)h;
@@ -149,7 +155,7 @@ static void rehash(struct delta *d, uint32_t n_bucket)
 
 static uint32_t entry_new(struct delta *d, const void *key)
 {
-	uint32_t id = d->free_head, hash = hash_of(d, key), *bucket;
+	uint32_t id = d->free_head, hash = delta_hash(d, key), *bucket;
 
 	if (id != DELTA_NONE) {
 		d->free_head = d->link[id].next;
@@ -191,26 +197,26 @@ static void entry_free(struct delta *d, uint32_t id)
 	d->keys--;
 }
 
-void delta_prefetch(const struct delta *d, const void *key, unsigned step)
+void delta_prefetch(const struct delta *d, uint32_t hash, unsigned step)
 {
 	const uint32_t *bucket;
 
 	if (!d->n_bucket)
 		return;
-	bucket = bucket_of(d, hash_of(d, key));
+	bucket = bucket_of(d, hash);
 	if (step == 0)
 		__builtin_prefetch(bucket, 1);
 	else if (*bucket == DELTA_NONE)
 		return;
 	else if (step == 1)
 		__builtin_prefetch(&d->link[*bucket], 1);
-	else if (d->link[*bucket].hash == hash_of(d, key))
+	else if (d->link[*bucket].hash == hash)
 		__builtin_prefetch(at(d, *bucket), 1);
 }
 
 uint32_t delta_find(const struct delta *d, const void *key)
 {
-	uint32_t hash = hash_of(d, key), id;
+	uint32_t hash = delta_hash(d, key), id;
 
 	if (!d->n_bucket)
 		return DELTA_NONE;

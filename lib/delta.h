@@ -70,10 +70,11 @@ struct delta {
 void delta_init(struct delta *d, const struct delta_type *type, void *ctx, uint32_t seed);
 void delta_done(struct delta *d);
 
-/* Several keys will be looked for soon: call this for all of them with each step (0...) in turn, so that
- * their ways through memory overlap. */
+/* Several keys will be looked for soon: call this with the hashes of all of them for each step (0...) in
+ * turn, so that their ways through memory overlap. */
 enum { DELTA_STEPS = 3 };
-void delta_prefetch(const struct delta *d, const void *key, unsigned step);
+uint32_t delta_hash(const struct delta *d, const void *key);
+void delta_prefetch(const struct delta *d, uint32_t hash, unsigned step);
 /* The key's id, or DELTA_NONE. */
 uint32_t delta_find(const struct delta *d, const void *key);
 /* tag is the caller's own word about the want. Returns the id. */

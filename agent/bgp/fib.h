@@ -6,6 +6,7 @@
 #pragma once
 
 #include "bgp/speaker.h"
+#include "dataplane/route.h"
 
 struct agent;
 struct fib;
@@ -14,7 +15,7 @@ struct fib;
 struct fib *fib_new(struct agent *a, struct err *e);
 void fib_free(struct fib *f);
 
-enum { FIB_TOGETHER = 32 };
+enum { FIB_TOGETHER = ROUTE_PREFETCH_MAX };
 /* Carry changes of the speaker's into claims, FIB_TOGETHER at most. */
 void fib_changes(struct fib *f, const struct bgp_fib_change *c, unsigned n);
 /* Every peer had its chance: adopted routes that nobody told again may go. */

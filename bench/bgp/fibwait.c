@@ -15,7 +15,7 @@
 #include "dataplane/nlmsg.h"
 #include "lib/addr.h"
 
-enum { SAMPLE = 400, PAUSE_US = 500, FIRST = 0x14000000, STEP = 64 };
+enum { SAMPLE = 400, PAUSE_US = 2000, FIRST = 0x14000000, STEP = 64 };
 
 static double now(void)
 {
