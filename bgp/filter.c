@@ -372,10 +372,12 @@ static bool is_inside_own_block(const struct export *x)
 
 /* With our own next hop it would draw packets to a node that does not forward them: its kernel does
  * not get such routes. DIFFERS: Calico tells it on, so that of a service with externalTrafficPolicy
- * Local a router behind a mesh hears from all nodes, also from those that drop its packets. */
+ * Local a router behind a mesh hears from all nodes, also from those that drop its packets. Behind a
+ * reflector others may have no other way out: that one does tell it on. */
 static bool is_served_elsewhere(const struct export *x)
 {
-	return x->src->index != 0 && trie_lpm(&x->pol->no_kernel, x->p, NULL) &&
+	return x->src->index != 0 && !x->pol->cluster_id &&
+	       trie_lpm(&x->pol->no_kernel, x->p, NULL) &&
 	       bgp_export_wants_self(x->to, x->src, x->attrs);
 }
 

@@ -132,13 +132,14 @@ static void a_reflector_passes_them_on(void **state)
 {
 	struct bgp_served_range r[] = { range("203.0.113.0/24", true, true),
 					range("10.96.0.0/12", false, true) };
-	struct played *from, *to;
+	struct played *from, *to, *out;
 
 	(void)state;
 	played_begin(&w);
 	w.global.cluster_id = 7;
 	from = played_add(&w, 64512);
 	to = played_add(&w, 64512);
+	out = played_add(&w, 65001);
 	from->config->rr_client = to->config->rr_client = true;
 	start();
 	played_announce(&w, from, "203.0.113.9/32");
@@ -148,6 +149,9 @@ static void a_reflector_passes_them_on(void **state)
 	why_is(1, "203.0.113.9/32", "service-range", "reflects");
 	why_is(1, "10.96.0.9/32", "outside-pools", "");
 	assert_int_equal(to->announced, 1);
+	/* also out of the cluster, with its own next hop: there may be no other way */
+	why_is(2, "203.0.113.9/32", "service-range", "reflects");
+	assert_int_equal(out->announced, 1);
 	set(NULL, 0, NULL, 0);
 	assert_int_equal(to->withdrawn, 1);
 	played_end(&w);
