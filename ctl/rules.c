@@ -8,6 +8,7 @@
 #include "model/ipamconfig.h"
 #include "model/ipamkey.h"
 #include "model/ipamkinds.h"
+#include "model/tier.h"
 #include "model/wep.h"
 
 /* Selectors rely on these two: whatever a person wrote there. */
@@ -77,10 +78,45 @@ static int ipamconfig_delete(struct ctl *c, struct object *stored, int64_t rev, 
 	return rc == -ENOENT ? 0 : rc;
 }
 
+/* How many policies are of a tier; *one: the first of them, heap. */
+static int count_policies(struct ctl *c, const char *tier, size_t *n, char **one, struct err *e)
+{
+	static const char *const kinds[] = { "NetworkPolicy", "GlobalNetworkPolicy" };
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(kinds); i++) {
+		struct object_vec list = { 0 };
+
+		rc = ctl_list(c, kind_find(kinds[i]), NULL, &list, NULL, e);
+		vec_foreach (&list, o) {
+			if (!str_eq(json_string_value(js_at(o->json, "spec.tier")), tier))
+				continue;
+			if (!(*n)++)
+				*one = ctl_name(o);
+		}
+		objects_done(&list);
+	}
+	return rc;
+}
+
+/* Without their tier, policies would be behind all others and deny, whatever it had passed. */
+static int tier_delete(struct ctl *c, struct object *stored, int64_t rev, struct err *e)
+{
+	CLEANUP(freep) char *one = NULL;
+	size_t n = 0;
+	int rc = tier_builtin(stored->name) ? 0 : count_policies(c, stored->name, &n, &one, e);
+
+	if (rc == 0 && n)
+		rc = err_set(e, -EBUSY, "has %zu polic%s, such as %s: delete them first", n,
+			     n == 1 ? "y" : "ies", one);
+	return rc < 0 ? rc : ctl_delete(c, stored, rev, e);
+}
+
 static const struct rules rows[] = {
 	{ "IPAMConfiguration", NULL, NULL, ipamconfig_written, ipamconfig_delete },
 	{ "IPPool", pool_create, pool_update, NULL, pool_delete },
 	{ "Node", NULL, NULL, NULL, node_delete },
+	{ "Tier", NULL, NULL, NULL, tier_delete },
 	{ "WorkloadEndpoint", wep_create, wep_update, NULL, NULL },
 };
 

@@ -53,9 +53,34 @@ static void unreadable_policies_deny_their_namespace(void **state)
 	story_play(after, ARRAY_SIZE(after));
 }
 
+#define TIER(name)                                                                         \
+	"apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: " name "}\nspec: " \
+									       "{}\n---\n"
+#define GLOBAL(name, tier)                                                                    \
+	"apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: " name \
+	"}\nspec: {tier: " tier "}\n---\n"
+
+static void a_tier_with_policies_stays(void **state)
+{
+	static const struct story_step steps[] = {
+		{ "apply", TIER("t") TIER("empty") GLOBAL("t.a", "t") GLOBAL("t.b", "t"), 0, NULL,
+		  "" },
+		{ "delete tier empty", NULL, 0, NULL, "" },
+		{ "delete tier t", NULL, 1, "",
+		  "Tier t: has 2 policies, such as GlobalNetworkPolicy t.a: delete them first" },
+		{ "delete gnp t.a", NULL, 0, NULL, "" },
+		{ "delete tier t", NULL, 1, "", "has 1 policy" },
+		{ "delete gnp t.b", NULL, 0, NULL, "" },
+		{ "delete tier t", NULL, 0, NULL, "" },
+	};
+
+	story_play(steps, ARRAY_SIZE(steps));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_tier_with_policies_stays),
 		cmocka_unit_test(unreadable_policies_deny_their_namespace),
 	};
 
