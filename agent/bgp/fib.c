@@ -29,8 +29,10 @@
 enum {
 	SOURCE_BGP,
 	SOURCE_ADOPTED,
-	SOURCE_GATEWAY,	 /* reachableBy */
-	HOPS_MAX = 4096, /* remembered next hops: one per peer, some more behind a reflector */
+	SOURCE_GATEWAY, /* reachableBy */
+	/* Remembered next hops: one for each node of the largest cluster, thrice. Above it all are
+	 * forgotten, and what is not remembered is not looked at again when roads change. */
+	HOPS_MAX = 16384,
 };
 
 /* How a next hop is reached, as of the last look. */
