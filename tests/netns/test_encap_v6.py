@@ -114,7 +114,7 @@ def test_large_packets_pass(site):
 def test_guard(site):
     for node, other in zip(site.nodes, reversed(site.nodes)):
         text = rules6(node, "filter")
-        assert "Allow IPv6 VXLAN packets from allowed hosts" in text and "Drop IPv6 VXLAN packets from non-allowed hosts" in text
+        assert "--match-set cali60all-vxlan-net src" in text and "Drop IPv6 VXLAN packets from non-allowed hosts" in text
         assert f"\n{address6(other)}\n" in ns.out(node.ns, "ipset", "list", "cali60all-vxlan-net")
     # A stranger's packet meets the rule.
     node = site.nodes[0]
