@@ -245,6 +245,8 @@ static struct exec *start(struct lane *l, const struct exec_cmd *cmd, struct run
 
 	if (x)
 		return x;
+	/* Told to begin with something else, it would keep the lock from this one. */
+	spare_untell(l);
 	x = exec_start(l->f->base, cmd, on_done, run, e);
 	if (x)
 		nft_watch_own(&l->f->watch, exec_pid(x));
