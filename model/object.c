@@ -194,17 +194,24 @@ static int check_meta(const char *kind, bool namespaced, const struct meta *m, s
 	return check_annotations(&m->annotations, e);
 }
 
-int object_check_meta(const json_t *json, const char *kind, bool namespaced, struct err *e)
+/* On success the caller frees m with fields_done. */
+static int read_meta(const json_t *json, struct meta *m, struct err *e)
 {
-	struct meta m;
-	int rc;
-
 	if (!json_is_object(json))
 		return err_set(e, -EINVAL, "metadata: must be an object, is %s",
 			       js_type_name(json));
-	rc = fields_decode(&meta_fields, json, FIELDS_STRICT, &m, e);
-	if (rc < 0)
+	if (fields_decode(&meta_fields, json, FIELDS_STRICT, m, e) < 0)
 		return js_err_under(e, "metadata");
+	return 0;
+}
+
+int object_check_meta(const json_t *json, const char *kind, bool namespaced, struct err *e)
+{
+	struct meta m;
+	int rc = read_meta(json, &m, e);
+
+	if (rc < 0)
+		return rc;
 	rc = check_meta(kind, namespaced, &m, e);
 	fields_done(&meta_fields, &m);
 	return rc;
@@ -223,14 +230,10 @@ static int take_meta(struct object *o, struct err *e)
 {
 	json_t *json = json_object_get(o->json, "metadata");
 	struct meta m;
-	int rc;
+	int rc = read_meta(json, &m, e);
 
-	if (!json_is_object(json))
-		return err_set(e, -EINVAL, "metadata: must be an object, is %s",
-			       js_type_name(json));
-	rc = fields_decode(&meta_fields, json, FIELDS_STRICT, &m, e);
 	if (rc < 0)
-		return js_err_under(e, "metadata");
+		return rc;
 	rc = check_meta(o->kind->name, o->kind->flags & KIND_NAMESPACED, &m, e);
 	if (rc == 0)
 		rc = check_only_name(o->kind, m.name, e);

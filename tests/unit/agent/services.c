@@ -15,18 +15,9 @@
 #include "model/kind.h"
 #include "model/object.h"
 #include "model/service.h"
+#include "tests/unit/parse.h"
 
 /* ---- words to objects ---- */
-
-static json_t *parse(const char *text)
-{
-	struct err e = { 0 };
-	json_t *v = NULL;
-
-	if (js_parse(text, strlen(text), &v, &e) < 0)
-		fail_msg("%s: %s", text, e.msg);
-	return v;
-}
 
 static struct object make(const char *kind, const char *spec, const char *status)
 {

@@ -9,16 +9,7 @@
 #include <cmocka.h>
 
 #include "lib/str.h"
-
-static json_t *parse(const char *text)
-{
-	struct err e = { 0 };
-	json_t *v = NULL;
-
-	if (js_parse(text, strlen(text), &v, &e) < 0)
-		fail_msg("%s: %s", text, e.msg);
-	return v;
-}
+#include "tests/unit/parse.h"
 
 static void refused(void **state)
 {

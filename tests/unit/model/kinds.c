@@ -17,6 +17,7 @@
 #include "model/object.h"
 #include "model/profile.h"
 #include "model/wep.h"
+#include "tests/unit/parse.h"
 
 /* A valid spec of each kind, with the name that goes with it. Cases differ from it in one thing. */
 static const struct {
@@ -47,16 +48,6 @@ static const struct {
 	{ "WorkloadEndpoint", "n-k8s-p-eth0",
 	  "{\"orchestrator\":\"k8s\",\"node\":\"n\",\"pod\":\"p\",\"endpoint\":\"eth0\"}" },
 };
-
-static json_t *parse(const char *text)
-{
-	struct err e = { 0 };
-	json_t *v = NULL;
-
-	if (js_parse(text, strlen(text), &v, &e) < 0)
-		fail_msg("%s: %s", text, e.msg);
-	return v;
-}
 
 static struct object make(const struct kind *kind, const char *name, json_t *spec)
 {

@@ -13,16 +13,7 @@
 
 #include "model/object.h"
 #include "model/tier.h"
-
-static json_t *parse(const char *text)
-{
-	struct err e = { 0 };
-	json_t *v = NULL;
-
-	if (js_parse(text, strlen(text), &v, &e) < 0)
-		fail_msg("%s: %s", text, e.msg);
-	return v;
-}
+#include "tests/unit/parse.h"
 
 static struct object make(const char *kind, const char *name, const char *spec)
 {

@@ -12,18 +12,9 @@
 
 #include "lib/json.h"
 #include "model/object.h"
+#include "tests/unit/parse.h"
 
 #define TERM "projectcalico.org/orchestrator == 'k8s'"
-
-static json_t *parse(const char *text)
-{
-	struct err e = { 0 };
-	json_t *v = NULL;
-
-	if (js_parse(text, strlen(text), &v, &e) < 0)
-		fail_msg("%s: %s", text, e.msg);
-	return v;
-}
 
 /* spec, and what comes of it; left: how many lines say what was left out. */
 static const struct {

@@ -15,16 +15,7 @@
 #include "model/profile.h"
 #include "model/selector.h"
 #include "policy/input.h"
-
-static json_t *parse(const char *text)
-{
-	struct err e = { 0 };
-	json_t *v = NULL;
-
-	if (js_parse(text, strlen(text), &v, &e) < 0)
-		fail_msg("%s: %s", text, e.msg);
-	return v;
-}
+#include "tests/unit/parse.h"
 
 static struct object make(const char *kind, const char *name, const char *spec)
 {
