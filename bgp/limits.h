@@ -33,6 +33,9 @@ enum {
 	BGP_PREFIX_LIMIT_RESTART_MAX_S = 30 * 86400,
 	/* Paths to one prefix: every node of the largest cluster announcing the same service, thrice. */
 	BGP_PATHS_PER_PREFIX_MAX = 16384,
+	/* Of them one peer's, which ADD-PATH lets it have: a reflector of that cluster has no more to
+	 * tell, and does not shut the others out. */
+	BGP_PATHS_OF_PEER_MAX = BGP_PATHS_PER_PREFIX_MAX / 3,
 	/* Sessions, living or being swept, and this node; their number is 16 bits in every path. */
 	BGP_SOURCES_MAX = 65535,
 	/* Configured peers: a quarter of the sources, so that sweeping ones always find room. */

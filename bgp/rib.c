@@ -479,6 +479,21 @@ static void path_replace(struct bgp_net *net, unsigned i, const struct bgp_path 
 	net->flags &= (uint8_t)~BGP_PATH_FLAGS_;
 }
 
+/* Only a crowded net is counted: path_find has just walked over it as well. */
+static bool no_room(const struct bgp_rib *rib, const struct bgp_net *net,
+		    const struct bgp_source *src)
+{
+	struct bgp_path one;
+	unsigned n, own = 0;
+	const struct bgp_path *p = bgp_net_paths(net, &one, &n);
+
+	if (n < BGP_PATHS_OF_PEER_MAX)
+		return false;
+	for (unsigned i = 0; i < n; i++)
+		own += bgp_source_at(rib->sources, p[i].source)->peer_id == src->peer_id;
+	return n >= BGP_PATHS_PER_PREFIX_MAX || own >= BGP_PATHS_OF_PEER_MAX;
+}
+
 enum bgp_rib_change bgp_rib_announce(struct bgp_rib *rib, const struct prefix *p,
 				     struct bgp_source *src, uint32_t id, struct bgp_attrs *attrs)
 {
@@ -492,7 +507,7 @@ enum bgp_rib_change bgp_rib_announce(struct bgp_rib *rib, const struct prefix *p
 		return BGP_RIB_FULL;
 	i = path_find(rib, net, src, id, &n);
 	if (i == n) {
-		if (n >= BGP_PATHS_PER_PREFIX_MAX)
+		if (no_room(rib, net, src))
 			return BGP_RIB_FULL;
 		path_append(net, &new);
 		bgp_attrs_ref(attrs);

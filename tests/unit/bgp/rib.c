@@ -393,6 +393,27 @@ static void prefixes_in_waves(void **state)
 	end(&w);
 }
 
+/* A peer with an id for each of its paths fills its own share of a prefix, not that of others. */
+static void one_peer_does_not_fill_a_prefix(void **state)
+{
+	struct world w;
+	struct prefix p = make_prefix("192.0.2.0/24");
+
+	(void)state;
+	begin(&w, false);
+	for (uint32_t id = 1; id <= BGP_PATHS_OF_PEER_MAX; id++)
+		assert_int_equal(bgp_rib_announce(&w.rib, &p, w.src[0], id, w.attrs[0]),
+				 BGP_RIB_NEW);
+	assert_int_equal(bgp_rib_announce(&w.rib, &p, w.src[0], UINT32_MAX, w.attrs[0]),
+			 BGP_RIB_FULL);
+	assert_int_equal(bgp_rib_announce(&w.rib, &p, w.src[0], 1, w.attrs[1]), BGP_RIB_CHANGED);
+	assert_int_equal(bgp_rib_announce(&w.rib, &p, w.src[1], 1, w.attrs[0]), BGP_RIB_NEW);
+	assert_true(bgp_rib_withdraw(&w.rib, &p, w.src[0], 2));
+	assert_int_equal(bgp_rib_announce(&w.rib, &p, w.src[0], UINT32_MAX, w.attrs[0]),
+			 BGP_RIB_NEW);
+	end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -405,6 +426,7 @@ int main(void)
 		cmocka_unit_test(a_new_session_takes_the_place_of_the_old),
 		cmocka_unit_test(same_as_an_array_in_both_families),
 		cmocka_unit_test(many_prefixes),
+		cmocka_unit_test(one_peer_does_not_fill_a_prefix),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
