@@ -11,18 +11,24 @@ def answers(node):
     return {r["prefix"]: r for r in node.ctl_json("bgp", "routes")["routes"]}
 
 
-def test_a_bgp_route_over_a_next_hop_does_not_hide_the_default_route(labs):
-    """NETWORK's next hop is behind the default route; then the router announces a network around that next hop, and moves the default."""
-    lab = labs(nodes=1, start=False, manifest=POOL + PEER % (TOR, ""))
-    node = lab.nodes[0]
-    ns.ip(node.ns, "route", "add", "default", "via", "192.168.61.254", "dev", "eth1")
-    router = bird(lab, "tor", TOR, "", more=f"""
-protocol static around {{ disabled; ipv4; route 10.77.0.0/16 blackhole; }}""")
+def bird_of_far(lab, more=""):
+    """A router that announces NETWORK with the next hop FAR, on no network of the node's."""
+    router = bird(lab, "tor", TOR, "", more=more)
     conf = router.conf.read_text().replace("next hop self;", "").replace(
         "export where source = RTS_STATIC;",
         f"export filter {{ if source != RTS_STATIC then reject; if net = {NETWORK} then bgp_next_hop = {FAR}; accept; }};")
     router.conf.write_text(conf)
     router("configure")
+    return router
+
+
+def test_a_bgp_route_over_a_next_hop_does_not_hide_the_default_route(labs):
+    """NETWORK's next hop is behind the default route; then the router announces a network around that next hop, and moves the default."""
+    lab = labs(nodes=1, start=False, manifest=POOL + PEER % (TOR, ""))
+    node = lab.nodes[0]
+    ns.ip(node.ns, "route", "add", "default", "via", "192.168.61.254", "dev", "eth1")
+    router = bird_of_far(lab, """
+protocol static around { disabled; ipv4; route 10.77.0.0/16 blackhole; }""")
     node.start()
 
     def gateway(prefix=NETWORK):
@@ -44,12 +50,7 @@ def test_another_default_route_counts_at_once(labs):
     lab = labs(nodes=1, start=False, manifest=POOL + PEER % (TOR, ""))
     node = lab.nodes[0]
     ns.ip(node.ns, "route", "add", "default", "via", "192.168.61.200", "dev", "eth1")
-    router = bird(lab, "tor", TOR, "")
-    conf = router.conf.read_text().replace("next hop self;", "").replace(
-        "export where source = RTS_STATIC;",
-        f"export filter {{ if source != RTS_STATIC then reject; bgp_next_hop = {FAR}; accept; }};")
-    router.conf.write_text(conf)
-    router("configure")
+    bird_of_far(lab)
     node.start()
 
     def gateway():
