@@ -298,6 +298,11 @@ void felix_free(struct felix *f)
 	free(f);
 }
 
+bool felix_pending(const struct felix *f)
+{
+	return event_pending(f->turn, EV_TIMEOUT, NULL);
+}
+
 const struct felixconfig *felix_config(const struct felix *f)
 {
 	return &f->config;

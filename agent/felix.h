@@ -16,6 +16,8 @@ struct felix;
 struct felix *felix_new(struct agent *a, char *const *envp);
 void felix_free(struct felix *f);
 
+/* Has something been stored that is looked at in the loop's next turn? */
+bool felix_pending(const struct felix *f);
 /* What holds now; defaults before the first picture. Borrowed until the loop turns. */
 const struct felixconfig *felix_config(const struct felix *f);
 /* The same as the spec of an object that would say all of it. */

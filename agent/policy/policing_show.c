@@ -82,6 +82,9 @@ static json_t *family_status(const struct policing *p, enum ip_family family)
 
 static bool in_force(const struct policing *p)
 {
+	/* Settings of the revision that is shown may yet ask for other rules. */
+	if (felix_pending(p->agent->felix))
+		return false;
 	if (!p->kernel)
 		return !policing_needs_filter(p);
 	return !p->restate && !p->net_dirty && p->enforced_once && p->stated == p->fed &&

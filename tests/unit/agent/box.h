@@ -16,7 +16,7 @@ struct box {
 
 int box_open(void **state);
 int box_close(void **state);
-/* Turn the loop until *until is true; fails the test after five seconds. */
+/* Turn the loop until *until is true; fails the test after a minute. */
 void box_run(struct box *b, const bool *until);
 /* The same for a number to reach n. */
 void box_run_to(struct box *b, const unsigned *count, unsigned n);

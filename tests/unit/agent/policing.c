@@ -87,10 +87,12 @@ static void end(struct world *w)
 	free(w->why);
 }
 
-/* Turn the loop until the command prints these words, ten seconds at most. */
+enum { TICKS_MAX = 3000 }; /* a minute, where the machine has time */
+
+/* Turn the loop until the command prints these words. */
 static void until(struct world *w, const char *cmd, const char *words, bool there)
 {
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < TICKS_MAX; i++) {
 		if (!strstr(out_of(cmd), words) == !there)
 			return;
 		box_run_to(w->box, &w->ticks, w->ticks + 1);
@@ -102,7 +104,7 @@ static void until_ready(struct world *w)
 {
 	struct str why = { 0 };
 
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < TICKS_MAX; i++) {
 		str_cut(&why, 0);
 		policing_not_ready(w->a.policing, &why);
 		if (!why.len)
@@ -200,6 +202,43 @@ static void a_setting_makes_rules_anew(void **state)
 	end(&w);
 }
 
+struct witness {
+	struct world *w;
+	unsigned seen;
+	bool in_force;
+};
+
+/* Told after the parts, in the same call of the store. */
+static void on_setting(void *arg, const struct store_kv *kv)
+{
+	struct witness *x = arg;
+
+	if (!kv || !kv->value)
+		return;
+	x->seen++;
+	x->in_force = in_force(x->w);
+}
+
+/* Who sees the revision in the status reads of rules that are as it wants them. */
+static void a_setting_is_in_force_when_it_is(void **state)
+{
+	struct world w = { 0 };
+	struct witness x = { &w, 0, false };
+
+	begin(&w, *state, true);
+	cache_subscribe(w.a.cache, KEY_RESOURCES "felixconfigurations/", on_setting, &x);
+	while (!in_force(&w))
+		box_run_to(w.box, &w.ticks, w.ticks + 1);
+	box_put(w.box, KEY_RESOURCES "felixconfigurations/default",
+		FELIX("{\"iptablesFilterDenyAction\":\"Reject\"}"));
+	box_run_to(w.box, &x.seen, 1);
+	assert_false(x.in_force);
+	while (!in_force(&w))
+		box_run_to(w.box, &w.ticks, w.ticks + 1);
+	assert_non_null(strstr(out_of("iptables-nft-save -t filter"), "REJECT"));
+	end(&w);
+}
+
 static void ipv6_comes_with_its_pool(void **state)
 {
 	struct world w = { 0 };
@@ -216,7 +255,7 @@ static void ipv6_comes_with_its_pool(void **state)
 	assert_true(policing_can(w.a.policing, IP_V6, &e));
 	box_put(w.box, KEY_RESOURCES "felixconfigurations/default",
 		FELIX("{\"ipv6Support\":false}"));
-	for (int i = 0; i < 500 && policing_can(w.a.policing, IP_V6, &e); i++)
+	for (int i = 0; i < TICKS_MAX && policing_can(w.a.policing, IP_V6, &e); i++)
 		box_run_to(w.box, &w.ticks, w.ticks + 1);
 	assert_false(policing_can(w.a.policing, IP_V6, &e));
 	assert_non_null(strstr(e.msg, "ipv6Support"));
@@ -239,7 +278,7 @@ static void off_nobody_waits_and_what_was_ours_goes(void **state)
 	policing_expect(w.a.policing, WEP_KEY, WEP("10.0.0.1/32"));
 	assert_string_equal(wait_for(&w, "cali1"), "");
 	until(&w, "iptables-nft-save", "cali-", false);
-	for (int i = 0; i < 500 && marked(&w); i++)
+	for (int i = 0; i < TICKS_MAX && marked(&w); i++)
 		box_run_to(w.box, &w.ticks, w.ticks + 1);
 	assert_false(marked(&w));
 	end(&w);
@@ -301,6 +340,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_pod_waits_for_its_chains, box_open, box_close),
 		cmocka_unit_test_setup_teardown(calicos_chains_stay, box_open, box_close),
 		cmocka_unit_test_setup_teardown(a_setting_makes_rules_anew, box_open, box_close),
+		cmocka_unit_test_setup_teardown(a_setting_is_in_force_when_it_is, box_open,
+						box_close),
 		cmocka_unit_test_setup_teardown(ipv6_comes_with_its_pool, box_open, box_close),
 		cmocka_unit_test_setup_teardown(off_nobody_waits_and_what_was_ours_goes, box_open,
 						box_close),
