@@ -110,9 +110,12 @@ class Lab:
             _signal(pid, signal.SIGTERM)
         for pid in pids:
             _reap(pid)
-        for name in ns.names():
-            if name.startswith(self.name + "-"):
-                ns.delete(name)
+        mine = [name for name in ns.names() if name.startswith(self.name + "-")]
+        for pid in ns.processes(mine):  # helpers of a test that failed
+            _signal(pid, signal.SIGKILL)
+            _reap(pid)
+        for name in mine:
+            ns.delete(name)
         shutil.rmtree(self.dir, ignore_errors=True)
         self.nodes = []
 
@@ -176,7 +179,7 @@ class Node:
         if wait_ready:
             self.wait_ready()
 
-    def wait_ready(self, seconds=30):
+    def wait_ready(self, seconds=60):
         def ready():
             if self.process and self.process.poll() is not None:
                 raise RuntimeError(f"the agent of {self.name} ended with status {self.process.returncode}: "
@@ -196,7 +199,7 @@ class Node:
         if not self.process:
             return None
         _signal(self.process.pid, how)
-        status = self.process.wait(timeout=20)
+        status = self.process.wait(timeout=60)
         self.process = None
         return status
 
@@ -294,7 +297,7 @@ class Pod:
 _HTTP_GET = """
 import sys, urllib.request, urllib.error
 try:
-    with urllib.request.urlopen(sys.argv[1], timeout=3) as r: print(r.status, r.read().decode())
+    with urllib.request.urlopen(sys.argv[1], timeout=10) as r: print(r.status, r.read().decode())
 except urllib.error.HTTPError as e: print(e.code, e.read().decode())
 except OSError as e: print("no answer:", e)
 """

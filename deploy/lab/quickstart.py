@@ -5,7 +5,7 @@ import sys
 import time
 
 from . import ns, wait
-from .lab import LINK, ROOT, Lab
+from .lab import LINK, ROOT, SUBNET, Lab
 
 SERVICE = "203.0.113.1"  # behind the router
 PODS = {1: ["pod1", "pod4"], 2: ["pod2", "pod5"], 3: ["pod3", "pod6"]}
@@ -56,20 +56,32 @@ def bring_up(lab):
     print()
 
 
-def expected_routes(lab, node, report):
-    """Every block of the others through its node, every own pod through its veth."""
-    routes = node.routes()
-    for other in lab.nodes:
-        for pod in other.pods.values():
-            if other is node:
-                want = f"{pod.ip} dev {pod.host_interface}"
-                report.check(f"{node.name} has the route '{want}'", want in routes)
-    for block, owner in blocks(lab).items():
-        if owner is not node:
-            want = f"{block} via {owner.address} dev {LINK} proto 80 onlink"
-            report.check(f"{node.name} has the route '{want}'", want in routes)
-    want = f"203.0.113.0/24 via 192.168.61.1 dev {LINK} proto 80 metric 2147483547 onlink"
-    report.check(f"{node.name} learned the router's network: '{want}'", want in routes)
+def expected_routes(node, owners):
+    """Every own pod through its veth, every block of the others through its node, and the router's network."""
+    return [*(f"{pod.ip} dev {pod.host_interface}" for pod in node.pods.values()),
+            *(f"{block} via {owner.address} dev {LINK} proto 80 onlink" for block, owner in owners.items() if owner is not node),
+            f"203.0.113.0/24 via 192.168.61.1 dev {LINK} proto 80 metric 2147483547 onlink"]
+
+
+def sessions(node):
+    """Address -> state."""
+    return {n["address"]: n["state"] for n in node.ctl_json("bgp", "neighbors")["neighbors"]}
+
+
+def router_goes_to(lab, block, owner):
+    return f"via {owner.address}" in ns.ip(lab.ns("tor"), "route", "show", block)
+
+
+def missing(lab):
+    """What is still to come before everybody knows everything, in words."""
+    owners = blocks(lab)
+    out = [f"{n.name} has no block" for n in lab.nodes if n not in owners.values()]
+    for node in lab.nodes:
+        states, routes = sessions(node), node.routes()
+        others = [f"{SUBNET}.1", *(n.address for n in lab.nodes if n is not node)]
+        out += [f"{node.name}: no session with {a}" for a in others if states.get(a) != "Established"]
+        out += [f"{node.name}: no route '{want}'" for want in expected_routes(node, owners) if want not in routes]
+    return out + [f"the router does not reach {b} via {o.address}" for b, o in owners.items() if not router_goes_to(lab, b, o)]
 
 
 def blocks(lab):
@@ -82,39 +94,28 @@ def blocks(lab):
 
 
 def show_and_check(lab, report):
-    wait.until("every node and the router know every block", lambda: converged(lab), 30)
+    wait.until(lambda: f"every node and the router know every block: {missing(lab)}", lambda: not missing(lab))
     step("margayctl get nodes -o wide")
     indent(lab.ctl("-o", "wide", "get", "nodes").stdout)
     step("margayctl node status, on each node")
     for node in lab.nodes:
         print(f"   [{node.name}]")
         indent(node.ctl("node", "status").stdout)
-        for n in node.ctl_json("bgp", "neighbors")["neighbors"]:
-            report.check(f"{node.name}: session with {n['address']} is {n['state']}, must be Established",
-                         n["state"] == "Established")
+        for address, state in sessions(node).items():
+            report.check(f"{node.name}: session with {address} is {state}, must be Established", state == "Established")
     step("margayctl ipam show --show-blocks")
     indent(lab.ctl("ipam", "show", "--show-blocks").stdout)
     step("ip route, on each node")
     for node in lab.nodes:
         print(f"   [{node.name}]")
-        indent(node.routes())
-        expected_routes(lab, node, report)
+        routes = node.routes()
+        indent(routes)
+        for want in expected_routes(node, blocks(lab)):
+            report.check(f"{node.name} has the route '{want}'", want in routes)
     step("the router's routes (birdc show route)")
     indent(lab.birdc("show", "route"))
     for block, owner in blocks(lab).items():
-        via = ns.ip(lab.ns("tor"), "route", "show", block)
-        report.check(f"the router reaches {block} via {owner.address}", f"via {owner.address}" in via)
-
-
-def converged(lab):
-    want = blocks(lab)
-    if len(set(n.name for n in want.values())) < len(lab.nodes):
-        return False
-    for host in [n.ns for n in lab.nodes] + [lab.ns("tor")]:
-        routes = ns.ip(host, "route", "show")
-        if any(b not in routes for b in want):
-            return False
-    return all("203.0.113.0/24" in n.routes() for n in lab.nodes)
+        report.check(f"the router reaches {block} via {owner.address}", router_goes_to(lab, block, owner))
 
 
 def ping_matrix(lab, report):
@@ -125,7 +126,7 @@ def ping_matrix(lab, report):
         name, host = (row.name, row.ns) if row else ("router", lab.ns("tor"))
         line = f"   {name:6}"
         for target, label in [*((p.ip, p.name) for p in pods), (SERVICE, "service")]:
-            ok = ns.run(host, "ping", "-n", "-q", "-c", "1", "-W", "2", target, check=False).returncode == 0
+            ok = ns.run(host, "ping", "-n", "-q", "-c", "1", "-W", "5", target, check=False).returncode == 0
             line += f"{'ok' if ok else 'LOST':>8}"
             report.check(f"{name} reaches {label} ({target})", ok)
         print(line, flush=True)
@@ -140,7 +141,7 @@ def policy(lab, report):
     pods = {p.name: p for n in lab.nodes for p in n.pods.values()}
     database = pods["pod2"]
     lab.ctl("apply", "-f", str(path))
-    wait.until("the policy is in the kernel of pod2's node", lambda: not pods["pod3"].ping(database.ip, wait_s=1), 10)
+    lab.nodes[1].settle_policy()  # in the kernel of pod2's node
     for name, may in (("pod1", True), ("pod3", False), ("pod6", False)):
         got = pods[name].ping(database.ip)
         print(f"   {name} to pod2: {'ok' if got else 'dropped'}")
@@ -156,7 +157,7 @@ def policy(lab, report):
     step("margayctl policy show default/pod2, on its node")
     indent(lab.nodes[1].ctl("policy", "show", "default/pod2").stdout)
     lab.ctl("delete", "-f", str(path))
-    wait.until("pod3 reaches pod2 again", lambda: pods["pod3"].ping(database.ip, wait_s=1), 10)
+    wait.until("pod3 reaches pod2 again", lambda: pods["pod3"].ping(database.ip, wait_s=1))
 
 
 TRY = """It is running. Things to try (nodes are network namespaces, mg-node1 to mg-node3):

@@ -9,25 +9,29 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from . import ns
 
-STALL_S = 8  # without a byte moving
+ROOT = Path(__file__).resolve().parents[2]  # python -m finds this module from there
+
+STALL_S = 30  # without a byte moving
 
 
 def transfer(source, target, size=4_000_000, port=7070):
     """Send size bytes from one pod to another; seconds it took. RuntimeError when it stalled."""
     def start(pod, *args):
         return subprocess.Popen([*ns.enter(pod.ns), sys.executable, "-B", "-m", "deploy.lab.transfer", *map(str, args)],
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     take = start(target, "take", target.ip, port)
     take.stdout.readline()
     give = start(source, "give", target.ip, port, size)
     try:
-        out, err = give.communicate(timeout=60)
+        out, err = give.communicate(timeout=300)
     finally:
         give.kill()
         take.kill()
+        give.wait()
         take.communicate()
     if not out:
         raise RuntimeError(f"{source.ip} to {target.ip}: {err.strip().splitlines()[-1:]}")

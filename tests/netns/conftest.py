@@ -1,5 +1,6 @@
 """Shared by the network-namespace tests: labs that are taken down whatever happens."""
 
+import contextlib
 import itertools
 import os
 import re
@@ -11,15 +12,26 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.dont_write_bytecode = True
 
+from deploy.lab import wait  # noqa: E402
 from deploy.lab.lab import ROOT, Lab  # noqa: E402
+from deploy.lab.quickstart import missing  # noqa: E402
 
 SANITIZER = re.compile(r"runtime error:|ERROR: \w+Sanitizer|assert.*failed", re.I)
 _count = itertools.count()
 
 
 def new_name():
-    """A lab name that no other test, and no other run beside this one, has."""
-    return f"t{os.getpid() % 10000}x{next(_count)}"[:8]
+    """A lab name that no other test, and no other run beside this one, has: this process, and a number."""
+    return "t" + base36(os.getpid(), 5) + base36(next(_count), 2)
+
+
+def base36(n, width):
+    assert 0 <= n < 36 ** width, n
+    digits = ""
+    for _ in range(width):
+        n, d = divmod(n, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[d] + digits
+    return digits
 
 
 NETWORK = (ROOT / "deploy/quickstart/network.yaml").read_text()
@@ -29,16 +41,28 @@ POOL = NETWORK.split("---\n")[0]
 def make_lab(name, nodes=3, tor=True, start=True, manifest=None, **up):
     """A lab with the quick start's network, or only its pool where there is no router; agents ready when start is set."""
     lab = Lab(name)
-    lab.up(nodes=nodes, tor=tor, **up)
-    lab.apply(manifest or (NETWORK if tor else POOL))
-    if start:
-        for node in lab.nodes:
-            node.start(wait_ready=False)
-        if tor:
-            lab.start_tor()
-        for node in lab.nodes:
-            node.wait_ready()
+    with taken_down_on_failure(lab):
+        lab.up(nodes=nodes, tor=tor, **up)
+        lab.apply(manifest or (NETWORK if tor else POOL))
+        if start:
+            for node in lab.nodes:
+                node.start(wait_ready=False)
+            if tor:
+                lab.start_tor()
+            for node in lab.nodes:
+                node.wait_ready()
     return lab
+
+
+@contextlib.contextmanager
+def taken_down_on_failure(lab):
+    """What a test or a fixture does with a lab before somebody else sees to its end."""
+    try:
+        yield
+    except BaseException:
+        show_logs(lab)
+        lab.down()
+        raise
 
 
 @pytest.fixture
@@ -47,10 +71,7 @@ def labs(request):
     made = []
 
     def make(**kw):
-        name = new_name()
-        lab = Lab(name)
-        made.append(lab)
-        made[-1] = make_lab(name, **kw)
+        made.append(make_lab(new_name(), **kw))
         return made[-1]
 
     yield make
@@ -60,17 +81,12 @@ def labs(request):
 @pytest.fixture(scope="module")
 def three(request):
     """Three nodes and the router, with pods default/pod1 on node1, default/pod2 on node2, default/pod3 on node3,
-    shared by the tests of a module that only look."""
-    name = new_name()
-    lab = Lab(name)
-    try:
-        lab = make_lab(name)
+    shared by the tests of a module that only look. Everybody knows every route when they begin."""
+    lab = make_lab(new_name())
+    with taken_down_on_failure(lab):
         for node in lab.nodes:
             node.add_pod(f"pod{node.index}")
-    except BaseException:
-        show_logs(lab)
-        lab.down()
-        raise
+        wait.until(lambda: f"the lab is settled: {missing(lab)}", lambda: not missing(lab))
     yield lab
     finish(request, [lab])
 
