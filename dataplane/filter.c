@@ -83,14 +83,34 @@ static void on_touched(void *arg, enum ip_family family, enum ipt_table table, c
 		if (l->family == IP_NONE || (family != IP_NONE && family != l->family))
 			continue;
 		ipt_touched(l->rules, table, chain);
-		if (!l->touched_at && ipt_is_touched(l->rules))
-			l->touched_at = now_ms();
+		if (l->touched_at || !ipt_is_touched(l->rules))
+			continue;
+		l->touched_at = now_ms();
+		f->watch.by.pid = 0;
+		f->watch.ask = true;
 	}
+}
+
+static void say_repaired(struct lane *l)
+{
+	struct ipt_tampered what = ipt_tampered_take(l->rules);
+	const struct nft_by *by = &l->f->watch.by;
+	struct filter_repair r = { .n = what.n,
+				   .table = what.table,
+				   .chain = what.chain,
+				   .by = by->pid ? by->name : "",
+				   .by_pid = by->pid };
+
+	if (what.n && l->f->cfg.repaired)
+		l->f->cfg.repaired(l->f->cfg.arg, l->family, &r);
 }
 
 static void note_repair(struct lane *l)
 {
-	if (!l->touched_at || !ipt_in_sync(l->rules))
+	if (!ipt_in_sync(l->rules))
+		return;
+	say_repaired(l);
+	if (!l->touched_at)
 		return;
 	l->repairs.n++;
 	l->repairs.last_ms = (unsigned)(now_ms() - l->touched_at);

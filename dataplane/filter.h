@@ -17,6 +17,15 @@
 
 struct event_base;
 
+/* What others had changed of ours, and is right again. */
+struct filter_repair {
+	uint64_t n; /* chains */
+	enum ipt_table table;
+	const char *chain; /* the first of them */
+	const char *by;	   /* the program that did it; "": unknown */
+	uint32_t by_pid;
+};
+
 struct filter_config {
 	bool v4, v6;
 	enum ipt_backend backend;
@@ -28,6 +37,7 @@ struct filter_config {
 	/* As in iptables.h and ipset.h. kind: "chain" or "set"; where: its table or "". */
 	void (*report)(void *arg, enum ip_family family, const char *kind, const char *where,
 		       const char *name, int code, const char *text);
+	void (*repaired)(void *arg, enum ip_family family, const struct filter_repair *r);
 	void *arg;
 };
 

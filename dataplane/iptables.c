@@ -395,6 +395,22 @@ static bool hash_at(const struct ipt_body *b, uint32_t i, const char *hash)
 	return memcmp(b->hash[i], hash, IPT_HASH_LEN) == 0;
 }
 
+/* Does a rule as it is shown go where the stated one goes? Its comment says so, which others may keep. */
+static bool target_same(const struct ipt_body *b, uint32_t i, const char *text)
+{
+	size_t want_len = 0, len = 0;
+	const char *want = ipt_target(b->text + b->at[i], &want_len);
+	const char *target = ipt_target(text, &len);
+
+	return want_len == len && (!len || memcmp(want, target, len) == 0);
+}
+
+/* Is the rule at this place of the stated ones this one? */
+static bool rule_same(const struct ipt_body *b, uint32_t i, const struct ipt_seen_rule *r)
+{
+	return hash_at(b, i, r->hash) && target_same(b, i, r->text);
+}
+
 /* Our rules, in order, and above all others where that is asked for. */
 void ipt_hook_judge(struct ipt *t, struct ipt_hook *h)
 {
@@ -409,8 +425,7 @@ void ipt_hook_judge(struct ipt *t, struct ipt_hook *h)
 			continue;
 		if (k >= n || (k < n_first && !t->cfg.append && i != k))
 			return;
-		if (!(k < n_first ? hash_at(first, k, r->hash)
-				  : hash_at(last, k - n_first, r->hash)))
+		if (!(k < n_first ? rule_same(first, k, r) : rule_same(last, k - n_first, r)))
 			return;
 		k++;
 	}

@@ -15,8 +15,9 @@
  *		run it, ipt_done(t, now, &result);
  *
  * A rule is its hash (16 characters) and its text: what comes after "-A CHAIN" and the hash's
- * comment. The kernel's rules are compared by hash only; without a word from the kernel about
- * tampering a changed rule that keeps its comment goes unseen.
+ * comment. The kernel's rules are compared by hash, and by how they were shown when they were
+ * read the last time: a changed rule that keeps its comment is seen when the kernel tells of the change
+ * (iptables-nft), else once it was read after it was written.
  *
  * Only chains that a hook reaches, directly or through others, are in the kernel; so the same
  *policy chain may be stated for every table and costs nothing where nothing jumps to it. A chain
@@ -125,6 +126,13 @@ bool ipt_is_touched(const struct ipt *t);
 void ipt_doubt(struct ipt *t);
 
 struct ipt_counts ipt_counts(const struct ipt *t);
+/* What others changed of ours, since this was asked the last time. */
+struct ipt_tampered {
+	uint64_t n; /* chains */
+	enum ipt_table table;
+	char chain[32]; /* the first of them */
+};
+struct ipt_tampered ipt_tampered_take(struct ipt *t);
 /* Of ours in one table of the kernel, as far as we know. */
 struct ipt_size {
 	uint32_t chains, rules;

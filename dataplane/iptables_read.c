@@ -12,6 +12,8 @@
 
 #include "dataplane/iptables_table.h"
 
+#define SUM_START 0xcbf29ce484222325
+
 struct line {
 	const char *p;
 	size_t len;
@@ -21,6 +23,7 @@ struct line {
 struct found {
 	struct ipt_key name;
 	size_t first, n;
+	uint64_t sum;	/* of its rules as they are shown */
 	bool scattered; /* then the n hashes from first on are not all its own: it is not believed */
 	UT_hash_handle hh;
 };
@@ -33,6 +36,14 @@ struct reading {
 	VEC(struct hash_text { char h[IPT_HASH_LEN]; }) hashes;
 	bool present[IPT_TABLES_];
 };
+
+/* FNV-1a: nobody gains by a collision who could not do without. */
+static uint64_t sum_add(uint64_t sum, const char *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		sum = (sum ^ (unsigned char)p[i]) * 0x100000001b3;
+	return (sum ^ '\n') * 0x100000001b3;
+}
 
 static bool next_line(const char **p, const char *end, struct line *l)
 {
@@ -140,10 +151,12 @@ static void take_chain(struct reading *r, const struct line *l)
 		return;
 	f = xcalloc(1, sizeof(*f));
 	f->name = k;
+	f->sum = SUM_START;
 	HASH_ADD(hh, r->found, name, sizeof(f->name), f);
 }
 
-static void take_own(struct reading *r, const struct ipt_key *k, const char *hash)
+static void take_own(struct reading *r, const struct ipt_key *k, const char *hash,
+		     const struct line *rest)
 {
 	struct hash_text h = { { 0 } };
 	struct found *f = r->at;
@@ -160,6 +173,7 @@ static void take_own(struct reading *r, const struct ipt_key *k, const char *has
 	if (hash)
 		memcpy(h.h, hash, IPT_HASH_LEN);
 	vec_push(&r->hashes, h);
+	f->sum = sum_add(f->sum, rest->p, rest->len);
 	f->n++;
 }
 
@@ -194,7 +208,7 @@ static void take_rule(struct reading *r, const struct line *l)
 	k = ipt_key_n(chain.p, chain.len);
 	hook = ipt_hook_find(chain.p, chain.len);
 	if (hook < 0 && ipt_name_is_ours(k.s)) {
-		take_own(r, &k, hash);
+		take_own(r, &k, hash, &rest);
 		return;
 	}
 	if (hook >= 0 && hash) {
@@ -219,34 +233,124 @@ static void tab_begin(struct reading *r, struct ipt_tab *tab)
 	vec_clear(&tab->strays);
 }
 
+/* Are its rules, whose comments are right, shown as they were the last time? */
+static bool is_shown_as_known(struct ipt_chain *c, const struct found *f)
+{
+	bool same = !c->shown || c->shown == f->sum;
+
+	c->shown = f->sum;
+	return same;
+}
+
 /* What was known is kept where it is the same, so that what is set aside stays so. */
 static void found_seen(struct reading *r, struct found *f)
 {
 	struct delta *d = &r->tab->d;
 	struct ipt_body *b = ipt_body_bare(f->n ? (void *)&r->hashes.p[f->first] : NULL, f->n);
+	struct ipt_chain *c = ipt_chain_find(r->tab, &f->name);
 	uint32_t id = delta_find(d, &f->name);
 	struct ipt_body *have = id == DELTA_NONE ? NULL : delta_have_of(d, id);
 
 	b->doubt = f->scattered;
+	if (c && c->used && ipt_body_same(c->used, b))
+		b->doubt = !is_shown_as_known(c, f);
 	delta_seen(d, &f->name, have && ipt_body_same(have, b) ? have : b);
 	ipt_body_unref(b);
 	r->t->counts.chains++;
 	r->t->counts.rules += (uint32_t)f->n;
 }
 
-static void tab_end(struct reading *r)
+static bool is_right(const struct ipt_tab *tab, const struct ipt_chain *c)
 {
+	uint32_t id = delta_find(&tab->d, &c->name);
+
+	return id != DELTA_NONE && delta_list_of(&tab->d, id) == DELTA_RIGHT;
+}
+
+static bool jumps_nowhere(const struct ipt_tab *tab, const struct ipt_chain *c)
+{
+	vec_foreach (&c->used->targets, k) {
+		uint32_t id = delta_find(&tab->d, k);
+
+		if (id == DELTA_NONE || !delta_have_of(&tab->d, id))
+			return true;
+	}
+	return false;
+}
+
+/* The kernel lets no chain go that rules jump to. Where one is missing and the rules that should jump
+ * to it have their comments, they jump elsewhere: it was renamed. */
+static void doubt_jumps(struct ipt_tab *tab)
+{
+	struct ipt_chain *c, *next;
+
+	if (!tab->d.count[DELTA_SET])
+		return;
+	HASH_ITER (hh, tab->chains, c, next)
+		if (c->used && is_right(tab, c) && jumps_nowhere(tab, c))
+			delta_seen(&tab->d, &c->name, tab->t->unknown);
+}
+
+/* What was right and is no longer was somebody else's doing. */
+static void chains_seen(struct reading *r)
+{
+	struct ipt_tab *tab = r->tab;
+	struct ipt_chain *c, *cnext;
 	struct found *f, *next;
 
-	delta_resync_begin(&r->tab->d);
+	HASH_ITER (hh, tab->chains, c, cnext)
+		c->was_right = c->wanted && is_right(tab, c);
+	delta_resync_begin(&tab->d);
 	HASH_ITER (hh, r->found, f, next) {
 		found_seen(r, f);
 		HASH_DEL(r->found, f);
 		free(f);
 	}
-	delta_resync_end(&r->tab->d);
+	delta_resync_end(&tab->d);
+	doubt_jumps(tab);
+	HASH_ITER (hh, tab->chains, c, cnext)
+		if (c->was_right && !is_right(tab, c))
+			ipt_tampered_note(r->t, (enum ipt_table)(tab - r->t->tab), c->name.s);
+}
+
+static uint64_t hook_sum(const struct ipt_hook *h)
+{
+	uint64_t sum = SUM_START;
+
+	for (size_t i = 0; i < h->seen.n; i++)
+		if (h->seen.p[i].text)
+			sum = sum_add(sum, h->seen.p[i].text, strlen(h->seen.p[i].text));
+	return sum;
+}
+
+/* Rules that are in their place, with their comments, may still not say what they should: as they are
+ * shown is compared with the last time. Without a last time, and with a word from the kernel that
+ * somebody was here, they are written anew, and read once, to know. */
+static void hook_seen(struct reading *r, int i)
+{
+	struct ipt_hook *h = &r->tab->hook[i];
+	bool was_right = !h->wrong && r->tab->known, changed = false;
+	uint64_t sum = hook_sum(h);
+
+	ipt_hook_judge(r->t, h);
+	if (!h->wrong && (h->want[IPT_FIRST] || h->want[IPT_LAST])) {
+		changed = h->shown && h->shown != sum;
+		h->wrong = changed || (!h->shown && h->touched && r->tab->known);
+		r->t->learn |= h->wrong;
+	} else {
+		changed = h->wrong;
+	}
+	h->shown = h->wrong ? 0 : sum;
+	h->touched = false;
+	if (was_right && changed)
+		ipt_tampered_note(r->t, (enum ipt_table)(r->tab - r->t->tab), ipt_hook_names[i]);
+}
+
+static void tab_end(struct reading *r)
+{
+	chains_seen(r);
 	for (int i = 0; i < IPT_HOOKS; i++)
-		ipt_hook_judge(r->t, &r->tab->hook[i]);
+		hook_seen(r, i);
 	r->tab->unreadable = r->tab->blocked = false;
 	r->tab->known = true;
 	r->tab = NULL;

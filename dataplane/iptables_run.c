@@ -29,6 +29,7 @@ enum {
 	CALM_SHARE = 10,   /* of the time at most a tenth is spent on reading after tampering */
 	CALM_OVER = 10000, /* quiet for so long: the next repair is immediate again */
 	BLOCKED_MS = 5000, /* before looking again at a table that cannot be read */
+	LEARN_MS = 5000,   /* at rest, before reading what was written where nobody watches */
 	WORDS_MAX = 400,
 };
 
@@ -113,6 +114,7 @@ void ipt_touched(struct ipt *t, enum ipt_table table, const char *chain)
 	}
 	hook = ipt_hook_find(chain, strlen(chain));
 	if (hook >= 0) {
+		t->tab[table].hook[hook].touched = true;
 		t->touched_all |= is_hook_of_ours(&t->tab[table].hook[hook]);
 		return;
 	}
@@ -125,6 +127,23 @@ void ipt_touched(struct ipt *t, enum ipt_table table, const char *chain)
 		vec_push(&t->touched, touch);
 	else
 		t->touched_all = true;
+}
+
+void ipt_tampered_note(struct ipt *t, enum ipt_table table, const char *chain)
+{
+	t->counts.tampered++;
+	if (t->tampered.n++)
+		return;
+	t->tampered.table = table;
+	str_copy(t->tampered.chain, sizeof(t->tampered.chain), chain);
+}
+
+struct ipt_tampered ipt_tampered_take(struct ipt *t)
+{
+	struct ipt_tampered tampered = t->tampered;
+
+	t->tampered = (struct ipt_tampered) { 0 };
+	return tampered;
 }
 
 bool ipt_is_touched(const struct ipt *t)
@@ -164,7 +183,7 @@ static void touched_apply(struct ipt *t)
 {
 	vec_foreach (&t->touched, touch) {
 		delta_seen(&t->tab[touch->table].d, &touch->name, t->unknown);
-		t->counts.tampered++;
+		ipt_tampered_note(t, touch->table, touch->name.s);
 	}
 	vec_clear(&t->touched);
 }
@@ -340,6 +359,7 @@ static void save_done(struct ipt *t, uint64_t now, const struct exec_result *r)
 		return;
 	}
 	t->need_read = false;
+	t->learn_at = 0;
 	t->was_read = true;
 	t->retry_at = 0;
 	t->refresh_at = t->cfg.refresh_ms ? now + t->cfg.refresh_ms : 0;
@@ -381,7 +401,7 @@ bool ipt_next(struct ipt *t, uint64_t now, struct exec_cmd *cmd)
 {
 	if (t->state != IPT_IDLE || now < t->retry_at)
 		return false;
-	if (t->refresh_at && now >= t->refresh_at)
+	if ((t->refresh_at && now >= t->refresh_at) || (t->learn_at && now >= t->learn_at))
 		t->need_read = true;
 	if (t->held_at && now >= t->held_at)
 		held_retry(t);
@@ -405,6 +425,16 @@ bool ipt_next(struct ipt *t, uint64_t now, struct exec_cmd *cmd)
 	return false;
 }
 
+/* How the kernel shows what was written is known when it is read: at once where somebody was seen at
+ * it, in time where the kernel tells of nobody. */
+static void written(struct ipt *t, uint64_t now)
+{
+	t->need_read |= t->learn;
+	t->learn = false;
+	if (t->cfg.backend == IPT_LEGACY && t->cfg.refresh_ms)
+		t->learn_at = now + LEARN_MS;
+}
+
 void ipt_done(struct ipt *t, uint64_t now, const struct exec_result *r)
 {
 	enum ipt_state was = t->state;
@@ -416,6 +446,7 @@ void ipt_done(struct ipt *t, uint64_t now, const struct exec_result *r)
 		restore_failed(t, now, r);
 	} else {
 		ipt_batch_done(t);
+		written(t, now);
 		memset(&t->blamed, 0, sizeof(t->blamed));
 		trouble_over(t);
 	}
@@ -444,6 +475,8 @@ uint64_t ipt_due(const struct ipt *t)
 		return t->retry_at;
 	if (t->refresh_at)
 		due = sooner(due, t->refresh_at);
+	if (t->learn_at)
+		due = sooner(due, t->learn_at);
 	if (t->held_at)
 		due = sooner(due, t->held_at);
 	if (ipt_is_touched(t))

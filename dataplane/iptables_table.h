@@ -47,6 +47,8 @@ struct ipt_chain {
 	bool wanted;	       /* in the kernel; its body's targets are counted */
 	struct ipt_body *used; /* whose targets are counted */
 	bool refused;	       /* a placeholder stands in */
+	bool was_right;	       /* before the reading under way */
+	uint64_t shown;	       /* how iptables-save shows `used`, as a sum; 0: not known */
 	UT_hash_handle hh;
 };
 
@@ -59,7 +61,9 @@ struct ipt_seen_rule {
 struct ipt_hook {
 	struct ipt_body *want[2]; /* by enum ipt_where; NULL: nothing */
 	VEC(struct ipt_seen_rule) seen;
-	bool wrong; /* seen is not what it should be */
+	bool wrong;	/* seen is not what it should be */
+	bool touched;	/* by others, and not read since */
+	uint64_t shown; /* how iptables-save shows our rules in it, as a sum; 0: not known */
 };
 
 /* A rule of somebody else's that jumps to a chain of ours. */
@@ -126,6 +130,9 @@ struct ipt {
 
 	VEC(struct ipt_touch) touched;
 	bool touched_all, touch_after;
+	bool learn;	   /* read after the next write, to know how it is shown */
+	uint64_t learn_at; /* the same, for iptables-legacy, in time; 0: nothing to learn */
+	struct ipt_tampered tampered;
 
 	char save_tool[32], restore_tool[32], lock_arg[24];
 	struct str batch;
@@ -170,6 +177,8 @@ bool ipt_render(struct ipt *t);
 void ipt_batch_done(struct ipt *t);
 void ipt_batch_undo(struct ipt *t);
 const struct ipt_item *ipt_batch_item(const struct ipt *t, unsigned line);
+/* Somebody else changed a chain of ours, or our rules in one of the kernel's. */
+void ipt_tampered_note(struct ipt *t, enum ipt_table table, const char *chain);
 void ipt_report(struct ipt *t, enum ipt_table table, const char *chain, int code, const char *text);
 
 /* One edit of a chain, by index, as iptables-restore takes it: for tests and for ipt_render. */

@@ -193,6 +193,7 @@ static void seen_replace(struct ipt *t, struct ipt_hook *h)
 	if (t->cfg.append)
 		seen_add(h, h->want[IPT_FIRST]);
 	seen_add(h, h->want[IPT_LAST]);
+	h->shown = 0;
 	ipt_hook_judge(t, h);
 }
 
@@ -328,10 +329,14 @@ static void items_clear(struct ipt *t)
 static void item_done(struct ipt *t, struct ipt_item *it)
 {
 	struct ipt_tab *tab = &t->tab[it->table];
+	struct ipt_chain *c;
 
 	switch (it->kind) {
 	case IPT_ITEM_CHAIN:
 		delta_seen(&tab->d, &it->name, it->body);
+		c = ipt_chain_find(tab, &it->name);
+		if (c)
+			c->shown = 0;
 		t->counts.written++;
 		break;
 	case IPT_ITEM_REMOVE:

@@ -8,6 +8,7 @@
  *        child for these milliseconds; the refresh interval is for that. */
 #include "dataplane/nft_watch.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/netfilter.h>
@@ -47,7 +48,7 @@ static int sock_open(struct nft_watch *w, struct err *e)
 
 int nft_watch_open(struct nft_watch *w, struct err *e)
 {
-	*w = (struct nft_watch) { .fd = -1 };
+	*w = (struct nft_watch) { .fd = -1, .renamed = IPT_TABLES_ };
 	return sock_open(w, e);
 }
 
@@ -186,19 +187,50 @@ static enum ip_family family_of(uint8_t nfproto)
 	}
 }
 
-void nft_watch_parse(const struct nlmsghdr *h, nft_watch_fn fn, void *arg)
+/* The end of somebody's transaction. A chain of it that is in use, and got no rule in it, is an old one
+ * under a new name (iptables -E). */
+static void generation(struct nft_watch *w, const struct nlmsghdr *h, nft_watch_fn fn, void *arg)
 {
-	const struct nlattr *tb[NFTA_CHAIN_NAME + 1] = { NULL };
+	const struct nlattr *tb[NFTA_GEN_MAX + 1] = { NULL };
+	enum ipt_table renamed = w->renamed;
+	const char *name;
+
+	w->renamed = IPT_TABLES_;
+	if (renamed < IPT_TABLES_)
+		fn(arg, w->renamed_family, renamed, NULL);
+	if (!w->ask)
+		return;
+	nl_attrs(h, sizeof(struct nfgenmsg), tb, NFTA_GEN_MAX);
+	name = nl_attr_str(tb[NFTA_GEN_PROC_NAME]);
+	w->ask = false;
+	w->by.pid = ntohl(nl_attr_u32(tb[NFTA_GEN_PROC_PID]));
+	str_copy(w->by.name, sizeof(w->by.name), name ? name : "");
+}
+
+static void maybe_renamed(struct nft_watch *w, uint16_t type, const struct nlattr *const tb[],
+			  enum ip_family family, enum ipt_table t)
+{
+	bool is_chain = NFNL_MSG_TYPE(type) == NFT_MSG_NEWCHAIN && !tb[NFTA_CHAIN_HOOK];
+
+	w->renamed = is_chain && nl_attr_u32(tb[NFTA_CHAIN_USE]) ? t : IPT_TABLES_;
+	w->renamed_family = family;
+}
+
+void nft_watch_parse(struct nft_watch *w, const struct nlmsghdr *h, nft_watch_fn fn, void *arg)
+{
+	const struct nlattr *tb[NFTA_CHAIN_USE + 1] = { NULL };
 	const struct nfgenmsg *g = nl_body(h, sizeof(*g));
 	const char *table_name, *chain_name;
 	unsigned table, chain;
 	enum ip_family family;
 	enum ipt_table t;
 
+	if (g && h->nlmsg_type == MSG_NEWGEN)
+		generation(w, h, fn, arg);
 	if (!g || !names_of(h->nlmsg_type, &table, &chain))
 		return;
 	family = family_of(g->nfgen_family);
-	nl_attrs(h, sizeof(*g), tb, NFTA_CHAIN_NAME);
+	nl_attrs(h, sizeof(*g), tb, NFTA_CHAIN_USE);
 	table_name = nl_attr_str(tb[table]);
 	chain_name = chain ? nl_attr_str(tb[chain]) : NULL;
 	if (family == IP_NONE || !table_name || (chain && !chain_name))
@@ -207,6 +239,7 @@ void nft_watch_parse(const struct nlmsghdr *h, nft_watch_fn fn, void *arg)
 	/* A table that comes has chains to come, which speak for themselves. */
 	if (t == IPT_TABLES_ || NFNL_MSG_TYPE(h->nlmsg_type) == NFT_MSG_NEWTABLE)
 		return;
+	maybe_renamed(w, h->nlmsg_type, tb, family, t);
 	fn(arg, family, t, chain_name);
 }
 
@@ -232,7 +265,7 @@ int nft_watch_read(struct nft_watch *w, nft_watch_fn fn, void *arg)
 		left = (size_t)n;
 		while ((h = nl_next(&p, &left)))
 			if (!is_own(w, h))
-				nft_watch_parse(h, fn, arg);
+				nft_watch_parse(w, h, fn, arg);
 	}
 	return 1;
 }

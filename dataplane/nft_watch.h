@@ -17,10 +17,20 @@ struct nft_watch {
 		uint32_t pid;	      /* 0: free */
 		unsigned generations; /* transactions of it that are in force */
 	} own[NFT_WATCH_OWN_MAX];
+	/* A chain that was told is in use, and none of its transaction's rules was seen yet. */
+	enum ip_family renamed_family;
+	enum ipt_table renamed; /* IPT_TABLES_: none */
+	/* Whoever ended the transaction under way when `ask` was set: the kernel says it behind the
+	 * changes themselves. */
+	bool ask;
+	struct nft_by {
+		uint32_t pid; /* 0: unknown */
+		char name[16];
+	} by;
 };
 
 /* family IP_NONE and chain NULL: everything may have changed (events were lost). chain NULL: the
- * whole table. */
+ * whole table; also where a chain of it may have got another name, because the old one is not told. */
 typedef void (*nft_watch_fn)(void *arg, enum ip_family family, enum ipt_table table,
 			     const char *chain);
 
@@ -36,5 +46,5 @@ unsigned nft_watch_generations(const struct nft_watch *w, pid_t child);
 /* Take in what has arrived. 1: perhaps more. */
 int nft_watch_read(struct nft_watch *w, nft_watch_fn fn, void *arg);
 
-/* One message, pure. */
-void nft_watch_parse(const struct nlmsghdr *h, nft_watch_fn fn, void *arg);
+/* One message that is not our own, pure. */
+void nft_watch_parse(struct nft_watch *w, const struct nlmsghdr *h, nft_watch_fn fn, void *arg);

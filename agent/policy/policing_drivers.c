@@ -66,6 +66,16 @@ static void on_report(void *arg, enum ip_family family, const char *kind, const 
 	HASH_ADD_KEYPTR(hh, p->griefs, g->name, strlen(g->name), g);
 }
 
+/* Somebody else changed what is ours, and it is as it should be again. */
+static void on_repaired(void *arg, enum ip_family family, const struct filter_repair *r)
+{
+	log_from("tampering", LOG_LEVEL_WARN, "policy",
+		 "rules of this agent were changed by somebody else; they are right again",
+		 "family=%d table=%s chain=%s chains=%llu by=%s pid=%u", family,
+		 ipt_table_name(r->table), r->chain, (unsigned long long)r->n,
+		 *r->by ? r->by : "unknown", r->by_pid);
+}
+
 /* A family has come to rest; possibly from within our own filter_run. */
 static void on_rest(void *arg, enum ip_family family, enum apply_stage stage)
 {
@@ -353,6 +363,7 @@ static int make(struct policing *p, struct err *e)
 					  .sets_refresh_ms = p->set.sets_refresh_ms,
 					  .turn = on_rest,
 					  .report = on_report,
+					  .repaired = on_repaired,
 					  .arg = p },
 		e);
 	if (!p->filter)
