@@ -149,17 +149,31 @@ static json_t *stage_json(const struct policy_question *q, const struct explain_
 	return o;
 }
 
+/* Each node's agent goes by what is set for it. On one node both ends have the same. */
+static void read_views(struct policy_question *q, struct policy_view view[2])
+{
+	struct policy_end *end[2] = { &q->from, &q->to };
+	bool one = q->from.at.node && q->to.at.node && !strcmp(q->from.at.node, q->to.at.node);
+
+	for (int i = 0; i < 2; i++) {
+		bool of_host = end[i]->at.place == EXPLAIN_HOST ||
+			       (one && end[!i]->at.place == EXPLAIN_HOST);
+
+		policy_view_read(q->ctl, &q->world, i && one ? NULL : end[i]->at.node, of_host,
+				 (enum ip_family)q->packet.src.family, &view[i], q->notes);
+		end[i]->at.cfg = &view[i && one ? 0 : i].render;
+	}
+}
+
 json_t *policy_answer(struct policy_question *q)
 {
-	const struct policy_end *at = q->to.at.node ? &q->to : &q->from;
-	struct policy_view view;
+	struct policy_view view[2];
 	struct calc *c = policy_world_calc(&q->world, &q->from, &q->to, q->notes);
 	json_t *o = json_object(), *stages = json_array();
 	struct explain_path path;
 
-	policy_view_read(q->ctl, &q->world, at->at.node, at->at.place == EXPLAIN_HOST,
-			 (enum ip_family)q->packet.src.family, &view, q->notes);
-	explain_path(c, &view.render, &q->from.at, &q->to.at, &q->packet, &path);
+	read_views(q, view);
+	explain_path(c, &q->from.at, &q->to.at, &q->packet, &path);
 	js_set(o, "from", end_json(&q->from));
 	js_set(o, "to", end_json(&q->to));
 	js_set(o, "packet", packet_json(&q->packet));
@@ -171,7 +185,8 @@ json_t *policy_answer(struct policy_question *q)
 		js_set_int(o, "deniedBy", (json_int_t)path.denied);
 	js_set(o, "notes", json_incref(q->notes));
 	explain_path_done(&path);
-	policy_view_done(&view);
+	policy_view_done(&view[0]);
+	policy_view_done(&view[1]);
 	calc_free(c);
 	return o;
 }

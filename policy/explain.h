@@ -13,6 +13,8 @@ struct explain_packet {
 	uint8_t proto;
 	uint16_t src_port, dst_port;
 	int icmp_type, icmp_code; /* of ICMP and ICMPv6 */
+	/* As it was before its destination was translated, for whoever looks there; NULL: the same. */
+	const struct explain_packet *before;
 };
 
 enum explain_verdict {

@@ -9,7 +9,6 @@
 
 struct traveller {
 	struct calc *calc;
-	const struct render_config *cfg;
 	const struct explain_packet *p;
 	struct explain_path *out;
 	bool accepted; /* by untracked or preDNAT policy on the way into this node */
@@ -47,10 +46,10 @@ static bool is_neighbors(const struct explain_packet *p, bool to_router)
 	return p->icmp_type >= 130 && p->icmp_type <= 136;
 }
 
-static bool is_failsafe(const struct traveller *t, bool ingress)
+static bool is_failsafe(const struct traveller *t, const struct render_config *cfg, bool ingress)
 {
-	const struct failsafe *list = ingress ? t->cfg->failsafe_in : t->cfg->failsafe_out;
-	size_t n = ingress ? t->cfg->n_failsafe_in : t->cfg->n_failsafe_out;
+	const struct failsafe *list = ingress ? cfg->failsafe_in : cfg->failsafe_out;
+	size_t n = ingress ? cfg->n_failsafe_in : cfg->n_failsafe_out;
 	const struct addr *peer = ingress ? &t->p->src : &t->p->dst;
 
 	if (is_neighbors(t->p, false))
@@ -72,8 +71,11 @@ static bool is_silent(const struct explain *x, enum calc_class class)
 
 static enum explain_verdict ask(struct traveller *t, struct explain_stage stage)
 {
+	const struct explain_packet *p =
+		stage.class == CLASS_PRE_DNAT && t->p->before ? t->p->before : t->p;
+
 	if (!stage.endpoint || !explain_endpoint(t->calc, stage.kind, stage.endpoint, stage.ingress,
-						 stage.class, t->p, &stage.why))
+						 stage.class, p, &stage.why))
 		return EXPLAIN_OPEN;
 	if (is_silent(&stage.why, stage.class)) {
 		explain_done(&stage.why);
@@ -93,16 +95,16 @@ static void ask_pod(struct traveller *t, const struct explain_end *at, bool ingr
 					.ingress = ingress });
 }
 
-static enum explain_verdict ask_host(struct traveller *t, const char *node, const char *id,
-				     enum calc_class class, bool ingress)
+static enum explain_verdict ask_host(struct traveller *t, const struct explain_end *at,
+				     const char *id, enum calc_class class, bool ingress)
 {
-	struct explain_stage stage = { .node = node,
+	struct explain_stage stage = { .node = at->node,
 				       .endpoint = id,
 				       .kind = ENDPOINT_HOST,
 				       .class = class,
 				       .ingress = ingress };
 
-	if (!id || class == CLASS_FORWARD || !is_failsafe(t, ingress))
+	if (!id || class == CLASS_FORWARD || !is_failsafe(t, at->cfg, ingress))
 		return ask(t, stage);
 	if (class == CLASS_NORMAL) {
 		stage.point = EXPLAIN_AT_FAILSAFE;
@@ -120,17 +122,17 @@ static const char *outer(const struct explain_end *at)
 
 /* ---- parts of the way ---- */
 
-static bool is_tunnels(const struct traveller *t)
+static bool is_tunnels(const struct traveller *t, const struct render_config *cfg)
 {
-	return (t->p->proto == 4 && !t->cfg->ipip_from_pods) ||
-	       (t->p->proto == PROTO_UDP && t->p->dst_port == t->cfg->vxlan_port &&
-		!t->cfg->vxlan_from_pods);
+	return (t->p->proto == 4 && !cfg->ipip_from_pods) ||
+	       (t->p->proto == PROTO_UDP && t->p->dst_port == cfg->vxlan_port &&
+		!cfg->vxlan_from_pods);
 }
 
 /* From a pod's interface to behind its egress policy. */
 static void leave_pod(struct traveller *t, const struct explain_end *from)
 {
-	if (is_tunnels(t))
+	if (is_tunnels(t, from->cfg))
 		add(t, (struct explain_stage) { .point = EXPLAIN_AT_TUNNEL,
 						.node = from->node,
 						.endpoint = from->pod,
@@ -140,7 +142,7 @@ static void leave_pod(struct traveller *t, const struct explain_end *from)
 
 static void pre_dnat(struct traveller *t, const struct explain_end *at)
 {
-	t->accepted = ask_host(t, at->node, at->every, CLASS_PRE_DNAT, true) == EXPLAIN_ALLOW;
+	t->accepted = ask_host(t, at, at->every, CLASS_PRE_DNAT, true) == EXPLAIN_ALLOW;
 }
 
 /* From a pod's interface into its node's forwarding. */
@@ -148,29 +150,28 @@ static void set_out(struct traveller *t, const struct explain_end *from)
 {
 	pre_dnat(t, from);
 	if (!t->accepted)
-		ask_host(t, from->node, from->every, CLASS_FORWARD, true);
+		ask_host(t, from, from->every, CLASS_FORWARD, true);
 	leave_pod(t, from);
 }
 
 /* From another machine to a node: up to the point where it is clear for whom it is. */
 static void arrive(struct traveller *t, const struct explain_end *at)
 {
-	t->accepted = ask_host(t, at->node, outer(at), CLASS_UNTRACKED, true) == EXPLAIN_ALLOW;
+	t->accepted = ask_host(t, at, outer(at), CLASS_UNTRACKED, true) == EXPLAIN_ALLOW;
 	if (!t->accepted)
-		t->accepted =
-			ask_host(t, at->node, outer(at), CLASS_PRE_DNAT, true) == EXPLAIN_ALLOW;
+		t->accepted = ask_host(t, at, outer(at), CLASS_PRE_DNAT, true) == EXPLAIN_ALLOW;
 }
 
 static void enter_pod(struct traveller *t, const struct explain_end *to)
 {
 	ask_pod(t, to, true);
-	ask_host(t, to->node, to->every, CLASS_FORWARD, false);
+	ask_host(t, to, to->every, CLASS_FORWARD, false);
 }
 
 static void leave_host(struct traveller *t, const struct explain_end *from)
 {
-	if (ask_host(t, from->node, outer(from), CLASS_UNTRACKED, false) != EXPLAIN_ALLOW)
-		ask_host(t, from->node, outer(from), CLASS_NORMAL, false);
+	if (ask_host(t, from, outer(from), CLASS_UNTRACKED, false) != EXPLAIN_ALLOW)
+		ask_host(t, from, outer(from), CLASS_NORMAL, false);
 }
 
 static enum explain_verdict to_host(const struct render_config *cfg)
@@ -190,7 +191,7 @@ static void pod_to_own_host(struct traveller *t, const struct explain_end *from)
 	} else {
 		leave_pod(t, from);
 		stage.point = EXPLAIN_AT_OWN_HOST;
-		stage.verdict = to_host(t->cfg);
+		stage.verdict = to_host(from->cfg);
 	}
 	add(t, stage);
 }
@@ -217,7 +218,7 @@ static void cross(struct traveller *t, const struct explain_end *from, const str
 {
 	if (from->place == EXPLAIN_POD) {
 		set_out(t, from);
-		ask_host(t, from->node, outer(from), CLASS_FORWARD, false);
+		ask_host(t, from, outer(from), CLASS_FORWARD, false);
 	} else if (from->place == EXPLAIN_HOST) {
 		leave_host(t, from);
 	}
@@ -226,18 +227,17 @@ static void cross(struct traveller *t, const struct explain_end *from, const str
 	arrive(t, to);
 	if (to->place == EXPLAIN_POD) {
 		if (!t->accepted)
-			ask_host(t, to->node, outer(to), CLASS_FORWARD, true);
+			ask_host(t, to, outer(to), CLASS_FORWARD, true);
 		enter_pod(t, to);
 	} else if (!t->accepted) {
-		ask_host(t, to->node, outer(to), CLASS_NORMAL, true);
+		ask_host(t, to, outer(to), CLASS_NORMAL, true);
 	}
 }
 
-void explain_path(struct calc *c, const struct render_config *cfg, const struct explain_end *from,
-		  const struct explain_end *to, const struct explain_packet *p,
-		  struct explain_path *out)
+void explain_path(struct calc *c, const struct explain_end *from, const struct explain_end *to,
+		  const struct explain_packet *p, struct explain_path *out)
 {
-	struct traveller t = { .calc = c, .cfg = cfg, .p = p, .out = out };
+	struct traveller t = { .calc = c, .p = p, .out = out };
 
 	*out = (struct explain_path) { .verdict = EXPLAIN_ALLOW };
 	if (addr_eq(&p->src, &p->dst))

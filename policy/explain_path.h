@@ -22,6 +22,9 @@ struct explain_end {
 	const char *pod;    /* id of its endpoint; NULL */
 	const char *uplink; /* host endpoint on the interface to others; NULL: none of its own */
 	const char *every;  /* host endpoint "*" of the node; NULL: none */
+	/* What matters of the configuration of this node's agent: failsafe ports, tunnels' packets from
+	 * pods, what becomes of packets from a pod to its node. NULL only where node is. */
+	const struct render_config *cfg;
 };
 
 enum explain_point {
@@ -52,9 +55,6 @@ struct explain_path {
 	size_t denied; /* which one that is; stages.n when none */
 };
 
-/* cfg: what of the agents' configuration matters: failsafe ports, tunnels' packets from pods, and
- * what becomes of packets from a pod to its node. */
-void explain_path(struct calc *c, const struct render_config *cfg, const struct explain_end *from,
-		  const struct explain_end *to, const struct explain_packet *p,
-		  struct explain_path *out);
+void explain_path(struct calc *c, const struct explain_end *from, const struct explain_end *to,
+		  const struct explain_packet *p, struct explain_path *out);
 void explain_path_done(struct explain_path *path);

@@ -134,7 +134,7 @@ static void expect(const struct jworld *w, struct calc *c, const struct jendpoin
 						   [J_UNTRACKED] = CLASS_UNTRACKED,
 						   [J_PREDNAT] = CLASS_PRE_DNAT };
 	struct explain_packet packet = { p->src,   p->dst,	 (uint8_t)p->proto, p->sport,
-					 p->dport, p->icmp_type, p->icmp_code };
+					 p->dport, p->icmp_type, p->icmp_code,	    NULL };
 	enum jverdict judged = judge(w, e, ingress, class, p);
 	struct explain x = { 0 };
 	CLEANUP(freep) char *id = NULL;
@@ -226,18 +226,20 @@ static struct explain_end node_end(const struct jnode *n, enum explain_place pla
 /* Ways that were allowed and denied. */
 static size_t seen[2];
 
-static void expect_way(const struct jworld *w, struct calc *c, const struct explain_end *from,
-		       const struct explain_end *to, const struct jpacket *p, bool want,
+static void expect_way(const struct jworld *w, struct calc *c, const struct explain_end *of,
+		       const struct explain_end *where, const struct jpacket *p, bool want,
 		       const char *what)
 {
+	struct explain_end from = *of, to = *where;
 	struct render_config cfg = render_config_default(IP_V4);
 	struct explain_packet packet = { p->src,   p->dst,	 (uint8_t)p->proto, p->sport,
-					 p->dport, p->icmp_type, p->icmp_code };
+					 p->dport, p->icmp_type, p->icmp_code,	    NULL };
 	struct explain_path path;
 
 	cfg.n_failsafe_in = cfg.n_failsafe_out = 0;
 	cfg.to_host = "RETURN";
-	explain_path(c, &cfg, from, to, &packet, &path);
+	from.cfg = to.cfg = &cfg;
+	explain_path(c, &from, &to, &packet, &path);
 	if ((path.verdict != EXPLAIN_DENY) != want)
 		fail_msg("%s: %s, must be %s", what, path.verdict ? "denied" : "allowed",
 			 want ? "allowed" : "denied");
@@ -301,9 +303,91 @@ static void random_ways(void **state)
 	assert_true(seen[true] > n && seen[false] > n);
 }
 
+/* A host endpoint without policy and profile: only failsafe ports are open. */
+static void shut_host(struct calc *c, const char *name)
+{
+	calc_step(c, &(struct calc_event) { .kind = CALC_ENDPOINT,
+					    .of.endpoint = &(struct endpoint) {
+						    .kind = ENDPOINT_HOST,
+						    .id = name,
+						    .node = "here",
+						    .interface = "eth0",
+					    } });
+}
+
+/* Each node's agent has its own failsafe ports. */
+static void settings_of_both_ends(void **state)
+{
+	static const struct failsafe ssh = { .proto = PROTO_TCP, .port = 22 };
+	struct render_config none = render_config_default(IP_V4), in, out;
+	struct explain_packet p = { .proto = PROTO_TCP, .dst_port = 22 };
+	struct calc *c = calc_new("here", 1);
+
+	none.n_failsafe_in = none.n_failsafe_out = 0;
+	in = out = none;
+	in.failsafe_in = out.failsafe_out = &ssh;
+	in.n_failsafe_in = out.n_failsafe_out = 1;
+	assert_true(addr_parse("192.0.2.1", &p.src) && addr_parse("192.0.2.2", &p.dst));
+	shut_host(c, "h1");
+	shut_host(c, "h2");
+	calc_flush(c);
+	for (int i = 0; i < 4; i++) {
+		struct explain_end from = { .place = EXPLAIN_HOST,
+					    .node = "n1",
+					    .uplink = "h1",
+					    .cfg = i & 1 ? &out : &in },
+				   to = { .place = EXPLAIN_HOST,
+					  .node = "n2",
+					  .uplink = "h2",
+					  .cfg = i & 2 ? &in : &out };
+		struct explain_path path;
+
+		explain_path(c, &from, &to, &p, &path);
+		assert_int_equal(path.verdict, i == 3 ? EXPLAIN_ALLOW : EXPLAIN_DENY);
+		assert_int_equal(path.denied, i == 3 ? 2 : !(i & 1) ? 0 : 1);
+		explain_path_done(&path);
+	}
+	calc_free(c);
+}
+
+/* preDNAT policy sees the destination that the packet came with. */
+static void before_translation(void **state)
+{
+	struct explain_packet before = { .proto = PROTO_TCP, .dst_port = 80 }, p = before;
+	struct render_config cfg = render_config_default(IP_V4);
+	struct explain_end from = { .place = EXPLAIN_OUTSIDE }, to = {
+		.place = EXPLAIN_HOST, .node = "here", .uplink = "h", .cfg = &cfg
+	};
+	struct calc *c = calc_new("here", 1);
+	struct object o = object_new(kind_find("GlobalNetworkPolicy"), NULL, "p");
+	struct explain_path path;
+
+	js_set(o.json, "spec",
+	       json_pack("{sb sb s[s] s[{ss ss s{s[i]}}]}", "preDNAT", 1, "applyOnForward", 1,
+			 "types", "Ingress", "ingress", "action", "Allow", "protocol", "TCP",
+			 "destination", "ports", 80));
+	assert_true(feed_object(c, &o, NULL));
+	object_done(&o);
+	shut_host(c, "h");
+	calc_flush(c);
+	assert_true(addr_parse("192.0.2.1", &p.src) && addr_parse("192.0.2.2", &p.dst));
+	before.src = p.src;
+	before.dst = p.dst;
+	p.dst_port = 8080;
+	for (int i = 0; i < 2; i++) {
+		p.before = i ? &before : NULL;
+		explain_path(c, &from, &to, &p, &path);
+		assert_int_equal(path.verdict, i ? EXPLAIN_ALLOW : EXPLAIN_DENY);
+		explain_path_done(&path);
+	}
+	calc_free(c);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(random_worlds),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(settings_of_both_ends),
+					    cmocka_unit_test(before_translation),
+					    cmocka_unit_test(random_worlds),
 					    cmocka_unit_test(random_ways) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
