@@ -76,6 +76,7 @@ def wrong_roads(lab, mode):
     """Routes that are not as the mode wants them."""
     out = []
     held = {node: blocks(node) for node in lab.nodes}
+    out += [f"{node.name} has no block" for node in lab.nodes if not held[node]]
     for source in lab.nodes:
         lines = [line.strip() for line in source.routes().splitlines()]
         for target in lab.nodes:
@@ -86,7 +87,7 @@ def wrong_roads(lab, mode):
     return out
 
 
-def settle(lab, mode, seconds=20):
+def settle(lab, mode, seconds=60):
     wait.until(lambda: f"routes of mode {mode}: {wrong_roads(lab, mode)[:4]}", lambda: not wrong_roads(lab, mode), seconds)
 
 
@@ -96,7 +97,7 @@ def change(lab, mode):
     settle(lab, mode)
 
 
-def capture(node, action, count, what, interface=LINK, seconds=20):
+def capture(node, action, count, what, interface=LINK, seconds=60):
     """The packets that action causes, each one line of tcpdump -v; count 0: what is seen until action returns."""
     words = [*ns.enter(node.ns), "tcpdump", "-l", "-n", "-v", "-t", "--immediate-mode", "-i", interface,
              *(["-c", str(count)] if count else []), what]

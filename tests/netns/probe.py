@@ -59,7 +59,7 @@ def mistakes(pod, wanted, seconds=0.25):
     said = ask(pod, list(wanted), seconds)
     late = [t for t, yes in wanted.items() if yes and said[t] != "yes"]
     if late:
-        said |= ask(pod, late, 3)
+        said |= ask(pod, late, 5)
     return {t: said[t] for t, yes in wanted.items() if (said[t] == "yes") != bool(yes)}
 
 

@@ -51,11 +51,11 @@ def long_pair(request, labs):
 
 
 def neighbor(node):
-    return next(n for n in node.ctl_json("bgp", "neighbors")["neighbors"] if n["address"] == TOR)
+    return next((n for n in node.ctl_json("bgp", "neighbors")["neighbors"] if n["address"] == TOR), {"state": "absent"})
 
 
-def established(node, seconds=40):
-    wait.until("Established", lambda: neighbor(node)["state"] == "Established", seconds)
+def established(node, seconds=90):
+    wait.until(lambda: f"Established: {neighbor(node)}", lambda: neighbor(node)["state"] == "Established", seconds)
 
 
 def block_of(node):
@@ -86,13 +86,13 @@ spec: {exportV4: [{action: Reject}], importV4: [{cidr: 203.0.113.0/24, matchOper
     wait.until("the router's network gone", lambda: NETWORK not in node.routes())
     assert neighbor(node)["state"] == "Established"
     lab.ctl("delete", "bgpfilter", "tor")
-    wait.until("the block is back", lambda: block in router.routes())
+    wait.until("the block is back", lambda: block in router.routes(), 90)
     if router.stays:
         assert neighbor(node).get("flaps", 0) == 0
     if not router.refreshes:
         router.kill()
         router.start()
-        wait.until("the router's network is back", lambda: NETWORK in node.routes())
+        wait.until("the router's network is back", lambda: NETWORK in node.routes(), 90)
         return
     wait.until("the router's network is back", lambda: NETWORK in node.routes())
     assert neighbor(node).get("flaps", 0) == 0
@@ -124,7 +124,7 @@ def test_the_node_is_killed_and_comes_back(pair):
         kept.append(block in router.routes())
         forwarded.append(NETWORK in node.routes())
         return neighbor(node)["state"] == "Established"
-    wait.until("Established", back, 40)
+    wait.until("Established", back, 90)
     wait.until("the block at the router", lambda: block in router.routes())
     kept.append(block in router.routes())
     assert all(forwarded), "the kernel keeps forwarding all the time"
@@ -144,10 +144,10 @@ def test_the_router_is_away_for_long(long_pair):
     offered = neighbor(node)["capabilities"]["received"]["long-lived-graceful-restart"]
     assert offered["seconds"] == {"ipv4-unicast": 3600}, offered
     router.kill()
-    wait.until("kept as the last resort", lambda: path(node).get("longStale"), 20)
+    wait.until("kept as the last resort", lambda: path(node).get("longStale"), 60)
     assert NETWORK in node.routes()
     router.start()
-    established(node, 60)
+    established(node)
     wait.until("fresh again", lambda: path(node).get("longStale") is False, 60)
     assert NETWORK in node.routes()
     wait.until("the block at the router", lambda: block in router.routes(), 60)
@@ -161,5 +161,5 @@ def test_the_node_is_away_for_long(long_pair):
     node.kill()
     wait.until("marked at the router", lambda: router.is_long_stale(block), 60)
     node.start()
-    established(node, 60)
+    established(node)
     wait.until("the block without the mark", lambda: block in router.routes() and not router.is_long_stale(block), 60)

@@ -72,7 +72,7 @@ def test_an_unknown_interface_has_no_flow(labs, backend):
     # Both know each other, as far as the kernel is concerned.
     ns.run(node.ns, "conntrack", "-I", "-p", "udp", "-s", address, "-d", other.address, "--sport", 7001, "--dport", 7002,
            "-t", 300, "--status", "ASSURED,SEEN_REPLY")
-    ns.run(node.ns, f"iptables-{backend}", "-t", "mangle", "-A", "PREROUTING", "-p", "udp", "-m", "conntrack",
+    ns.run(node.ns, f"iptables-{backend}", "-w", "-t", "mangle", "-A", "PREROUTING", "-p", "udp", "-m", "conntrack",
            "--ctstate", "ESTABLISHED", "-m", "multiport", "--ports", "7001,7002")
     established = lambda: int(re.search(r"\[(\d+):", save(node, backend, "-c", "-t", "mangle").split("-A PREROUTING")[0]
                                         .rsplit("\n", 1)[1])[1])
@@ -101,10 +101,10 @@ def test_tracking_is_others_choice(labs, backend):
     wait.until("pods reach each other", lambda: first.ping(second.ip, wait_s=1))
     assert int(ns.out(node.ns, "cat", "/proc/sys/net/netfilter/nf_conntrack_count")) == 0
     assert tables(node, backend) == {"filter": {"INPUT", "FORWARD"}}
-    ns.run(node.ns, f"iptables-{backend}", "-t", "nat", "-A", "PREROUTING", "-p", "tcp", "-d", "10.96.0.1", "-j", "DNAT",
+    ns.run(node.ns, f"iptables-{backend}", "-w", "-t", "nat", "-A", "PREROUTING", "-p", "tcp", "-d", "10.96.0.1", "-j", "DNAT",
            "--to-destination", second.ip)
     wait.until("a flow is tracked", lambda: first.ping(second.ip, wait_s=1)
                and int(ns.out(node.ns, "cat", "/proc/sys/net/netfilter/nf_conntrack_count")) > 0)
     wait.until("the rest is there", lambda: tables(node, backend) == {
-        "filter": {"INPUT", "FORWARD"}, "raw": {"PREROUTING", "OUTPUT"}, "nat": {"PREROUTING", "POSTROUTING"}}, 20)
+        "filter": {"INPUT", "FORWARD"}, "raw": {"PREROUTING", "OUTPUT"}, "nat": {"PREROUTING", "POSTROUTING"}}, 60)
     assert "-o vxlan.calico" in save(node, backend, "-t", "nat")

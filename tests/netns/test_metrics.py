@@ -19,7 +19,7 @@ VALUE = re.compile(r"[+-]?Inf|NaN|[+-]?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?")
 GET = """
 import sys, urllib.request, urllib.error
 try:
-    with urllib.request.urlopen(sys.argv[1], timeout=5) as r:
+    with urllib.request.urlopen(sys.argv[1], timeout=20) as r:
         sys.stdout.write(f"{r.status}\\n{r.headers['Content-Type']}\\n{r.read().decode()}")
 except urllib.error.HTTPError as e:
     sys.stdout.write(f"{e.code}\\n\\n{e.read().decode()}")
@@ -147,7 +147,7 @@ def test_other_paths_and_methods(node):
     assert status == 404 and "/metrics" in text
     said = ns.out(node.ns, "/usr/bin/python3", "-B", "-c",
                   "import urllib.request as u; r=u.Request('http://127.0.0.1:9091/metrics', data=b'x', method='POST')\n"
-                  "try: u.urlopen(r, timeout=5); print('yes')\nexcept OSError as e: print(e)")
+                  "try: u.urlopen(r, timeout=20); print('yes')\nexcept OSError as e: print(e)")
     assert "yes" not in said
     # Only loopback answers.
     status, _, _ = get(node, host=node.address)

@@ -169,7 +169,7 @@ def test_rules_of_one_version(g):
 
 
 def test_a_pod_cannot_send_from_anothers_address(g):
-    chain = ["-t", "raw", "-nvxL", "cali-PREROUTING"]
+    chain = ["-w", "-t", "raw", "-nvxL", "cali-PREROUTING"]
 
     def dropped():
         rules = [x.split() for x in ns.out(g.host.ns, g.tool6, *chain).splitlines() if "rpfilter" in x]
