@@ -209,6 +209,13 @@ class Node:
     def log(self):
         return self.lab.log(f"{self.name}-agent")
 
+    def nothing_waits(self, *which):
+        """What came to sockets of this node, in the words of ss, has been taken from them."""
+        queued = [line.split()[1] for line in ns.out(self.ns, "ss", "-Hn", *which).splitlines()]
+        if not queued:
+            raise RuntimeError(f"ss {which} shows no socket of {self.name}")
+        return set(queued) == {"0"}
+
     def ctl(self, *args, **kw):
         return self.lab.ctl(*args, node=self, **kw)
 

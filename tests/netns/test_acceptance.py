@@ -115,7 +115,7 @@ def capture(node, action, packets, what, interface=LINK):
         while "listening on" not in (line := p.stderr.readline()):
             assert line, "tcpdump ended before it listened"
         assert action()
-        out, _ = p.communicate(timeout=10)
+        out, _ = p.communicate(timeout=60)
         return out.splitlines()
     finally:
         p.kill()

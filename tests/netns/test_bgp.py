@@ -83,9 +83,9 @@ def test_foreign_removal_of_our_route_is_repaired(three):
     want = f"{block} via {two.address} dev {LINK} proto 80 onlink"
     wait.until("the route is there", lambda: want in one.routes())
     ns.ip(one.ns, "route", "del", block)
-    wait.until("it is repaired", lambda: want in one.routes(), seconds=5)
+    wait.until("it is repaired", lambda: want in one.routes())
     ns.ip(one.ns, "route", "replace", block, "via", "192.168.61.1", "dev", LINK, "proto", "80", "onlink")
-    wait.until("it is put right", lambda: want in one.routes(), seconds=5)
+    wait.until("it is put right", lambda: want in one.routes())
 
 
 def test_foreign_routes_are_left_alone(three):
@@ -185,7 +185,7 @@ def dial(lab):
         with open(f"/run/netns/{lab.ns('tor')}", "rb") as f:
             if ctypes.CDLL(None, use_errno=True).setns(f.fileno(), CLONE_NEWNET):
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        s = socket.create_connection((lab.nodes[0].address, 179), 10)
+        s = socket.create_connection((lab.nodes[0].address, 179), 60)
         got.append(s)
     t = threading.Thread(target=inside)
     t.start()

@@ -7,6 +7,9 @@ import socket
 import pytest
 
 from deploy.lab import ns, wait
+from deploy.lab.quickstart import missing
+
+from conftest import finish, make_lab, new_name, taken_down_on_failure
 
 HEADINGS = ["name", "proto", "table", "state", "since", "info"]
 NAME = re.compile(r"^(Global|Node|Mesh)_(.+)$")
@@ -16,14 +19,15 @@ OTHER = re.compile(r"(\S*)\s*(blackhole|unreachable)\s\[(\S*)\s.*\].*")
 
 @pytest.fixture(scope="module")
 def lab(request):
-    from conftest import finish, make_lab, new_name
     lab = make_lab(new_name(), nodes=2, start=False)
-    for node in lab.nodes:
-        node.start("--bird-socket-dir", node.run_dir / "calico", wait_ready=False)
-    lab.start_tor()
-    for node in lab.nodes:
-        node.wait_ready()
-        node.add_pod(f"pod{node.index}")
+    with taken_down_on_failure(lab):
+        for node in lab.nodes:
+            node.start("--bird-socket-dir", node.run_dir / "calico", wait_ready=False)
+        lab.start_tor()
+        for node in lab.nodes:
+            node.wait_ready()
+            node.add_pod(f"pod{node.index}")
+        wait.until(lambda: f"the lab is settled: {missing(lab)}", lambda: not missing(lab))
     yield lab
     finish(request, [lab])
 
@@ -31,7 +35,7 @@ def lab(request):
 class Bird:
     def __init__(self, path):
         self.s = socket.socket(socket.AF_UNIX)
-        self.s.settimeout(5)
+        self.s.settimeout(60)
         self.s.connect(str(path))
         self.f = self.s.makefile("r", newline="\n")
 
@@ -72,7 +76,7 @@ def peers(node, name="bird.ctl"):
 
 def test_what_node_status_reads(lab):
     one, two = lab.nodes
-    wait.until("both are up", lambda: all(p[3] == "up" for p in peers(one)))
+    wait.until("both are up", lambda: [p[3] for p in peers(one)] == ["up"] * 2)
     got = {p[0]: p for p in peers(one)}
     assert set(got) == {"Global_192_168_61_1", f"Mesh_{two.address.replace('.', '_')}"}
     for p in got.values():
@@ -85,16 +89,17 @@ def test_a_session_that_is_down_says_why(lab):
     one = lab.nodes[0]
     ns.out(lab.ns("tor"), "birdc", "-s", lab.dir / "tor.ctl", "disable", "node1")
     try:
-        down = wait.until("it is down", lambda: [p for p in peers(one) if p[0].startswith("Global") and p[3] == "start"])[0]
-        assert down[5] in ("Idle", "Active", "Connect") and "received" in down, down
+        [down] = wait.until(lambda: f"it is down: {peers(one)}", lambda: [
+            p for p in peers(one) if p[0].startswith("Global") and p[3] == "start" and "received" in p])
+        assert down[5] in ("Idle", "Active", "Connect"), down
     finally:
         ns.out(lab.ns("tor"), "birdc", "-s", lab.dir / "tor.ctl", "enable", "node1")
-    wait.until("it is up", lambda: all(p[3] == "up" for p in peers(one)), 60)
+    wait.until("it is up", lambda: [p[3] for p in peers(one)] == ["up"] * 2)
 
 
 def test_what_the_node_status_reporter_reads(lab):
     one, two = lab.nodes
-    wait.until("both are up", lambda: all(p[3] == "up" for p in peers(one)))
+    wait.until("both are up", lambda: [p[3] for p in peers(one)] == ["up"] * 2)
     b = Bird(one.run_dir / "calico/bird.ctl")
     status = b.ask("show status", ("0013",))
     assert any(line.startswith("1000-BIRD v") for line in status)
@@ -175,7 +180,7 @@ def test_off_unless_named_and_a_real_bird_is_not_pushed_aside(labs):
     real.listen()
     node.start("--bird-socket-dir", node.run_dir / "calico")
     wait.until("it is said", lambda: "is BIRD still running" in node.log())
-    assert (node.run_dir / "calico/bird6.ctl").exists()
+    wait.until("the other one is there", lambda: (node.run_dir / "calico/bird6.ctl").exists())
     real.close()
     node.stop()
     assert not (node.run_dir / "calico/bird6.ctl").exists()

@@ -161,7 +161,7 @@ def test_gc_removes_what_the_runtime_forgot(labs):
                    lab.ctl("ipam", "show", f"--ip={lost.ip}").stdout)
         assert "is in use" in lab.ctl("ipam", "show", f"--ip={kept.ip}").stdout
         assert lost.ip not in node.routes()
-        assert kept.ping(first.ip)
+        wait.until("the other pod is reached", lambda: kept.ping(first.ip))
     finally:
         lost.delete()
         kept.delete()

@@ -75,12 +75,12 @@ def test_no_packet_is_lost_when_there_is_another_way(fabric):
     one, two = lab.nodes
     [own] = one.ctl_json("node", "status")["blocks"]
     running = Flow(Host(lab, "203.0.113.1"), pod)
-    done = one.ctl("node", "drain", "--pause", "2", "--text", "new disk").stdout
+    done = one.ctl("node", "drain", "--pause", "5", "--text", "new disk").stdout
     assert [line.split(":")[0] for line in done.splitlines()] == ["Announced", "Withdrawn", "Drained"]
-    assert f"via {two.address}" in via(lab, block)
-    assert via(lab, own) == "", "its own block went with it"
-    said = lab.birdc("show", "protocols", "all", "node1")
-    assert "new disk" in said, said
+    said = lambda: lab.birdc("show", "protocols", "all", "node1")
+    wait.until(said, lambda: "new disk" in said())
+    wait.until("its own block went with it", lambda: via(lab, own) == "")
+    wait.until("the other way alone is left", lambda: f"via {two.address}" in via(lab, block))
     flow = running.stop()
     assert flow["sent"] > 200
     assert flow["lost"] == [] and flow["errors"] == [], flow
@@ -106,8 +106,9 @@ def test_the_phases_one_by_one(fabric):
     wait.until("the other way", lambda: f"via {two.address}" in via(lab, block))
     shown = lab.birdc("show", "route", "all", block)
     assert "(65535,0)" in shown and f"via {one.address}" in shown, shown
-    mesh = two.ctl_json("bgp", "routes")["routes"]
-    assert any(r.get("localPref") == 0 and "graceful-shutdown" in r.get("communities", "") for r in mesh), mesh
+    mesh = lambda: two.ctl_json("bgp", "routes")["routes"]
+    wait.until(lambda: f"told to the mesh: {mesh()}", lambda: any(
+        r.get("localPref") == 0 and "graceful-shutdown" in r.get("communities", "") for r in mesh()))
     # killed and started again, it goes on where it was; nobody is told the routes without the mark
     one.kill()
     one.start(wait_ready=False)
@@ -137,8 +138,9 @@ def test_peers_keep_nothing_of_a_drained_node(fabric):
     one.ctl("node", "drain", "--pause", "0")
     wait.until("gone at the router", lambda: own not in lab.birdc("show", "route"))
     wait.until("gone at the other node", lambda: own not in two.routes())
-    n = next(n for n in two.ctl_json("bgp", "neighbors")["neighbors"] if n["address"] == one.address)
-    assert "received" in n["lastNotification"] and "hard reset" in n["lastNotification"].lower(), n
+    said = lambda: next(n for n in two.ctl_json("bgp", "neighbors")["neighbors"] if n["address"] == one.address)["lastNotification"]
+    wait.until("it has heard the end", lambda: "hard reset" in said().lower())
+    assert "received" in said(), said()
 
 
 def test_what_cannot_be(fabric):
