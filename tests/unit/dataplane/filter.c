@@ -236,7 +236,7 @@ static void test_others_cost_nothing(void **state)
 	for (int i = 0; i < 20; i++)
 		ipt_sh("-A KUBE-SERVICES -s 1.1.1.1 -j ACCEPT");
 	ipt_sh("-t nat -A POSTROUTING -j MASQUERADE");
-	assert_true(loop_until(is_right, 1000));
+	assert_true(loop_until(is_right, PATIENCE_MS));
 	after = ipt_counts(filter_rules(f, IP_V4));
 	/* In legacy a look at the size cannot tell whose rules they are. */
 	assert_true(after.saves <= before.saves + (backend == IPT_LEGACY));

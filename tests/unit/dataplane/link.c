@@ -124,7 +124,7 @@ static bool running_is(bool expect)
 	struct pollfd pfd = { .fd = link_table_fd(table), .events = POLLIN };
 
 	while (link_by_name(table, "eth0")->running != expect) {
-		if (poll(&pfd, 1, 5000) != 1)
+		if (poll(&pfd, 1, 30000) != 1)
 			return false;
 		(void)told();
 	}

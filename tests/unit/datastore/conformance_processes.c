@@ -269,7 +269,7 @@ static bool ponged(void *arg)
 	return p->seen.changes == p->want;
 }
 
-/* Each way is noticed at once; a store that is only asked once a second takes minutes. */
+/* Each way is noticed at once; a store that is only asked once a second takes a minute. */
 static void ping_pong_is_quick(void **state)
 {
 	struct box *b = *state;
@@ -291,7 +291,7 @@ static void ping_pong_is_quick(void **state)
 		assert_string_equal(p.seen.ev.p[p.seen.ev.n - 1].value, text);
 	}
 	child_wait(pid);
-	assert_true(now_ms() - start < 10000);
+	assert_true(now_ms() - start < 30000);
 	seen_done(&p.seen);
 }
 
