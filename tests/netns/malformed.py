@@ -19,7 +19,7 @@ import time
 
 FIRST_HOST, FIRST_AS = 10, 65010
 OLD, NEW = 64998, 64999  # last AS of the good path and of the case's
-QUIET_S, GIVE_UP_S = 0.5, 60
+QUIET_S, GIVE_UP_S = 2, 120
 MARKER = b"\xff" * 16
 
 

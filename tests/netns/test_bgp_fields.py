@@ -78,10 +78,10 @@ def test_pods_peer_with_their_own_node(labs):
     n = wait.until("Established", lambda: neighbors(node)[address]["state"] == "Established" and neighbors(node)[address])
     assert n["name"] == "Local_Workload_" + address.replace(".", "_") and list(neighbors(node)) == [address], n
     wait.until("what the pod announces goes to it", lambda: f"{NETWORK} via {address} dev {link}" in node.routes())
-    assert f"BGP.next_hop: {SIDE}" in ctl("show", "route", "all", block)
+    wait.until("the pod hears the block", lambda: f"BGP.next_hop: {SIDE}" in ctl("show", "route", "all", block))
     # taken away by somebody, it is back within the ten seconds of a round
     ns.ip(node.ns, "addr", "del", f"{SIDE}/32", "dev", link)
-    wait.until("the address is back", lambda: side_links(node) == [link], 30)
+    wait.until("the address is back", lambda: side_links(node) == [link])
     # CHECK finds nothing wrong with either
     router.check()
     other.check()

@@ -133,7 +133,7 @@ def test_one_key_for_a_mesh_and_change_without_reset(labs):
     for node in lab.nodes:
         secret(node, "bgp", "mesh", "second")
     # it is in use everywhere when a block that is new reaches everybody
-    wait.until("all have seen the new one", lambda: all("took another password" in n.log() for n in lab.nodes), 40)
+    wait.until("all have seen the new one", lambda: all("took another password" in n.log() for n in lab.nodes))
     pod = one.add_pod("p")
     [block] = one.ctl_json("node", "status")["blocks"]
     for node in lab.nodes[1:]:
@@ -147,7 +147,7 @@ def test_one_key_for_a_mesh_and_change_without_reset(labs):
     # and new connections use it: an agent that comes back
     one.kill()
     one.start()
-    wait.until("the mesh is up again", all_up, 60)
+    wait.until("the mesh is up again", all_up, 120)
 
 
 def test_wrong_password_then_the_right_one(labs):

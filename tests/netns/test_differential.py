@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from conftest import new_name
 from malformed import CASES
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench/bgp"))
 import daemons  # noqa: E402
+
+# beside another run of these tests, and beside the bench
+daemons.DUT, daemons.GEN = f"{new_name()}-dut", f"{new_name()}-gen"
 
 WITHDRAWN = ["ORIGIN of 2 bytes", "ORIGIN of 0 bytes", "ORIGIN 3", "ORIGIN said to be optional", "ORIGIN missing", "AS_PATH missing",
              "AS_PATH segment of type 9", "AS_PATH segment of no AS", "AS_PATH segment cut off", "AS_PATH with one byte behind",
@@ -42,7 +46,7 @@ def verdicts(name):
             daemon.start(len(CASES) + 1)
             daemons.wait_listening(daemon)
             run = subprocess.run(["ip", "netns", "exec", daemons.GEN, sys.executable, "-B", ROOT / "tests/netns/malformed.py",
-                                  daemons.ADDRESS, *CRASH.get(name, [])], capture_output=True, text=True, timeout=200)
+                                  daemons.ADDRESS, *CRASH.get(name, [])], capture_output=True, text=True, timeout=600)
             assert run.returncode == 0, run.stderr + daemon.log()[-2000:]
             return json.loads(run.stdout)
         finally:

@@ -41,7 +41,8 @@ def grid(request):
 def test_every_pod_reaches_every_pod(grid, mode):
     change(grid, mode)
     for source, target in itertools.permutations(pods(grid), 2):
-        out = ns.out(source.ns, "ping", "-n", "-c", "1", "-W", "2", target.ip)
+        out = wait.until(f"{source.name} reaches {target.name}", lambda s=source, t=target: ns.out(
+            s.ns, "ping", "-n", "-c", "1", "-W", "2", t.ip))
         # Two nodes on the way, and the router only where nothing hides the packet from it.
         hops = 62 if neighbours(source.node, target.node) or mode != "none" else 61
         assert f"ttl={hops}" in out, (mode, source.node.name, target.node.name, out)
@@ -56,6 +57,7 @@ def test_on_the_wire(grid, mode):
         inner = f"{first.ip} > {target.ip}: ICMP echo request"
         pair = f"(host {first.node.address} and host {target.node.address} and (proto 4 or udp port 4789))"
         what = f"{pair} or (icmp and host {target.ip})"
+        wait.until("they reach each other", lambda t=target: first.ping(t.ip))
         seen = capture(first.node, lambda t=target: first.ping(t.ip), 2, what)
         assert len(seen) == 2 and inner in seen[0], seen
         if not hidden:
@@ -100,6 +102,7 @@ def test_transfers_never_stall(grid, mode):
     change(grid, mode)
     first, second, third, _ = pods(grid)
     for source, target in ((first, second), (first, third), (third, first)):
+        wait.until("they reach each other", lambda s=source, t=target: s.ping(t.ip))
         transfer(source, target)
 
 
@@ -151,14 +154,31 @@ def test_kill_9_and_a_new_start_change_nothing(grid, mode):
     state = lambda: (ns.ip(first.node.ns, "link"), first.node.routes(), ns.ip(first.node.ns, "neigh", "show", "nud", "permanent"))
     before = state()
     flow = Flow(first, third)
-    watch = subprocess.Popen([*ns.enter(first.node.ns), "ip", "monitor", "link", "route", "address"], stdout=subprocess.PIPE, text=True)
-    try:
+
+    def again():
         first.node.kill()
         first.node.start()
-    finally:
-        watch.terminate()
-        said, _ = watch.communicate()
+    said = changes(grid, first.node, again)
     assert flow.stop()["lost"] == []
     assert state() == before
-    ours = [line for line in said.splitlines() if "proto 80" in line or "vxlan" in line or "tunl0" in line]
-    assert ours == []
+    assert [line for line in said if "proto 80" in line or "vxlan" in line or "tunl0" in line] == []
+
+
+def changes(lab, node, action):
+    """Lines of ip monitor about all that action does: marks of our own before and behind it have come through."""
+    heard = lab.dir / "monitor"
+    with open(heard, "w") as f:
+        watch = subprocess.Popen([*ns.enter(node.ns), "ip", "monitor", "link", "route", "address"], stdout=f)
+
+    def mark(address):
+        for verb in ("add", "del"):
+            ns.ip(node.ns, "route", verb, "blackhole", address)
+        return address in heard.read_text()
+    try:
+        wait.until("the monitor listens", lambda: mark("192.0.2.1"))
+        action()
+        wait.until("it has told everything", lambda: mark("192.0.2.2"))
+    finally:
+        watch.kill()
+        watch.wait()
+    return heard.read_text().splitlines()

@@ -108,7 +108,8 @@ def test_the_larger_overhead_is_the_pods_mtu(site):
 
 def test_large_packets_pass(site):
     first, second = site.pods
-    assert ns.run(first.ns, "ping", "-6", "-n", "-c", 2, "-W", 2, "-M", "do", "-s", 1430 - 48, second.ip6, check=False).returncode == 0
+    wait.until("both ways", lambda: ns.run(first.ns, "ping", "-6", "-n", "-c", 2, "-W", 2, "-M", "do", "-s", 1430 - 48, second.ip6,
+                                           check=False).returncode == 0)
 
 
 def test_guard(site):

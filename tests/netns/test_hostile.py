@@ -5,7 +5,7 @@ from pathlib import Path
 
 from deploy.lab import ns, wait
 
-from test_bgp_security import PEER, POOL
+from test_bgp_security import PEER, POOL, bird, is_up, neighbor
 
 TOR = "192.168.61.1"
 
@@ -38,6 +38,20 @@ while s.recv(65536):
     pass
 """
 
+SILENT = """
+import socket
+s = socket.socket()
+s.bind(("192.168.61.1", 0))
+s.connect(("192.168.61.11", 179))
+said = b""
+while data := s.recv(65536):
+    said += data
+# the last message: a NOTIFICATION, its code and subcode
+while int.from_bytes(said[16:18], "big") < len(said):
+    said = said[int.from_bytes(said[16:18], "big"):]
+print("told", *said[18:21], flush=True)
+"""
+
 ADVERTISE = """
 import socket, struct
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
@@ -67,6 +81,21 @@ def test_a_stranger_with_many_addresses_has_one_share_of_the_log(labs):
     wait.until("all were answered", lambda: node.nothing_waits("-lt", "sport = :179"))
     lines = node.log().count("nobody expects")
     assert lines < 100, lines
+
+
+def test_a_silent_connection_does_not_hold_off_our_dial(labs):
+    """Somebody at the router's address is connected and says nothing, before the router is there: it is dialled, and the silent one
+    goes because of that, not because of its time."""
+    lab = labs(nodes=1, start=False, manifest=POOL + PEER % (TOR, ""))
+    node = lab.nodes[0]
+    node.start(wait_ready=False)
+    wait.until("it listens", lambda: ":179" in ns.out(node.ns, "ss", "-tln"))
+    lab.spawn("silent", lab.ns("tor"), "python3", "-c", SILENT)
+    wait.until("it is connected", lambda: neighbor(node, TOR)["state"] == "OpenSent")
+    bird(lab, "tor", TOR, "direct; passive on;")
+    wait.until("the router's session", lambda: is_up(node, TOR))
+    wait.until("the silent one is told", lambda: "told" in lab.log("silent"))
+    assert lab.log("silent") == "told 3 6 7\n"
 
 
 def test_routes_that_the_kernel_refuses_have_one_share_of_the_log(labs):
