@@ -6,7 +6,7 @@ import json
 import pytest
 
 from deploy.lab import ns, wait
-from deploy.lab.lab import LINK
+from deploy.lab.lab import LINK, Lab
 from deploy.lab.traffic import Flow
 
 from conftest import finish, make_lab, new_name
@@ -53,9 +53,9 @@ def lose_nothing(flows):
 @pytest.fixture(scope="module")
 def mesh(request):
     """node1 of ours and Calico's; node2 is there but joins late."""
-    name = new_name()
-    lab = make_lab(name, nodes=2, tor=False, start=False, manifest=POOL + MESH % ("true", ""))
+    lab = Lab(new_name())
     try:
+        lab = make_lab(lab.name, nodes=2, tor=False, start=False, manifest=POOL + MESH % ("true", ""))
         join(lab, "calico", 9)
         lab.calico = CalicoNode(lab, "calico", 9)
         one, two = lab.nodes
@@ -65,7 +65,7 @@ def mesh(request):
         lab.calico.start()
         one.wait_ready()
         lab.pod1, lab.podc = one.add_pod("pod1"), lab.calico.add_pod("podc", 200)
-        wait.until("the mesh is up", lambda: is_up(one, lab.calico.address) and one.address in lab.calico.up())
+        wait.until("the mesh is up", lambda: is_up(one, lab.calico.address) and one.address in lab.calico.up(), 60)
     except BaseException:
         finish(request, [lab])
         raise
@@ -95,9 +95,8 @@ def test_what_each_offers_the_other(mesh):
     assert "AS4" in shown and "Add-path" in shown.replace("ADD-PATH", "Add-path"), shown
     assert "internal multihop AS4" in " ".join(shown.split()), shown
     # Calico's LOCAL_PREF both ways, and so no metric on ours and 1024 on theirs
-    assert "BGP.local_pref: 2147482623" in calico.route(block_of(one))
-    [path] = paths(one, calico.block)
-    assert path["localPref"] == 2147482623, path
+    wait.until(lambda: calico.route(block_of(one)), lambda: "BGP.local_pref: 2147482623" in calico.route(block_of(one)))
+    wait.until(lambda: f"{paths(one, calico.block)}", lambda: [p["localPref"] for p in paths(one, calico.block)] == [2147482623])
 
 
 def test_communities_both_ways(mesh):
@@ -146,7 +145,7 @@ def test_bird_is_killed_and_no_packet_is_lost(mesh):
     flows = both_ways(mesh)
     calico.kill()
     wait.until("its end is seen", lambda: not is_up(one, calico.address))
-    assert calico.block in one.routes() and all(p["stale"] for p in paths(one, calico.block))
+    assert calico.block in one.routes() and [p["stale"] for p in paths(one, calico.block)] == [True]
     calico.start()
     wait.until("it is back", lambda: is_up(one, calico.address), 60)
     wait.until("fresh again", lambda: [p["stale"] for p in paths(one, calico.block)] == [False], 60)
@@ -178,7 +177,7 @@ def test_a_node_joins_late(mesh):
     calico = mesh.calico
     two.start(wait_ready=False)
     calico.peers[two.address] = 64512
-    wait.until("ours know each other", lambda: is_up(one, two.address))
+    wait.until("ours know each other", lambda: is_up(one, two.address), 60)
     calico.configure()
     wait.until("BIRD, too", lambda: is_up(two, calico.address) and two.address in calico.up(), 60)
     assert neighbor(one, calico.address)["state"] == "Established"

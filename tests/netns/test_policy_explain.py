@@ -1,6 +1,7 @@
 """What margayctl says of policy, against what packets do: `policy explain` out of the datastore, `policy show` with the
 kernel's counters."""
 
+import itertools
 import json
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from deploy.lab import ns, wait
 
 from ground import Ground, bring_up, calico, ground_fixture, k8s, reach_each_other, space
-from probe import Server, ask
+from probe import Server, mistakes
 
 PODS = [("x", "a", {"app": "client"}), ("x", "b", {"app": "server"}), ("y", "c", {"app": "server"})]
 PORTS = [80, 81]
@@ -55,8 +56,8 @@ def last_step(stage):
     return stage["steps"][-1]
 
 
-def probe_all(w):
-    """What packets do: {(source, target, proto, port): passed}."""
+def probe_all(w, wanted):
+    """What packets do: {(source, target, proto, port): passed}. Who is wanted to pass may be late on a busy machine."""
     seen = {}
     for source, pod in w.pods.items():
         targets = {}
@@ -67,16 +68,17 @@ def probe_all(w):
             for port in PORTS:
                 for proto in ("tcp", "udp"):
                     targets[f"{proto}:{to.ip}:{port}"] = (source, target, proto, port)
-        for text, answer in ask(pod, list(targets)).items():
-            seen[targets[text]] = answer == "yes"
+        wrong = mistakes(pod, {text: wanted[key] for text, key in targets.items()}, 0.7)
+        seen |= {key: wanted[key] != (text in wrong) for text, key in targets.items()}
     return seen
 
 
-def explain_all(w, keys):
+def explain_all(w):
     said = {}
-    for source, target, proto, port in keys:
-        more = ["--proto", proto] + (["--port", str(port)] if port else [])
-        said[source, target, proto, port] = w.explain(source, target, *more)["verdict"] == "Allow"
+    for source, target in itertools.permutations(w.pods, 2):
+        for proto, port in [("icmp", None), *itertools.product(("tcp", "udp"), PORTS)]:
+            more = ["--proto", proto] + (["--port", str(port)] if port else [])
+            said[source, target, proto, port] = w.explain(source, target, *more)["verdict"] == "Allow"
     return said
 
 
@@ -108,8 +110,8 @@ SETS = {
 def test_explain_says_what_packets_do(w, name):
     if SETS[name]:
         w.apply(*SETS[name])
-    did = probe_all(w)
-    said = explain_all(w, did)
+    said = explain_all(w)
+    did = probe_all(w, said)
     assert {k: (did[k], said[k]) for k in did if did[k] != said[k]} == {}
     assert any(did.values())
     if name != "nothing":
@@ -166,7 +168,7 @@ def test_nodes_and_the_world_outside(w):
     assert own is not other
     for node, verdict in ((own, "Allow"), (other, "Deny")):
         said = w.explain(node.name, "y/c", "--proto", "icmp")
-        passed = ns.run(node.ns, "ping", "-n", "-q", "-c", "1", "-W", "1", w.pods["y/c"].ip, check=False).returncode == 0
+        passed = ns.run(node.ns, "ping", "-n", "-q", "-c", "1", "-W", "3", w.pods["y/c"].ip, check=False).returncode == 0
         assert (said["verdict"], passed) == (verdict, verdict == "Allow")
     assert w.explain("203.0.113.9", "y/c", "--port", "80")["verdict"] == "Deny"
     assert w.explain("203.0.113.9", "x/a", "--port", "80")["verdict"] == "Allow"
@@ -219,8 +221,8 @@ def test_host_endpoints_are_on_the_way(w):
         w.apply(calico("GlobalNetworkPolicy", "fwd", {"selector": "host == 'yes'", "applyOnForward": True,
                                                       "types": ["Ingress", "Egress"], "egress": [{"action": "Allow"}], "ingress": [
                     {"action": "Deny", "protocol": "UDP", "destination": {"ports": [81]}}, {"action": "Allow"}]}))
-        did = probe_all(w)
-        said = explain_all(w, did)
+        said = explain_all(w)
+        did = probe_all(w, said)
         assert {k: (did[k], said[k]) for k in did if did[k] != said[k]} == {}
         assert not did["x/a", "x/b", "udp", 81] and did["x/a", "x/b", "udp", 80]
         first = w.explain("x/a", "x/b", "--proto", "udp", "--port", "81")["stages"][0]
@@ -267,7 +269,7 @@ def test_counters_rise_by_what_was_sent(w):
     send(w, "x/a", "x/b", 99, 2)
     wanted = [(3, 96), (7, 224), (5, 160)]
     wait.until(lambda: f"counters {counts(w.show('x/b'), 'default', 'udp', 'ingress')} are {wanted}",
-               lambda: counts(w.show("x/b"), "default", "udp", "ingress")[:3] == wanted, seconds=10)
+               lambda: counts(w.show("x/b"), "default", "udp", "ingress")[:3] == wanted, seconds=60)
     shown = w.show("x/b")
     [tier] = shown["tiers"]
     assert (tier["ingressEnd"]["packets"], tier["ingressEnd"]["bytes"]) == (2, 64)

@@ -96,7 +96,7 @@ def test_ranges_and_single_addresses(labs):
     answer = why(one, "10.96.0.7/32")
     assert (answer["verdict"], answer["rule"], answer["text"]) == ("told", "service", words)
     assert why(one, RANGE)["text"] == "serviceClusterIPs of BGPConfiguration default"
-    assert why(two, "10.96.0.7/32")["rule"] == "served-elsewhere"
+    wait.until("the other knows why not", lambda: why(two, "10.96.0.7/32")["rule"] == "served-elsewhere")
     # nothing of it in the kernels: each node serves by its own rules
     for node in lab.nodes:
         assert not any(kernel(node, p) for p in (RANGE, EXTERNAL, "10.96.0.7/32", "192.0.2.7/32")), node.routes()
@@ -113,7 +113,7 @@ def test_ranges_and_single_addresses(labs):
     until(lab, "10.96.0.7/32", "node1")
     lab.ctl("delete", "endpointslices", "web-b", "-n", "default")
     until(lab, "10.96.0.7/32")
-    assert "nearest around it is " + RANGE in why(one, "10.96.0.7/32")["text"]
+    wait.until("what is nearest", lambda: "nearest around it is " + RANGE in why(one, "10.96.0.7/32")["text"])
     assert why(one, "10.96.0.7/32")["service"] == "service default/web: externalTrafficPolicy Local, no ready endpoint here"
     assert "for service default/web: external" in one.ctl("bgp", "why", "10.96.0.7/32", "--to", TOR).stdout
     lab.ctl("delete", "service", "web", "-n", "default")

@@ -13,7 +13,7 @@
 #include "lib/json.h"
 
 enum {
-	SETTLE_MS = 30000,
+	SETTLE_MS = 120000,
 	ASK_MS = 2, /* between two questions: the agent has better things to do */
 };
 

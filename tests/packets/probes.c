@@ -14,7 +14,7 @@ enum {
 	FLOOD_MAX = 150, /* packets a round: the fewer, the more rounds */
 	FLOOD = 255,	 /* its stamps */
 	SHORT_MS = 60,
-	LONG_MS = 1500, /* only for what seems wrong */
+	LONG_MS = 5000, /* only for what seems wrong */
 	TRIES = 2,
 };
 

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import tempfile
+import time
 
 from deploy.lab import ns
 from lab import start
@@ -19,6 +20,7 @@ KILLED_WORLDS = max(6, int(WORLDS) // 20)
 CHANGED_WORLDS = max(4, int(WORLDS) // 10)
 ROUNDS = int(os.environ.get("ROUNDS", "2"))
 SEED = int(os.environ.get("SEED", "1"))
+USUAL_S = 0.4  # of an agent from its start until all is in force
 SET_PARAMETERS = re.compile(r" (hashsize|bucketsize|initval|maxelem) \S+")
 
 
@@ -53,6 +55,10 @@ def test_changes_under_traffic(bench):
 def test_changes_while_agents_are_killed(bench):
     """What a dead agent leaves goes on enforcing, and the next one finds its way from there as well."""
     judge(bench, 1, SEED + 500)
+    bench.nodes[0].kill()
+    began = time.monotonic()
+    restart(bench, bench.nodes[0])
+    slow = max(1, (time.monotonic() - began) / USUAL_S)  # or nobody would live to see its work done
     running = start_judge(bench, KILLED_WORLDS, SEED + 501, 8)
     kills = 0
     try:
@@ -62,7 +68,7 @@ def test_changes_while_agents_are_killed(bench):
             start(bench, node, bench.backend, wait_ready=False)
             kills += 1
             try:
-                running.wait(0.3 + kills % 7 / 10)  # the lives of agents, some too short to do anything
+                running.wait((0.3 + kills % 7 / 10) * slow)  # the lives of agents, some too short to do anything
             except subprocess.TimeoutExpired:
                 pass
     finally:
