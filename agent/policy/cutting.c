@@ -1,7 +1,7 @@
 /* cutting.c - flows that a narrowed policy denies come to their end
- * SHAPE  addresses of this node's pods -> endpoint; a pass for each family (conntrack_cut), in slices.
+ * SHAPE  addresses of this node's pods -> endpoint; host endpoints in cutting_hosts.h; a pass for each family (conntrack_cut), in slices.
  *        What changes during a pass makes another one, behind its enforcement.
- * COST   A flow between strangers: two looks into a map. Else what explain_endpoint costs.
+ * COST   A flow between strangers: four looks into maps. Else what explain_path costs.
  * TESTS  tests/unit/agent/cutting.c, tests/netns/test_policy_settings.py */
 #include "agent/policy/cutting.h"
 
@@ -13,8 +13,9 @@
 #include <uthash.h>
 
 #include "agent/log.h"
+#include "agent/policy/cutting_hosts.h"
 #include "dataplane/link.h"
-#include "policy/explain.h"
+#include "policy/explain_path.h"
 
 enum {
 	SLICE = 512,   /* flows of one turn: under a millisecond */
@@ -42,6 +43,7 @@ struct cutting {
 	struct event *turn;
 	struct pod *pods;
 	struct spot *spots;
+	struct cutting_hosts *hosts;
 	bool dirty;	       /* something changed that no pass has looked at */
 	bool passing, v6;      /* a pass is under way; IPv6 is policed */
 	enum ip_family family; /* of the pass */
@@ -108,37 +110,82 @@ static void pod_set(struct cutting *c, const struct calc_endpoint *ep)
 
 /* ---- one flow ---- */
 
-static bool denied_at(const struct cutting *c, const struct pod *pod, bool ingress,
-		      const struct explain_packet *p)
+/* Who is it at this end: a pod of this node, this node, or somebody else? */
+static struct explain_end end_of(const struct cutting *c, const struct addr *a,
+				 const struct render_config *cfg)
 {
-	struct explain e;
+	const struct spot *s = spot_find(c, a);
+	bool host = !s && link_by_addr(c->cfg.links, a, NULL);
+
+	return (struct explain_end) { .place = s      ? EXPLAIN_POD
+					       : host ? EXPLAIN_HOST
+						      : EXPLAIN_OUTSIDE,
+				      .node = s || host ? "here" : NULL,
+				      .pod = s ? s->pod->id : NULL,
+				      .cfg = cfg };
+}
+
+/* Packets of tunnels between nodes are let through before policy is asked. */
+static bool is_tunnels(const struct explain_packet *p, const struct render_config *cfg)
+{
+	enum { IPIP = 4 };
+
+	return p->proto == IPIP || (p->proto == PROTO_UDP && p->dst_port == cfg->vxlan_port);
+}
+
+/* By which interface the flow leaves to, or comes from, the other end; NULL: that is here as well. */
+static void find_hosts(struct cutting *c, struct explain_end *end, const struct addr *peer)
+{
+	if (end->node && !cutting_hosts_find(c->hosts, peer, end))
+		end->uplink = end->every = NULL;
+}
+
+static bool denied_on_way(const struct cutting *c, const struct explain_end *from,
+			  const struct explain_end *to, const struct explain_packet *p)
+{
+	struct explain_path path;
 	bool denied;
 
-	if (!explain_endpoint(c->cfg.calc, ENDPOINT_WORKLOAD, pod->id, ingress, CLASS_NORMAL, p,
-			      &e))
-		return false;
-	denied = e.verdict == EXPLAIN_DENY;
-	explain_done(&e);
+	explain_path(c->cfg.calc, from, to, p, &path);
+	denied = path.verdict == EXPLAIN_DENY;
+	explain_path_done(&path);
 	return denied;
+}
+
+static struct explain_packet packet_of(const struct flow *f, const struct addr *dst, uint16_t port)
+{
+	return (struct explain_packet) {
+		.src = f->orig.src,
+		.dst = *dst,
+		.proto = f->proto,
+		.src_port = f->orig.sport,
+		.dst_port = port,
+		.icmp_type = f->icmp_type,
+		.icmp_code = f->icmp_code,
+	};
 }
 
 bool cutting_denies(struct cutting *c, const struct flow *f)
 {
-	/* As policy sees it: behind DNAT, before SNAT. */
-	const struct explain_packet p = {
-		.src = f->orig.src,
-		.dst = f->reply.src,
-		.proto = f->proto,
-		.src_port = f->orig.sport,
-		.dst_port = f->reply.sport,
-		.icmp_type = f->icmp_type,
-		.icmp_code = f->icmp_code,
-	};
-	const struct spot *from = spot_find(c, &p.src), *to = spot_find(c, &p.dst);
+	/* As policy sees it: behind DNAT, before SNAT; and as preDNAT policy does. */
+	struct explain_packet p = packet_of(f, &f->reply.src, f->reply.sport),
+			      before = packet_of(f, &f->orig.dst, f->orig.dport);
+	const struct render_config *cfg = c->cfg.render(c->cfg.arg, (enum ip_family)p.src.family);
+	bool hosts = cutting_hosts_any(c->hosts);
+	struct explain_end from, to;
 
-	if (from && denied_at(c, from->pod, false, &p))
-		return true;
-	return to && !link_by_addr(c->cfg.links, &p.src, NULL) && denied_at(c, to->pod, true, &p);
+	p.before = &before;
+	if (!cfg || (!hosts && !spot_find(c, &p.src) && !spot_find(c, &p.dst)))
+		return false;
+	from = end_of(c, &p.src, cfg);
+	to = end_of(c, &p.dst, cfg);
+	if ((!from.node && !to.node) || (!from.pod && !to.pod && is_tunnels(&p, cfg)))
+		return false;
+	if (hosts) {
+		find_hosts(c, &from, to.node ? NULL : &p.dst);
+		find_hosts(c, &to, from.node ? NULL : &p.src);
+	}
+	return denied_on_way(c, &from, &to, &p);
 }
 
 static bool on_flow(void *arg, const struct flow *f)
@@ -160,6 +207,7 @@ static void pass_begin(struct cutting *c, enum ip_family family)
 	struct err e = { 0 };
 
 	c->family = family;
+	cutting_hosts_forget_ways(c->hosts);
 	c->passing = conntrack_cut(c->ct, family, on_flow, c, &e) == 0;
 	if (!c->passing)
 		log_from("cutting", LOG_LEVEL_WARN, "policy",
@@ -226,6 +274,7 @@ void cutting_enforced(struct cutting *c, bool v6)
 
 void cutting_take(struct cutting *c, const struct calc_effects *fx)
 {
+	cutting_hosts_take(c->hosts, fx);
 	for (size_t i = 0; i < fx->endpoints.n; i++)
 		if (fx->endpoints.p[i].kind == ENDPOINT_WORKLOAD)
 			pod_set(c, &fx->endpoints.p[i]);
@@ -257,6 +306,7 @@ struct cutting *cutting_new(const struct cutting_config *cfg, struct err *e)
 		free(c);
 		return NULL;
 	}
+	c->hosts = cutting_hosts_new(cfg->links);
 	c->turn = evtimer_new(cfg->base, on_turn, c);
 	assert(c->turn);
 	return c;
@@ -270,6 +320,7 @@ void cutting_free(struct cutting *c)
 		return;
 	HASH_ITER (hh, c->pods, pod, next)
 		pod_free(c, pod);
+	cutting_hosts_free(c->hosts);
 	conntrack_close(c->ct);
 	event_free(c->turn);
 	free(c);

@@ -337,6 +337,13 @@ static bool is_flushed(void *arg)
 	return p->kernel && p->stated == p->fed;
 }
 
+static const struct render_config *render_of(void *arg, enum ip_family family)
+{
+	const struct policing *p = arg;
+
+	return p->kernel ? policy_kernel_render(p->kernel, family) : NULL;
+}
+
 static void on_rested(void *arg)
 {
 	policing_turn_soon(arg);
@@ -349,6 +356,7 @@ static void start_cutting(struct policing *p)
 	p->cutting = cutting_new(&(struct cutting_config) { .base = p->agent->base,
 							    .calc = p->calc,
 							    .links = p->agent->links,
+							    .render = render_of,
 							    .flushed = is_flushed,
 							    .rested = on_rested,
 							    .arg = p },

@@ -6,6 +6,7 @@
 #include "agent/policy/policy_feed.h"
 #include "dataplane/link.h"
 #include "model/key.h"
+#include "policy/render.h"
 #include "tests/unit/dataplane/netns.h"
 
 struct world {
@@ -23,6 +24,15 @@ static bool is_flushed(void *arg)
 	const struct world *w = arg;
 
 	return !w->unflushed;
+}
+
+static const struct render_config *render_of(void *arg, enum ip_family family)
+{
+	static struct render_config cfg;
+
+	cfg = render_config_default(family);
+	cfg.to_host = "RETURN";
+	return &cfg;
 }
 
 static void on_rested(void *arg)
@@ -70,7 +80,10 @@ static int set_up(void **state)
 	struct err e = { 0 };
 
 	ns_fresh();
-	sh("ip addr add 192.0.2.1/32 dev lo");
+	sh("ip link add eth8 type veth peer p8 && ip link add eth9 type veth peer p9");
+	sh("ip addr add 192.0.2.1/24 dev eth9 && ip addr add 198.51.100.1/24 dev eth8");
+	sh("for i in eth8 eth9 p8 p9; do ip link set $i up; done; ip route add default dev eth9");
+	sh("ip route add 203.0.113.0/24 nexthop dev eth8 nexthop dev eth9");
 	w->base = event_base_new();
 	w->calc = calc_new("n1", 7);
 	w->feed = policy_feed_new(w->calc);
@@ -78,6 +91,7 @@ static int set_up(void **state)
 	w->cutting = cutting_new(&(struct cutting_config) { .base = w->base,
 							    .calc = w->calc,
 							    .links = w->links,
+							    .render = render_of,
 							    .flushed = is_flushed,
 							    .rested = on_rested,
 							    .arg = w },
@@ -158,6 +172,89 @@ static void what_policy_denies_now(void **state)
 	assert_false(denied(w, "10.0.0.1", "10.0.0.2", 81));
 }
 
+static void host(struct world *w, const char *name, const char *spec)
+{
+	CLEANUP(freep) char *key = xasprintf(KEY_RESOURCES "hostendpoints/%s", name);
+	CLEANUP(freep)
+	char *text =
+		spec ? xasprintf("{\"kind\":\"HostEndpoint\",\"metadata\":{\"name\":\"%s\","
+				 "\"labels\":{\"host\":\"%s\"}},\"spec\":{\"node\":\"n1\",%s}}",
+				 name, name, spec)
+		     : NULL;
+
+	policy_feed_take(w->feed, key, text);
+	flush(w);
+}
+
+static void global(struct world *w, const char *spec)
+{
+	CLEANUP(freep)
+	char *text =
+		spec ? xasprintf("{\"kind\":\"GlobalNetworkPolicy\",\"metadata\":{\"name\":\"g\"},"
+				 "\"spec\":%s}",
+				 spec)
+		     : NULL;
+
+	policy_feed_take(w->feed, KEY_RESOURCES "globalnetworkpolicies/g", text);
+	flush(w);
+}
+
+#define FROM_NEAR "192.0.2.9", "192.0.2.1"
+#define FROM_FAR  "8.8.8.8", "192.0.2.1"
+
+/* Whoever speaks with the host itself, past the interface where the host endpoint is. */
+static void what_host_endpoints_deny_now(void **state)
+{
+	struct world *w = *state;
+
+	assert_false(denied(w, FROM_NEAR, 81));
+	host(w, "h", "\"interfaceName\":\"eth9\"");
+	global(w, "{\"selector\":\"host == 'h'\",\"types\":[\"Ingress\"],\"ingress\":[{\"action\":"
+		  "\"Allow\",\"protocol\":\"UDP\",\"destination\":{\"ports\":[80]}}]}");
+	assert_false(denied(w, FROM_NEAR, 80));
+	assert_true(denied(w, FROM_NEAR, 81));
+	assert_true(denied(w, FROM_FAR, 81));
+	/* Failsafe ports, tunnels, and the other direction, for which there is no profile. */
+	assert_false(denied(w, FROM_NEAR, 68));
+	assert_false(denied(w, FROM_NEAR, 4789));
+	assert_true(denied(w, "192.0.2.1", "192.0.2.9", 80));
+	assert_false(denied(w, "192.0.2.1", "192.0.2.9", 53));
+	/* Another interface; one of two ways; itself; others. */
+	assert_false(denied(w, "198.51.100.9", "198.51.100.1", 81));
+	assert_false(denied(w, "203.0.113.9", "192.0.2.1", 81));
+	assert_false(denied(w, "192.0.2.1", "198.51.100.1", 81));
+	assert_false(denied(w, "192.0.2.9", "198.51.100.9", 81));
+	/* What goes through to a pod is no business of this policy. */
+	assert_false(denied(w, "192.0.2.9", "10.0.0.1", 81));
+	/* One for all interfaces without their own. */
+	host(w, "all", "\"interfaceName\":\"*\"");
+	assert_true(denied(w, "198.51.100.9", "198.51.100.1", 81));
+	assert_false(denied(w, "203.0.113.9", "192.0.2.1", 81));
+	host(w, "all", NULL);
+	assert_false(denied(w, "198.51.100.9", "198.51.100.1", 81));
+	/* By its address; the lower name counts. */
+	host(w, "by", "\"expectedIPs\":[\"192.0.2.1\"],\"profiles\":[\"kns.x\"]");
+	assert_false(denied(w, FROM_NEAR, 81));
+	host(w, "h", NULL);
+	host(w, "by", NULL);
+	assert_false(denied(w, FROM_NEAR, 81));
+}
+
+static void what_host_endpoints_do_not_forward_now(void **state)
+{
+	struct world *w = *state;
+
+	host(w, "h", "\"interfaceName\":\"eth9\"");
+	global(w, "{\"selector\":\"host == 'h'\",\"applyOnForward\":true,\"types\":[\"Ingress\","
+		  "\"Egress\"],\"ingress\":[{\"action\":\"Allow\",\"protocol\":\"UDP\","
+		  "\"destination\":"
+		  "{\"ports\":[80]}}]}");
+	assert_false(denied(w, "192.0.2.9", "10.0.0.1", 80));
+	assert_true(denied(w, "192.0.2.9", "10.0.0.1", 81));
+	assert_true(denied(w, "10.0.0.1", "192.0.2.9", 80));
+	assert_false(denied(w, "10.0.0.1", "198.51.100.9", 80));
+}
+
 static void addresses_follow_their_pods(void **state)
 {
 	struct world *w = *state;
@@ -226,6 +323,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_policy_denies_now, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_host_endpoints_deny_now, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_host_endpoints_do_not_forward_now, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(addresses_follow_their_pods, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_pass_cuts_them_and_no_others, set_up, tear_down),
 	};
