@@ -197,10 +197,37 @@ static void on_assigned(void *arg, struct ipam_op *op, enum ipam_fail failed, co
 	step_done(s);
 }
 
+static bool is_of_kind(const struct slot *s, const struct ipam_pool *p)
+{
+	for (size_t i = 0; i < s->pools.n; i++)
+		if (prefix_eq(&s->pools.p[i], &p->cidr))
+			return true;
+	return false;
+}
+
+/* Which pools to ask. One that is disabled, or for pods only, would spoil it for the others, and one
+ * whose nodeSelector leaves this node out comes last. Are there none but those, all: the allocator
+ * says why not. */
+static size_t pools_to_ask(const struct slot *s, const struct ipam_world *w,
+			   const char *name[static POOLS_MAX])
+{
+	size_t n = 0;
+
+	for (int pass = 0; pass < 3 && n == 0; pass++)
+		for (size_t i = 0; i < w->n_pool && n < POOLS_MAX; i++) {
+			const struct ipam_pool *p = &w->pool[i];
+			bool may = !p->disabled && p->uses & IPAM_USE_TUNNEL;
+
+			if (is_of_kind(s, p) &&
+			    (pass == 2 || (may && (pass == 1 || p->selects_node))))
+				name[n++] = p->name;
+		}
+	return n;
+}
+
 static void assign(struct slot *s)
 {
 	struct agent *a = s->ta->agent;
-	char text[POOLS_MAX][PREFIX_STR_MAX];
 	const char *name[POOLS_MAX];
 	bool v6 = kinds[s->kind].family == IP_V6;
 	struct ipam_assign req = {
@@ -213,11 +240,14 @@ static void assign(struct slot *s)
 		.all_or_nothing = true,
 		.own_only = true,
 	};
-	struct ipam_names names = { name, s->pools.n };
+	struct ipam_names names = { name, pools_to_ask(s, &req.world, name) };
 	CLEANUP(js_freep) json_t *attrs = json_object();
 
-	for (size_t i = 0; i < s->pools.n; i++)
-		name[i] = prefix_format(&s->pools.p[i], text[i]);
+	/* No name at all would mean every pool. */
+	if (names.n == 0) {
+		fail(s, "the address", "none of its IPPools can be read");
+		return;
+	}
 	*(v6 ? &req.pools_v6 : &req.pools_v4) = names;
 	js_set_str(attrs, "node", a->cfg->node);
 	js_set_str(attrs, "type", kinds[s->kind].type);
@@ -298,6 +328,9 @@ static void block_changed(void *arg, const struct store_kv *kv)
 	for (unsigned k = 0; k < TUNNEL_MAX_; k++) {
 		struct slot *s = &ta->slot[k];
 
+		/* A life that ended between the Node and the handle left nothing else to see. */
+		if (!s->held && kv->value && has_handle(kv->value, s->handle))
+			s->held = true;
 		if (s->addr.family == IP_NONE || !prefix_contains(&block, &s->addr) ||
 		    (kv->value && has_handle(kv->value, s->handle)))
 			continue;
