@@ -245,6 +245,21 @@ static void clear(struct tunnels *t, enum tunnel_kind k, struct look *l)
 		fail(&t->dev[k], t, TUNNEL_OFF, "cannot clear %s: %s", types[k].name, e.msg);
 }
 
+/* The kernel has taken the request, or said that there is one already. */
+static void not_made(struct tunnels *t, enum tunnel_kind k, const struct look *l)
+{
+	struct tunnel_device *d = &t->dev[k];
+
+	if (!types[k].stays && !l->found)
+		fail(d, t, TUNNEL_FAILED,
+		     "cannot make %s: another interface has VNI %u on port %u (ip -d link show "
+		     "type vxlan): remove it, or set vxlanVNI or vxlanPort",
+		     types[k].name, d->want.vni, d->want.port);
+	else
+		fail(d, t, TUNNEL_FAILED, "%s does not come out as it was asked for",
+		     types[k].name);
+}
+
 /* Look, make, look again, adjust. */
 static void work_on(struct tunnels *t, enum tunnel_kind k, struct look *l, struct err *e)
 {
@@ -263,8 +278,7 @@ static void work_on(struct tunnels *t, enum tunnel_kind k, struct look *l, struc
 	if (made && (!l->found || !same_shape(l, &d->want))) {
 		vec_clear(&l->addrs);
 		if (look_at(t, l, e) < 0 || !l->found || !same_shape(l, &d->want)) {
-			fail(d, t, TUNNEL_FAILED, "%s does not come out as it was asked for",
-			     types[k].name);
+			not_made(t, k, l);
 			made = 0;
 		}
 	}

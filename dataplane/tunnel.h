@@ -77,7 +77,8 @@ const char *tunnel_module(enum tunnel_kind k);
 void tunnel_want(struct tunnels *t, enum tunnel_kind k, const struct tunnel_spec *s);
 /* Not wanted any more: a VXLAN device goes, tunl0 loses its addresses. Peers are forgotten. */
 void tunnel_unwant(struct tunnels *t, enum tunnel_kind k);
-/* Keyed by vtep; asking again replaces. -EINVAL, -ENOSPC with a sentence. */
+/* Keyed by vtep; asking again replaces. 1: another peer had the vtep or the mac, and has it no
+ * more. -EINVAL, -ENOSPC with a sentence. */
 int tunnel_peer_want(struct tunnels *t, enum tunnel_kind k, const struct tunnel_peer *p,
 		     struct err *e);
 /* Forget exactly this peer; when another one has taken its vtep or mac over, that one stays. */

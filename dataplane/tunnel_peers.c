@@ -88,6 +88,13 @@ static void unwant(struct tunnels *t, const struct peer_key *key, const struct p
 		delta_unwant(&t->peers, id);
 }
 
+static const struct peer_value *wanted(const struct tunnels *t, const struct peer_key *key)
+{
+	uint32_t id = delta_find(&t->peers, key);
+
+	return id == DELTA_NONE ? NULL : delta_want_of(&t->peers, id);
+}
+
 static bool is_usable(const struct tunnel_peer *p)
 {
 	return p->vtep.family && p->host.family && !(p->mac[0] & 1);
@@ -98,8 +105,9 @@ int tunnel_peer_want(struct tunnels *t, enum tunnel_kind k, const struct tunnel_
 {
 	struct peer_key arp = key_of(k, false, &p->vtep, p->mac),
 			fdb = key_of(k, true, &p->vtep, p->mac);
-	uint32_t id = delta_find(&t->peers, &arp);
-	const struct peer_value *old = id == DELTA_NONE ? NULL : delta_want_of(&t->peers, id);
+	const struct peer_value *old = wanted(t, &arp), *behind = wanted(t, &fdb);
+	bool other = (old && memcmp(old->mac, p->mac, sizeof(p->mac)) != 0) ||
+		     (behind && !addr_eq(&behind->addr, &p->host));
 
 	if (!is_usable(p))
 		return err_set(e, -EINVAL,
@@ -114,7 +122,7 @@ int tunnel_peer_want(struct tunnels *t, enum tunnel_kind k, const struct tunnel_
 	}
 	want(t, &fdb, value_of(true, &p->host, p->mac));
 	want(t, &arp, value_of(false, &p->vtep, p->mac));
-	return 0;
+	return other;
 }
 
 void tunnel_peer_forget(struct tunnels *t, enum tunnel_kind k, const struct tunnel_peer *p)

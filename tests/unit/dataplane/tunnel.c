@@ -351,6 +351,7 @@ static void peers_change_and_go(void **state)
 	apply();
 	p.mac[1] = 0xaa;
 	p.host = ip("192.168.61.99");
+	assert_int_equal(tunnel_peer_want(t, TUNNEL_VXLAN, &p, NULL), 1);
 	assert_int_equal(tunnel_peer_want(t, TUNNEL_VXLAN, &p, NULL), 0);
 	apply();
 	assert_string_equal(out_of(fdb), "66:aa:00:00:00:01 dst 192.168.61.99 self permanent|");
@@ -365,6 +366,32 @@ static void peers_change_and_go(void **state)
 	assert_string_equal(out_of(fdb), "");
 	assert_string_equal(out_of(arp), "");
 	assert_int_equal(tunnel_counts(t).peers, 0);
+}
+
+/* Two peers with one address, or one MAC: the later one has it, and it is said. */
+static void what_another_has_is_taken_over(void **state)
+{
+	struct tunnel_spec s = vxlan();
+	struct tunnel_peer first = peer(1), same_vtep = peer(2), same_mac = peer(3);
+
+	want(&s);
+	tunnels_ready(t);
+	want_peer(1);
+	same_vtep.vtep = first.vtep;
+	assert_int_equal(tunnel_peer_want(t, TUNNEL_VXLAN, &same_vtep, NULL), 1);
+	apply();
+	assert_string_equal(out_of(arp), "10.0.1.0 lladdr 66:00:00:00:00:02 PERMANENT|");
+	tunnel_peer_forget(t, TUNNEL_VXLAN, &same_vtep);
+	want_peer(1);
+	memcpy(same_mac.mac, first.mac, sizeof(first.mac));
+	assert_int_equal(tunnel_peer_want(t, TUNNEL_VXLAN, &same_mac, NULL), 1);
+	apply();
+	assert_string_equal(out_of(fdb), "66:00:00:00:00:01 dst 192.168.61.23 self permanent|");
+	tunnel_peer_forget(t, TUNNEL_VXLAN, &same_mac);
+	want_peer(1);
+	apply();
+	assert_string_equal(out_of(fdb), "66:00:00:00:00:01 dst 192.168.61.21 self permanent|");
+	assert_string_equal(out_of(arp), "10.0.1.0 lladdr 66:00:00:00:00:01 PERMANENT|");
 }
 
 static void peers_wait_for_the_device(void **state)
@@ -414,6 +441,23 @@ static void a_refused_mtu_is_said_and_tried_again(void **state)
 	apply_at(tunnels_due(t));
 	assert_status(TUNNEL_VXLAN, TUNNEL_UP);
 	assert_has(show, "mtu 9000");
+}
+
+/* The kernel has one device for a VNI on a port, whatever it is called. */
+static void another_has_the_vni(void **state)
+{
+	struct tunnel_spec s = vxlan();
+	uint64_t now = now_ms();
+
+	sh("ip link add flannel.1 type vxlan id 4096 dstport 4789 dev up0 local 192.168.61.11");
+	want(&s);
+	apply_at(now);
+	assert_status(TUNNEL_VXLAN, TUNNEL_FAILED);
+	assert_false(tunnel_status(t, TUNNEL_VXLAN)->usable);
+	assert_non_null(strstr(tunnel_status(t, TUNNEL_VXLAN)->text, "VNI 4096 on port 4789"));
+	sh("ip link del flannel.1");
+	apply_at(tunnels_due(t));
+	assert_status(TUNNEL_VXLAN, TUNNEL_UP);
 }
 
 /* The parent goes and comes: the kernel takes the device with it. */
@@ -544,6 +588,8 @@ int main(void)
 		T(differences_are_put_right),
 		T(another_want_changes_what_must_change),
 		T(peers_change_and_go),
+		T(what_another_has_is_taken_over),
+		T(another_has_the_vni),
 		T(peers_wait_for_the_device),
 		T(nonsense_is_refused),
 		T(a_refused_mtu_is_said_and_tried_again),
