@@ -181,8 +181,8 @@ bool bgp_session_accept(struct bgp_session *s, uint64_t conn, const struct addr 
 
 	if (s->conn[BGP_SLOT_MAIN].state == BGP_STATE_IDLE)
 		return false;
-	/* Who dials anew has given the last attempt up. One that has told who it is may stay: its
-	 * hold timer is short. */
+	/* Who dials anew has given the last attempt up. One that has told who it is may stay for
+	 * its minute. */
 	if (c->state == BGP_STATE_OPENSENT)
 		bgp_session_event(s, c, BGP_EVENT_TCP_DOWN,
 				  &(struct bgp_cause) { .why = "the peer has connected anew" },
@@ -250,7 +250,7 @@ static void run_retry(struct bgp_session *s, struct bgp_conn *c, int64_t now_ms)
 {
 	c->connect_retry_at = INT64_MAX;
 	/* The peer's connection is nearly there: do not collide with it. If it fails,
-	 * bgp_session_after_end arms the timer again. */
+	 * bgp_session_after_end arms the timer again. One without an OPEN may be anybody's. */
 	if (c->state == BGP_STATE_ACTIVE &&
 	    s->conn[BGP_SLOT_CHALLENGER].state >= BGP_STATE_OPENCONFIRM)
 		return;
@@ -262,8 +262,10 @@ static void run_hold(struct bgp_session *s, struct bgp_conn *c, int64_t now_ms)
 	struct bgp_notification n = bgp_notification(BGP_ERR_HOLD, 0, NULL, 0);
 	char why[BGP_TEXT_MAX];
 
-	if (c->state == BGP_STATE_OPENSENT)
-		snprintf(why, sizeof(why), "no OPEN within %d s", BGP_OPEN_HOLD_MS / 1000);
+	if (c->state < BGP_STATE_ESTABLISHED)
+		snprintf(why, sizeof(why), "no %s within %u s",
+			 c->state == BGP_STATE_OPENSENT ? "OPEN" : "KEEPALIVE",
+			 (unsigned)(bgp_conn_patience(c) / 1000));
 	else
 		snprintf(why, sizeof(why), "nothing heard for %u s", c->neg.hold_s);
 	bgp_session_event(s, c, BGP_EVENT_HOLD, &(struct bgp_cause) { .n = &n, .why = why },

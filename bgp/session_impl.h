@@ -11,8 +11,14 @@ enum {
 	BGP_SLOT_MAX_,
 };
 
-/* RFC 4271 8.2.2: the large hold timer before an OPEN has come. */
-enum { BGP_OPEN_HOLD_MS = 240 * 1000 };
+enum {
+	/* RFC 4271 8.2.2: the large hold timer before an OPEN has come. */
+	BGP_OPEN_HOLD_MS = 240 * 1000,
+	/* DIFFERS: RFC 4271 8.2.2 suggests 4 minutes on any connection. Who dials us has dialled in
+	 * order to speak, and says its OPEN at once or after ours: more than a minute is a host that
+	 * hangs, or a connection whose other end is gone behind a firewall. */
+	BGP_OPEN_HOLD_ACCEPTED_MS = 60 * 1000,
+};
 
 struct bgp_shared {
 	struct bgp_attr_table *attrs;
@@ -81,6 +87,8 @@ void bgp_session_settle(struct bgp_session *s, int64_t now_ms);
 struct bgp_conn *bgp_session_conn(struct bgp_session *s, uint64_t id);
 void bgp_session_log(struct bgp_session *s, enum bgp_level level, const char *fmt, ...)
 	PRINTF(3, 4);
+/* How long before Established nothing may come. */
+int64_t bgp_conn_patience(const struct bgp_conn *c);
 /* The OPEN came, well-formed: collision, negotiation. */
 void bgp_session_got_open(struct bgp_session *s, struct bgp_conn *c, const struct bgp_open *open,
 			  int64_t now_ms);

@@ -87,6 +87,14 @@ static void arm_hold(struct bgp_conn *c, int64_t now_ms)
 	c->hold_at = c->neg.hold_s ? now_ms + c->neg.hold_s * 1000 : INT64_MAX;
 }
 
+int64_t bgp_conn_patience(const struct bgp_conn *c)
+{
+	int64_t most = c->side == BGP_CONN_IN ? BGP_OPEN_HOLD_ACCEPTED_MS : BGP_OPEN_HOLD_MS;
+	int64_t hold = c->neg.hold_s * 1000;
+
+	return hold && hold < most ? hold : most;
+}
+
 static void arm_keepalive(struct bgp_session *s, struct bgp_conn *c, int64_t now_ms)
 {
 	c->keepalive_at =
@@ -115,16 +123,15 @@ static void arm_retry(struct bgp_session *s, struct bgp_conn *c, int64_t now_ms)
 	c->connect_retry_at = now_ms + jitter(s, base << shift);
 }
 
-static void enter_idle_hold(struct bgp_session *s, struct bgp_conn *c, int64_t now_ms)
+/* How long to rest after an error; one more of them. */
+static int64_t next_rest(struct bgp_session *s)
 {
 	unsigned shift = s->errors < IDLE_HOLD_DOUBLINGS ? s->errors : IDLE_HOLD_DOUBLINGS;
+	int64_t ms = s->idle_ms ? s->idle_ms : jitter(s, (int64_t)IDLE_HOLD_MS << shift);
 
 	s->errors++;
-	c->state = BGP_STATE_IDLE;
-	c->connect_retry_at = INT64_MAX;
-	s->idle_hold_at =
-		now_ms + (s->idle_ms ? s->idle_ms : jitter(s, (int64_t)IDLE_HOLD_MS << shift));
 	s->idle_ms = 0;
+	return ms;
 }
 
 /* Will the same happen again at once, so that waiting is better? */
@@ -144,6 +151,7 @@ static bool deserves_wait(enum bgp_down_kind kind, const struct bgp_notification
 
 void bgp_session_after_end(struct bgp_session *s, bool wait, int64_t now_ms)
 {
+	enum bgp_state peers = s->conn[BGP_SLOT_CHALLENGER].state;
 	struct bgp_conn *c = &s->conn[BGP_SLOT_MAIN];
 
 	if (c->state >= BGP_STATE_OPENSENT || c->state == BGP_STATE_CONNECT)
@@ -153,17 +161,20 @@ void bgp_session_after_end(struct bgp_session *s, bool wait, int64_t now_ms)
 		c->connect_retry_at = INT64_MAX;
 		return;
 	}
-	/* The peer's connection lives: leave it the field. */
-	if (s->conn[BGP_SLOT_CHALLENGER].state >= BGP_STATE_OPENSENT) {
-		c->state = BGP_STATE_ACTIVE;
-		return;
-	}
-	if (wait) {
-		enter_idle_hold(s, c, now_ms);
-		return;
-	}
 	c->state = BGP_STATE_ACTIVE;
-	arm_retry(s, c, now_ms);
+	/* The peer has told on its own connection who it is: leave it the field. One without an OPEN
+	 * is no peer yet, and only keeps us from resting in Idle, where it would have to end. */
+	if (peers >= BGP_STATE_OPENCONFIRM)
+		return;
+	if (!wait) {
+		arm_retry(s, c, now_ms);
+	} else if (peers != BGP_STATE_OPENSENT) {
+		c->state = BGP_STATE_IDLE;
+		c->connect_retry_at = INT64_MAX;
+		s->idle_hold_at = now_ms + next_rest(s);
+	} else if (!s->config.passive) {
+		c->connect_retry_at = now_ms + next_rest(s);
+	}
 }
 
 /* ---- the end of a connection ---- */
@@ -397,7 +408,7 @@ static void send_open(struct bgp_session *s, struct bgp_conn *c, int64_t now_ms)
 	bgp_open_encode(&w, &o);
 	bgp_conn_control(s, c, buf, wr_len(&w), now_ms);
 	c->connect_retry_at = INT64_MAX;
-	c->hold_at = now_ms + BGP_OPEN_HOLD_MS;
+	c->hold_at = now_ms + bgp_conn_patience(c);
 }
 
 /* RFC 4271 6.8, 6286 2.3: of two, the one opened by the side with the higher ID lives. */
@@ -506,7 +517,9 @@ static void confirm(struct bgp_session *s, struct bgp_conn *c, int64_t now_ms)
 	struct bgp_conn *other = other_of(s, c);
 
 	bgp_conn_keepalive(s, c, now_ms);
-	arm_hold(c, now_ms);
+	/* DIFFERS: RFC 4271 8.2.2 waits for the first KEEPALIVE as long as for the others, and forever
+	 * when the hold time is 0. It comes at once or never. */
+	c->hold_at = now_ms + bgp_conn_patience(c);
 	arm_keepalive(s, c, now_ms);
 	/* A dial that is not through yet would only collide. */
 	if (other->state == BGP_STATE_CONNECT)

@@ -83,6 +83,11 @@ def test_a_stranger_with_many_addresses_has_one_share_of_the_log(labs):
     assert lines < 100, lines
 
 
+def refusals(namespace):
+    """Resets sent: of dials to where nobody listens."""
+    return int(re.search(r"TcpOutRsts\s+(\d+)", ns.out(namespace, "nstat", "-asz", "TcpOutRsts"))[1])
+
+
 def test_a_silent_connection_does_not_hold_off_our_dial(labs):
     """Somebody at the router's address is connected and says nothing, before the router is there: it is dialled, and the silent one
     goes because of that, not because of its time."""
@@ -92,6 +97,8 @@ def test_a_silent_connection_does_not_hold_off_our_dial(labs):
     wait.until("it listens", lambda: ":179" in ns.out(node.ns, "ss", "-tln"))
     lab.spawn("silent", lab.ns("tor"), "python3", "-c", SILENT)
     wait.until("it is connected", lambda: neighbor(node, TOR)["state"] == "OpenSent")
+    before = refusals(lab.ns("tor"))
+    wait.until("it is dialled, twice", lambda: refusals(lab.ns("tor")) >= before + 2)
     bird(lab, "tor", TOR, "direct; passive on;")
     wait.until("the router's session", lambda: is_up(node, TOR))
     wait.until("the silent one is told", lambda: "told" in lab.log("silent"))

@@ -163,20 +163,78 @@ static void nothing_is_kept_between_messages(void **state)
 
 /* ---- time ---- */
 
+/* RFC 4271 8.2.2 suggests 4 minutes. Who dials us has dialled in order to speak, and gets less. */
 static void silent_peer_in_opensent(void **state)
 {
-	struct bgp_session_config cfg = world_config();
-	struct world w;
-	uint64_t conn;
+	static const struct {
+		bool we_dial;
+		unsigned wait_s;
+		const char *words;
+	} rows[] = {
+		{ false, 60, "no OPEN within 60 s" },
+		{ true, 240, "no OPEN within 240 s" },
+	};
 
-	world_init(&w, &cfg);
-	conn = world_reach(&w, BGP_STATE_OPENSENT, false);
-	world_run(&w, w.now + 239999, 0);
-	assert_int_equal(world_state(&w), BGP_STATE_OPENSENT);
-	world_run(&w, w.now + 1, 0);
-	expect_notification(&w, conn, 4, 0, "silent");
-	assert_non_null(strstr(bgp_session_info(w.s)->last_error, "no OPEN within 240 s"));
-	world_done(&w);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct bgp_session_config cfg = world_config();
+		struct addr local = addr_v4(1);
+		struct world w;
+		uint64_t conn;
+
+		cfg.passive = !rows[i].we_dial;
+		world_init(&w, &cfg);
+		if (rows[i].we_dial)
+			bgp_session_connected(w.s, w.last_id, &local, w.now);
+		else
+			world_accept(&w);
+		conn = w.last_id;
+		world_pull(&w, conn);
+		world_run(&w, w.now + rows[i].wait_s * 1000 - 1, 0);
+		assert_int_equal(world_state(&w), BGP_STATE_OPENSENT);
+		world_run(&w, w.now + 1, 0);
+		expect_notification(&w, conn, 4, 0, "silent");
+		assert_non_null(strstr(bgp_session_info(w.s)->last_error, rows[i].words));
+		world_done(&w);
+	}
+}
+
+/* An OPEN that says "no hold time" does not let a peer sit in OpenConfirm forever. */
+static void silent_peer_in_openconfirm(void **state)
+{
+	static const struct {
+		bool we_dial;
+		uint16_t ours_s, theirs_s;
+		unsigned wait_s;
+	} rows[] = {
+		{ false, 90, 0, 60 },  { false, 240, 240, 60 }, { false, 240, 9, 9 },
+		{ true, 240, 0, 240 }, { true, 240, 90, 90 },	{ true, 600, 65535, 240 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct bytes open = peer_open(65001, 0x0a000002, rows[i].theirs_s, false);
+		struct bgp_session_config cfg = world_config();
+		struct addr local = addr_v4(1);
+		char words[64];
+		struct world w;
+		uint64_t conn;
+
+		cfg.passive = !rows[i].we_dial;
+		cfg.hold_s = rows[i].ours_s;
+		world_init(&w, &cfg);
+		if (rows[i].we_dial)
+			bgp_session_connected(w.s, w.last_id, &local, w.now);
+		else
+			world_accept(&w);
+		conn = w.last_id;
+		world_feed(&w, conn, &open);
+		world_run(&w, w.now + rows[i].wait_s * 1000 - 1, conn);
+		assert_int_equal(world_state(&w), BGP_STATE_OPENCONFIRM);
+		world_run(&w, w.now + 1, 0);
+		expect_notification(&w, conn, 4, 0, "silent");
+		snprintf(words, sizeof(words), "no KEEPALIVE within %u s", rows[i].wait_s);
+		assert_non_null(strstr(bgp_session_info(w.s)->last_error, words));
+		world_done(&w);
+	}
 }
 
 static void hold_time(void **state)
@@ -838,6 +896,99 @@ static void dial_is_given_up_when_the_peer_is_ahead(void **state)
 	world_done(&w);
 }
 
+/* Somebody at the peer's address connects and says nothing. Our own dial goes on: RFC 4271 6.8 lets two
+ * connections be until an OPEN tells who is there. */
+static void silent_connection_does_not_stop_dialling(void **state)
+{
+	struct bgp_session_config cfg = world_config();
+	struct bytes open = good_open(), ka = keepalive();
+	struct addr local = addr_v4(1);
+	uint64_t silent, out;
+	struct world w;
+
+	cfg.passive = false;
+	world_init(&w, &cfg);
+	silent = world_accept(&w);
+	assert_int_not_equal(silent, 0);
+	bgp_session_connect_failed(w.s, 1, "Connection refused", w.now);
+	assert_int_equal(world_state(&w), BGP_STATE_OPENSENT);
+	for (unsigned i = 0; i < 8; i++) {
+		/* the last of the waits, and no longer */
+		world_run(&w, w.now + 3200, silent);
+		assert_true(w.dials >= i + 2);
+		assert_true(w.closed != silent);
+		bgp_session_connect_failed(w.s, w.last_id, "Connection refused", w.now);
+	}
+	world_run(&w, w.now + 3200, silent);
+	out = w.last_id;
+	bgp_session_connected(w.s, out, &local, w.now);
+	world_feed(&w, out, &open);
+	world_feed(&w, out, &ka);
+	assert_int_equal(world_state(&w), BGP_STATE_ESTABLISHED);
+	assert_true(w.closed == silent);
+	expect_notification(&w, silent, 6, 7, "the silent one");
+	world_done(&w);
+}
+
+/* One connection each 10 ms for a minute: one is kept, and our dials keep their pace. */
+static void flood_of_connections_does_not_stop_dialling(void **state)
+{
+	struct bgp_session_config cfg = world_config();
+	unsigned accepted = 0, closed;
+	uint64_t out = 1;
+	struct world w;
+
+	cfg.passive = false;
+	world_init(&w, &cfg);
+	for (unsigned i = 0; i < 6000; i++) {
+		assert_int_not_equal(world_accept(&w), 0);
+		accepted++;
+		if (out)
+			bgp_session_connect_failed(w.s, out, "Connection refused", w.now);
+		out = w.dials;
+		world_run(&w, w.now + 10, 0);
+		out = w.dials == out ? 0 : w.last_id;
+	}
+	closed = w.closes;
+	assert_int_equal(closed, accepted - 1);
+	assert_in_range(w.dials, 18, 40);
+	world_done(&w);
+}
+
+/* What ended our connection will come again at once: a silent one beside it is no reason to hurry. */
+static void rest_is_kept_beside_a_silent_connection(void **state)
+{
+	struct bytes wrong = peer_open(65009, 2, 90, false);
+	struct bgp_session_config cfg = world_config();
+	struct addr local = addr_v4(1);
+	struct world w;
+	int64_t base = 1000;
+
+	cfg.passive = false;
+	world_init(&w, &cfg);
+	for (unsigned i = 0; i < 7; i++) {
+		uint64_t out = w.last_id;
+		int64_t wait;
+
+		bgp_session_connected(w.s, out, &local, w.now);
+		assert_int_not_equal(world_accept(&w), 0);
+		world_feed(&w, out, &wrong);
+		expect_notification(&w, out, 2, 2, "wrong AS");
+		bgp_session_closed(w.s, out, "done", w.now);
+		assert_int_equal(w.dials, i + 1);
+		wait = bgp_session_info(w.s)->next_retry_ms - w.now;
+		assert_in_range(wait, base * 3 / 4, base);
+		base = base < 32000 ? base * 2 : base;
+		/* the silent one goes: no reason either */
+		bgp_session_closed(w.s, w.last_id, "reset", w.now);
+		world_run(&w, w.now + wait - 1, 0);
+		assert_int_equal(w.dials, i + 1);
+		world_run(&w, w.now + 1, 0);
+		assert_int_equal(w.dials, i + 2);
+	}
+	world_done(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -846,6 +997,7 @@ int main(void)
 		cmocka_unit_test(any_cut),
 		cmocka_unit_test(nothing_is_kept_between_messages),
 		cmocka_unit_test(silent_peer_in_opensent),
+		cmocka_unit_test(silent_peer_in_openconfirm),
 		cmocka_unit_test(hold_time),
 		cmocka_unit_test(keepalives),
 		cmocka_unit_test(hold_time_zero),
@@ -868,6 +1020,9 @@ int main(void)
 		cmocka_unit_test(newer_attempt_replaces_a_silent_one),
 		cmocka_unit_test(collisions),
 		cmocka_unit_test(dial_is_given_up_when_the_peer_is_ahead),
+		cmocka_unit_test(silent_connection_does_not_stop_dialling),
+		cmocka_unit_test(flood_of_connections_does_not_stop_dialling),
+		cmocka_unit_test(rest_is_kept_beside_a_silent_connection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
