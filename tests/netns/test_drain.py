@@ -58,7 +58,10 @@ def fabric(labs):
     pod = lab.nodes[1].add_pod("p")
     [block] = lab.nodes[1].ctl_json("node", "status")["blocks"]
     lab.nodes[0].add_pod("own")
+    [own] = lab.nodes[0].ctl_json("node", "status")["blocks"]
     wait.until("the router goes through node1", lambda: f"via {lab.nodes[0].address}" in ns.ip(lab.ns("tor"), "route", "show", block))
+    wait.until("and could go through node2", lambda: lab.birdc("show", "route", "all", block).count("BGP.as_path") == 2)
+    wait.until("node2 knows the way to node1", lambda: own in lab.nodes[1].routes())
     return lab, pod, block
 
 
