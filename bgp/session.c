@@ -84,6 +84,7 @@ void bgp_session_free(struct bgp_session *s)
 static void start_main(struct bgp_session *s, int64_t now_ms)
 {
 	s->idle_hold_at = INT64_MAX;
+	s->rest = BGP_REST_NONE;
 	bgp_session_event(s, &s->conn[BGP_SLOT_MAIN],
 			  s->config.passive ? BGP_EVENT_START_PASSIVE : BGP_EVENT_START,
 			  &bgp_no_cause, now_ms);
@@ -122,6 +123,7 @@ void bgp_session_stop(struct bgp_session *s, const struct bgp_notification *n, c
 	main->state = BGP_STATE_IDLE;
 	main->connect_retry_at = INT64_MAX;
 	s->idle_hold_at = INT64_MAX;
+	s->rest = BGP_REST_NONE;
 	s->retries = s->errors = 0;
 	snprintf(s->why, sizeof(s->why), "%s", why);
 	bgp_session_settle(s, now_ms);
@@ -147,7 +149,7 @@ void bgp_session_configure(struct bgp_session *s, const struct bgp_session_confi
 	if (config->passive && main->state == BGP_STATE_ACTIVE)
 		main->connect_retry_at = INT64_MAX;
 	else if (!config->passive && main->state == BGP_STATE_ACTIVE)
-		bgp_session_after_end(s, false, now_ms);
+		bgp_session_after_end(s, BGP_REST_NONE, now_ms);
 	bgp_session_settle(s, now_ms);
 }
 
@@ -322,8 +324,19 @@ void bgp_session_fail_for(struct bgp_session *s, uint32_t idle_ms)
 
 void bgp_session_retry(struct bgp_session *s, int64_t now_ms)
 {
-	if (s->idle_hold_at != INT64_MAX)
-		s->idle_hold_at = now_ms;
+	if (s->rest)
+		bgp_session_hurry(s, now_ms);
+}
+
+void bgp_session_path_up(struct bgp_session *s, int64_t now_ms)
+{
+	if (!s->started || s->rest == BGP_REST_ERROR)
+		return;
+	/* no error of the session's: the next one need not rest longer for it */
+	if (s->rest == BGP_REST_PATH && s->errors)
+		s->errors--;
+	s->retries = 0;
+	bgp_session_hurry(s, now_ms);
 }
 
 int64_t bgp_session_deadline(const struct bgp_session *s)

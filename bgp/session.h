@@ -150,8 +150,11 @@ void bgp_session_fail(struct bgp_session *s, const struct bgp_notification *n, c
 
 /* For the bgp_session_fail that follows: stay Idle for that long, not as long as after other errors. */
 void bgp_session_fail_for(struct bgp_session *s, uint32_t idle_ms);
-/* If it waits in Idle after an error: try again now, what was wrong may be right. */
+/* If it rests after an error: try again now, what was wrong may be right. */
 void bgp_session_retry(struct bgp_session *s, int64_t now_ms);
+/* The path to the peer is there again: what waits because it was not is done now. A rest after any other
+ * error goes on. */
+void bgp_session_path_up(struct bgp_session *s, int64_t now_ms);
 
 /* The peer dialled. False: not now (Idle, or its slot is taken); the caller closes the socket. */
 bool bgp_session_accept(struct bgp_session *s, uint64_t conn, const struct addr *local,

@@ -34,6 +34,13 @@ struct bgp_linger {
 	int64_t until;
 };
 
+/* Does what ended a connection call for a rest? */
+enum bgp_rest {
+	BGP_REST_NONE,
+	BGP_REST_PATH,	/* BFD found the path broken; until it has found it whole */
+	BGP_REST_ERROR, /* the same would happen again at once */
+};
+
 struct bgp_session {
 	struct bgp_shared *sh;
 	const struct bgp_session_ops *ops;
@@ -47,6 +54,7 @@ struct bgp_session {
 	bool plain_open;      /* the peer refuses optional parameters: offer none */
 	unsigned retries;     /* dials since the last Established */
 	unsigned errors;      /* sessions ended by an error, of late */
+	enum bgp_rest rest;   /* why it does not dial, and waits longer than after a failed dial */
 	int64_t idle_hold_at; /* in Idle until then; INT64_MAX: not */
 	uint32_t idle_ms;     /* how long the next time; 0: as errors have it */
 	unsigned depth;	      /* calls into ops under way */
@@ -75,9 +83,10 @@ extern const struct bgp_cause bgp_no_cause;
 
 /* An empty slot: no socket, no timer, Idle. */
 void bgp_conn_init(struct bgp_conn *c, enum bgp_conn_side side);
-/* A connection has ended and its slot is empty: what does the dialling slot do now? wait: in Idle,
- * since the same would happen again at once. */
-void bgp_session_after_end(struct bgp_session *s, bool wait, int64_t now_ms);
+/* A connection has ended and its slot is empty: what does the dialling slot do now? */
+void bgp_session_after_end(struct bgp_session *s, enum bgp_rest rest, int64_t now_ms);
+/* The rest, or the pause between dials, is over. */
+void bgp_session_hurry(struct bgp_session *s, int64_t now_ms);
 /* Step one connection. It may be ended, moved to the other slot, or end the other one: look it up
  * again afterwards. */
 void bgp_session_event(struct bgp_session *s, struct bgp_conn *c, enum bgp_event event,

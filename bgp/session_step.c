@@ -6,6 +6,7 @@
  * WAITING after TCP failed: retry_ms, doubling to 16 times that. After an error (NOTIFICATION either
  *         way that will come again): Idle for 1 s, doubling to 32 s; forgotten after 5 min
  *         Established. In Idle the peer's connections are refused, elsewhere they are welcome.
+ *         BFD ends a rest that it began, and both waits are over when it finds the path whole.
  * SPEC    RFC 4271 6.8, 8.2.2, 10; 4486; 4724 4.2, 5; 5492 4; 6286 2.3; 6608; 8538; 9687
  * TESTS   tests/unit/bgp/session.c, session_pair.c */
 #include <stdio.h>
@@ -20,6 +21,7 @@ enum {
 	RETRY_DOUBLINGS = 4,
 	/* How long a dial may take: a lost SYN is sent again after 1, 3 and 7 s. */
 	DIAL_MS = 8000,
+	SYN_LOST_MS = 1000,
 	IDLE_HOLD_MS = 1000,
 	IDLE_HOLD_DOUBLINGS = 5,
 	ERRORS_FORGOTTEN_MS = 300 * 1000,
@@ -107,6 +109,7 @@ static void dial(struct bgp_session *s, struct bgp_conn *c, int64_t now_ms)
 {
 	c->side = BGP_CONN_OUT;
 	c->connect_retry_at = now_ms + DIAL_MS;
+	s->rest = BGP_REST_NONE;
 	s->depth++;
 	c->id = s->ops->connect(s->arg);
 	s->depth--;
@@ -134,22 +137,26 @@ static int64_t next_rest(struct bgp_session *s)
 	return ms;
 }
 
-/* Will the same happen again at once, so that waiting is better? */
-static bool deserves_wait(enum bgp_down_kind kind, const struct bgp_notification *outer)
+static enum bgp_rest rest_after(enum bgp_down_kind kind, const struct bgp_notification *outer)
 {
 	const struct bgp_notification inner = bgp_notification_inner(outer), *n = &inner;
 
 	if (kind != BGP_DOWN_SENT && kind != BGP_DOWN_RECEIVED)
-		return false;
+		return BGP_REST_NONE;
 	if (n->code == BGP_ERR_HOLD || n->code == BGP_ERR_SEND_HOLD)
-		return false;
+		return BGP_REST_NONE;
 	if (n->code != BGP_ERR_CEASE)
-		return true;
+		return BGP_REST_ERROR;
+	if (n->subcode == BGP_CEASE_BFD_DOWN)
+		return BGP_REST_PATH;
 	return n->subcode != BGP_CEASE_COLLISION && n->subcode != BGP_CEASE_RESET &&
-	       n->subcode != BGP_CEASE_CONFIG_CHANGE && n->subcode != BGP_CEASE_HARD_RESET;
+			       n->subcode != BGP_CEASE_CONFIG_CHANGE &&
+			       n->subcode != BGP_CEASE_HARD_RESET
+		       ? BGP_REST_ERROR
+		       : BGP_REST_NONE;
 }
 
-void bgp_session_after_end(struct bgp_session *s, bool wait, int64_t now_ms)
+void bgp_session_after_end(struct bgp_session *s, enum bgp_rest rest, int64_t now_ms)
 {
 	enum bgp_state peers = s->conn[BGP_SLOT_CHALLENGER].state;
 	struct bgp_conn *c = &s->conn[BGP_SLOT_MAIN];
@@ -166,7 +173,9 @@ void bgp_session_after_end(struct bgp_session *s, bool wait, int64_t now_ms)
 	 * is no peer yet, and only keeps us from resting in Idle, where it would have to end. */
 	if (peers >= BGP_STATE_OPENCONFIRM)
 		return;
-	if (!wait) {
+	if (rest)
+		s->rest = rest;
+	if (!rest) {
 		arm_retry(s, c, now_ms);
 	} else if (peers != BGP_STATE_OPENSENT) {
 		c->state = BGP_STATE_IDLE;
@@ -175,6 +184,19 @@ void bgp_session_after_end(struct bgp_session *s, bool wait, int64_t now_ms)
 	} else if (!s->config.passive) {
 		c->connect_retry_at = now_ms + next_rest(s);
 	}
+}
+
+void bgp_session_hurry(struct bgp_session *s, int64_t now_ms)
+{
+	struct bgp_conn *c = &s->conn[BGP_SLOT_MAIN];
+
+	if (s->idle_hold_at != INT64_MAX)
+		s->idle_hold_at = now_ms;
+	if (c->connect_retry_at == INT64_MAX)
+		return;
+	if (c->state == BGP_STATE_ACTIVE || (c->state == BGP_STATE_CONNECT &&
+					     now_ms >= c->connect_retry_at - DIAL_MS + SYN_LOST_MS))
+		c->connect_retry_at = now_ms;
 }
 
 /* ---- the end of a connection ---- */
@@ -285,7 +307,8 @@ static void end(struct bgp_session *s, struct bgp_conn *c, enum bgp_state from,
 	struct bgp_down down = { .kind = kind };
 	enum bgp_state next = c->state;
 	uint64_t id = c->id;
-	bool linger = false, wait;
+	enum bgp_rest rest;
+	bool linger = false;
 
 	if (cause->n)
 		down.n = kind == BGP_DOWN_SENT ? to_send(c, from, cause->n) : *cause->n;
@@ -305,15 +328,15 @@ static void end(struct bgp_session *s, struct bgp_conn *c, enum bgp_state from,
 		s->depth--;
 	}
 	tell_end(s, &down, from, now_ms);
-	wait = deserves_wait(kind, &down.n);
+	rest = rest_after(kind, &down.n);
 	/* RFC 5492 4: an old speaker refuses all optional parameters; try without, at once. Only
 	 * that code says so: 2/7 is about what is missing, not about what is there. */
 	if (kind == BGP_DOWN_RECEIVED && down.n.code == BGP_ERR_OPEN &&
 	    down.n.subcode == BGP_OPEN_BAD_PARAMETER) {
-		wait = s->plain_open;
+		rest = s->plain_open ? BGP_REST_ERROR : BGP_REST_NONE;
 		s->plain_open = true;
 	}
-	bgp_session_after_end(s, wait, now_ms);
+	bgp_session_after_end(s, rest, now_ms);
 }
 
 static enum bgp_down_kind close_kind(enum bgp_event event)
@@ -541,6 +564,7 @@ static void up(struct bgp_session *s, struct bgp_conn *c, int64_t now_ms)
 	main->connect_retry_at = INT64_MAX;
 	arm_hold(main, now_ms);
 	s->idle_hold_at = INT64_MAX;
+	s->rest = BGP_REST_NONE;
 	s->retries = 0;
 	snprintf(s->why, sizeof(s->why), "AS %u, router ID %s, hold time %u s",
 		 main->neg.wire.remote_as, addr_format(&id, text), main->neg.hold_s);

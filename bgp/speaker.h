@@ -224,6 +224,10 @@ unsigned bgp_speaker_send_refresh(struct bgp_speaker *sp, const struct addr *pee
  * address is link-local. How many ended. RFC 9384 */
 unsigned bgp_speaker_bfd_down(struct bgp_speaker *sp, const struct addr *peer, uint32_t ifindex,
 			      int64_t now_ms);
+/* BFD found it whole: sessions with this address that BFD had ended, or whose dials got nowhere, try
+ * again at once. */
+void bgp_speaker_bfd_up(struct bgp_speaker *sp, const struct addr *peer, uint32_t ifindex,
+			int64_t now_ms);
 
 /* ---- effects ---- */
 

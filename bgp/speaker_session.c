@@ -320,6 +320,12 @@ unsigned bgp_speaker_send_refresh(struct bgp_speaker *sp, const struct addr *pee
 	return asked;
 }
 
+static bool is_on_path(const struct bgp_peer *p, const struct addr *peer, uint32_t ifindex)
+{
+	return addr_eq(&p->config.addr, peer) &&
+	       (!p->config.ifindex || p->config.ifindex == ifindex);
+}
+
 unsigned bgp_speaker_bfd_down(struct bgp_speaker *sp, const struct addr *peer, uint32_t ifindex,
 			      int64_t now_ms)
 {
@@ -330,12 +336,24 @@ unsigned bgp_speaker_bfd_down(struct bgp_speaker *sp, const struct addr *peer, u
 	for (size_t i = 0; i < sp->peers.n; i++) {
 		struct bgp_peer *p = sp->peers.p[i];
 
-		if (!p->source || !addr_eq(&p->config.addr, peer) ||
-		    (p->config.ifindex && p->config.ifindex != ifindex))
+		if (!p->source || !is_on_path(p, peer, ifindex))
 			continue;
 		bgp_session_fail(p->session, &n, "BFD hears nothing from the peer", now_ms);
 		ended++;
 	}
 	bgp_speaker_leave(sp);
 	return ended;
+}
+
+void bgp_speaker_bfd_up(struct bgp_speaker *sp, const struct addr *peer, uint32_t ifindex,
+			int64_t now_ms)
+{
+	bgp_speaker_enter(sp, now_ms);
+	for (size_t i = 0; i < sp->peers.n; i++) {
+		struct bgp_peer *p = sp->peers.p[i];
+
+		if (is_on_path(p, peer, ifindex))
+			bgp_session_path_up(p->session, now_ms);
+	}
+	bgp_speaker_leave(sp);
 }

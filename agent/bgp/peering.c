@@ -245,10 +245,13 @@ static void on_path(void *arg, const struct bfd_path *path, enum bfd_event event
 {
 	struct peering *p = arg;
 
-	/* RFC 5882 4.2: a neighbour that switched BFD off says nothing about the path */
-	if (event != BFD_EVENT_DOWN || !p->speaker)
+	if (!p->speaker)
 		return;
-	bgp_speaker_bfd_down(p->speaker, &path->peer, path->ifindex, agent_now_ms());
+	if (event == BFD_EVENT_UP)
+		bgp_speaker_bfd_up(p->speaker, &path->peer, path->ifindex, agent_now_ms());
+	/* RFC 5882 4.2: a neighbour that switched BFD off says nothing about the path */
+	if (event == BFD_EVENT_DOWN)
+		bgp_speaker_bfd_down(p->speaker, &path->peer, path->ifindex, agent_now_ms());
 	settle(p);
 }
 

@@ -7,7 +7,6 @@ A host with two ToR routers (BIRD) on a segment, both of which announce one netw
 millisecond to it, and each router counts what reaches it. All packets of the router that the flow uses are dropped, both ways, without
 a word to anybody; from the cut to the first packet at the other router is the figure. The path is then healed and the other one's
 turn is next. The host's daemon is margayd, then BIRD. Both see the cut by BFD alone: the hold time is 240 s.
-A session that ends again and again rests longer each time (0.2 s, doubled), so cuts beyond some eight take minutes.
 """
 
 import argparse

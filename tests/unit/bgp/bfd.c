@@ -378,6 +378,33 @@ static void bfd_ends_the_session(void **state)
 	}
 }
 
+/* A link that breaks for a moment, again and again: the session is back with BFD. */
+static void bfd_brings_the_session_back(void **state)
+{
+	struct addr other = make_addr("10.0.0.99");
+	struct played_world w;
+	struct played *p;
+
+	(void)state;
+	played_begin(&w);
+	p = played_add(&w, 65001);
+	played_start(&w);
+	for (unsigned i = 0; i < 8; i++) {
+		assert_int_equal(bgp_speaker_bfd_down(w.sp, &p->addr, 0, w.now), 1);
+		played_settle(&w);
+		assert_int_equal(played_status(&w, p).state, BGP_STATE_IDLE);
+		bgp_speaker_bfd_up(w.sp, &other, 0, w.now);
+		played_settle(&w);
+		assert_int_equal(played_status(&w, p).state, BGP_STATE_IDLE);
+		bgp_speaker_bfd_up(w.sp, &p->addr, 0, w.now);
+		played_settle(&w);
+		/* asserts that the connection is taken */
+		played_connect(&w, p);
+		assert_int_equal(played_status(&w, p).state, BGP_STATE_ESTABLISHED);
+	}
+	played_end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -392,6 +419,7 @@ int main(void)
 		cmocka_unit_test(multiplier_one_has_less_jitter),
 		cmocka_unit_test(not_for_this_session),
 		cmocka_unit_test(bfd_ends_the_session),
+		cmocka_unit_test(bfd_brings_the_session_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

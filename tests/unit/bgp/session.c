@@ -384,6 +384,105 @@ static void errors_lead_to_waiting(void **state)
 	world_done(&w);
 }
 
+/* BFD says that the path is back: what waits because it was gone is done at once, each time; what the
+ * session is to blame for, or the peer, is not. */
+static void rest_ends_when_the_path_is_back(void **state)
+{
+	static const struct {
+		const char *name;
+		uint8_t code, subcode;
+		bool theirs, ends;
+	} rows[] = {
+		{ "we told that BFD is down", 6, 10, false, true },
+		{ "the peer told", 6, 10, true, true },
+		{ "a prefix limit", 6, 1, false, false },
+		{ "the peer was shut down", 6, 2, true, false },
+		{ "the peer refuses us", 6, 5, true, false },
+		{ "the peer says wrong AS", 2, 2, true, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct bgp_session_config cfg = world_config();
+		struct bgp_notification n = { .code = rows[i].code, .subcode = rows[i].subcode };
+		struct bytes open = good_open(), ka = keepalive(), told = { .n = 0 };
+		struct addr local = addr_v4(1);
+		struct wr wr = wr_init(told.b, sizeof(told.b));
+		struct world w;
+		int64_t wait;
+
+		bgp_msg_notification(&wr, &n);
+		told.n = wr_len(&wr);
+		cfg.passive = false;
+		world_init(&w, &cfg);
+		for (unsigned round = 0; round < 4; round++) {
+			unsigned dials = w.dials;
+			uint64_t conn = w.last_id;
+
+			bgp_session_connected(w.s, conn, &local, w.now);
+			world_feed(&w, conn, &open);
+			world_feed(&w, conn, &ka);
+			assert_int_equal(world_state(&w), BGP_STATE_ESTABLISHED);
+			if (rows[i].theirs)
+				world_feed(&w, conn, &told);
+			else
+				bgp_session_fail(w.s, &n, rows[i].name, w.now);
+			assert_int_equal(world_state(&w), BGP_STATE_IDLE);
+			bgp_session_path_up(w.s, w.now);
+			wait = bgp_session_info(w.s)->next_retry_ms - w.now;
+			world_run(&w, w.now, 0);
+			if (!rows[i].ends)
+				world_run(&w, w.now + wait, 0);
+			if (rows[i].ends ? w.dials != dials + 1 : wait < 750 << round)
+				fail_msg("%s: waits %d ms", rows[i].name, (int)wait);
+			assert_int_equal(w.dials, dials + 1);
+		}
+		world_done(&w);
+	}
+}
+
+/* A dial that the broken path has swallowed, and the pause after one: begun anew. One that has only
+ * begun, and one that rests for another reason beside a silent connection: left alone. */
+static void dials_begin_anew_when_the_path_is_back(void **state)
+{
+	struct bytes wrong = peer_open(65009, 2, 90, false);
+	struct bgp_session_config cfg = world_config();
+	struct addr local = addr_v4(1);
+	struct world w;
+	uint64_t out;
+
+	cfg.passive = false;
+	world_init(&w, &cfg);
+	bgp_session_path_up(w.s, w.now);
+	world_run(&w, w.now + 999, 0);
+	assert_int_equal(w.dials, 1);
+	world_run(&w, w.now + 1, 0);
+	bgp_session_path_up(w.s, w.now);
+	world_run(&w, w.now, 0);
+	assert_int_equal(w.dials, 2);
+	bgp_session_connect_failed(w.s, w.last_id, "No route to host", w.now);
+	assert_int_equal(world_state(&w), BGP_STATE_ACTIVE);
+	bgp_session_path_up(w.s, w.now);
+	world_run(&w, w.now, 0);
+	assert_int_equal(w.dials, 3);
+	out = w.last_id;
+	bgp_session_connected(w.s, out, &local, w.now);
+	assert_int_not_equal(world_accept(&w), 0);
+	world_feed(&w, out, &wrong);
+	bgp_session_path_up(w.s, w.now);
+	world_run(&w, w.now + 749, 0);
+	assert_int_equal(w.dials, 3);
+	/* but a new configuration is a reason */
+	bgp_session_retry(w.s, w.now);
+	world_run(&w, w.now, 0);
+	assert_int_equal(w.dials, 4);
+	/* and who is stopped is not started by a path */
+	bgp_session_stop(w.s, NULL, "enough", w.now);
+	bgp_session_path_up(w.s, w.now);
+	world_run(&w, w.now + 60000, 0);
+	assert_int_equal(w.dials, 4);
+	world_done(&w);
+}
+
 /* After a NOTIFICATION the peer may be short with us for a while: the reason stays in view. */
 static void last_error_says_most(void **state)
 {
@@ -1004,6 +1103,8 @@ int main(void)
 		cmocka_unit_test(dial_backs_off),
 		cmocka_unit_test(passive_never_dials),
 		cmocka_unit_test(errors_lead_to_waiting),
+		cmocka_unit_test(rest_ends_when_the_path_is_back),
+		cmocka_unit_test(dials_begin_anew_when_the_path_is_back),
 		cmocka_unit_test(last_error_says_most),
 		cmocka_unit_test(graceful_or_not),
 		cmocka_unit_test(restart_flags_are_sent),
