@@ -509,6 +509,7 @@ static void stop_counting(void *work)
 static json_t *answer_policy(struct agent *a, const json_t *q, struct ctl_later *later)
 {
 	const char *of = "";
+	struct str wrong = { 0 };
 	struct err e = { 0 };
 	json_t *found;
 
@@ -523,6 +524,9 @@ static json_t *answer_policy(struct agent *a, const json_t *q, struct ctl_later 
 
 		return ctl_refusal(msg);
 	}
+	policing_troubles(a->policing, &wrong);
+	js_set(found, "troubles", lines(str_text(&wrong)));
+	str_done(&wrong);
 	later->stop = stop_counting;
 	later->work = policing_count(a->policing, found, on_counted, later);
 	return later->work ? NULL : policy_answer(found);

@@ -255,6 +255,37 @@ static void filter_metrics(const struct policing_parts *p, struct metrics *m)
 	      s.held);
 }
 
+/* "GlobalNetworkPolicy web: spec.selector: ..." as labels; of an object's several troubles in one field
+ * the first. */
+static void name_invalid(struct metrics *m, const char *text)
+{
+	VEC(char *) told = { 0 };
+
+	for (const char *next; *text; text = next) {
+		size_t n = strcspn(text, "\n"), name = strcspn(text, ":\n");
+		CLEANUP(freep) char *line = xstrndup(text, n);
+		CLEANUP(freep) char *object = xstrndup(text, name);
+		const char *at = strstr(line, " spec.");
+		CLEANUP(freep)
+		char *field = xstrndup(at ? at + 1 : "", at ? strcspn(at, ":") - 1 : 0);
+		char *both = xasprintf("%s %s", object, field);
+		bool again = false;
+
+		next = text + n + (text[n] == '\n');
+		vec_foreach (&told, t)
+			again |= !strcmp(*t, both);
+		vec_push(&told, both);
+		if (!again)
+			metrics_add(m, "margay_policy_object_invalid",
+				    "A stored object that policy cannot use as it is; always 1.",
+				    METRIC_GAUGE,
+				    METRIC_LABELS({ "field", field }, { "object", object }), 1);
+	}
+	vec_foreach (&told, t)
+		free(*t);
+	vec_done(&told);
+}
+
 static void policy_metrics(void *arg, struct metrics *m)
 {
 	const struct agent *a = arg;
@@ -267,6 +298,7 @@ static void policy_metrics(void *arg, struct metrics *m)
 	      "Stored objects that policy cannot use as they are; margayctl node status names "
 	      "them.",
 	      (double)policing_troubles(a->policing, &wrong));
+	name_invalid(m, str_text(&wrong));
 	str_done(&wrong);
 	gauge(m, "margay_policy_in_force", "Does the kernel enforce all that is stored?",
 	      p.in_force);

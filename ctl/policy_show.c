@@ -122,6 +122,18 @@ static void print_direction(const json_t *o, const char *direction, const char *
 	table_done(&v.t);
 }
 
+/* What might apply as well, were it right. */
+static void print_troubles(const json_t *list)
+{
+	const json_t *v;
+	size_t i;
+
+	if (json_array_size(list))
+		puts("\nNot right, and so left out or closed, here or elsewhere:");
+	json_array_foreach (list, i, v)
+		printf("  - %s\n", json_string_value(v));
+}
+
 static void print(const json_t *o)
 {
 	const char *why = answer_text(o, "countersWhy");
@@ -143,6 +155,7 @@ static void print(const json_t *o)
 	else
 		puts("\nRules count the packets of all endpoints of this node that the policy "
 		     "selects, since the rules were last written.");
+	print_troubles(json_object_get(o, "troubles"));
 }
 
 int cmd_policy_show(struct ctl *c, const struct args *a)

@@ -40,6 +40,17 @@ const char *feed_policy_kind(const struct policy *p)
 	return p->ns ? "NetworkPolicy" : "GlobalNetworkPolicy";
 }
 
+void feed_say_kept(struct err *e)
+{
+	struct err why = *e;
+
+	err_set(e, why.code,
+		"%.250s; nor can be read where it is: what was in force of it stays until this "
+		"agent "
+		"ends, then its interface is open",
+		why.msg);
+}
+
 /* ---- one function for each kind: put, gone ---- */
 
 static bool step(struct calc *c, const struct calc_event *ev)
@@ -87,11 +98,6 @@ static char *id_of(const char *ns, const char *name)
 	return ns ? xasprintf("%s/%s", ns, name) : xstrdup(name);
 }
 
-static bool endpoint_put(struct calc *c, const struct object *o, struct err *e)
-{
-	return feed_endpoint_on(c, o, NULL, e);
-}
-
 static bool endpoint_gone(struct calc *c, const struct key *k, enum endpoint_kind kind)
 {
 	CLEANUP(freep) char *id = id_of(k->ns, k->name);
@@ -113,6 +119,25 @@ static bool host_gone(struct calc *c, const struct key *k)
 static bool nets_gone(struct calc *c, const struct key *k)
 {
 	return endpoint_gone(c, k, ENDPOINT_NETS);
+}
+
+/* A pod of which nothing can be used is not there, and so is cut off. A host endpoint that does not even
+ * say where it is would leave its interface open: what was known of it stays. */
+static bool endpoint_put(struct calc *c, const struct object *o, struct err *e)
+{
+	CLEANUP(freep) char *id = id_of(o->ns, o->name);
+	struct endpoint gone = { .kind = ENDPOINT_WORKLOAD, .id = id };
+	struct err why;
+
+	if (feed_endpoint_on(c, o, NULL, e))
+		return true;
+	if (!strcmp(o->kind->name, "HostEndpoint")) {
+		feed_say_kept(e);
+		return false;
+	}
+	why = *e;
+	err_set(e, why.code, "%.300s; until it can be read, this pod is cut off", why.msg);
+	return step(c, &(struct calc_event) { .kind = CALC_ENDPOINT_GONE, .of.endpoint = &gone });
 }
 
 static bool slice_is_gone(struct calc *c, const char *ns, const char *name)

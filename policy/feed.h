@@ -16,6 +16,8 @@ bool feed_takes(const char *kind);
 bool feed_object(struct calc *c, const struct object *o, struct err *e);
 /* The same of an endpoint or network set, as if it were on this node. */
 bool feed_endpoint_on(struct calc *c, const struct object *o, const char *node, struct err *e);
+/* Of the words about a host endpoint that cannot be read: what that means. */
+void feed_say_kept(struct err *e);
 /* The object of this key is gone. False for a policy: its key does not say who it is. */
 bool feed_gone(struct calc *c, const struct key *k);
 

@@ -195,23 +195,44 @@ static int from_host(const struct object *o, struct endpoint_input *in, struct e
 	return 0;
 }
 
+/* What can still be read of a network set that is not right. */
+static void nets_closed(struct endpoint_input *in, const struct object *o, struct err *e)
+{
+	const json_t *list = js_at(o->json, "spec.nets"), *v;
+	struct err why = *e;
+	struct prefix p;
+	size_t i;
+
+	json_array_foreach (list, i, v)
+		if (json_is_string(v) && prefix_parse_or_addr(json_string_value(v), &p))
+			vec_push(&in->nets, prefix_mask(&p));
+	err_set(e, why.code,
+		"%.300s; until it can be read, it holds the %zu ranges that can be: rules that "
+		"deny "
+		"by it leave the others open",
+		why.msg, in->nets.n);
+}
+
 static int from_nets(const struct object *o, struct endpoint_input *in, struct err *e)
 {
-	struct networkset set;
+	struct networkset set = { 0 };
 	int rc = object_spec(o, FIELDS_LENIENT, &set, e);
 
-	if (rc < 0)
-		return err_wrap(e, "%s %s", o->kind->name, o->name);
+	if (rc < 0) {
+		err_wrap(e, "%s %s", o->kind->name, o->name);
+		nets_closed(in, o, e);
+	}
 	read_labels(in, o, !o->ns);
-	for (size_t i = 0; i < set.nets.n; i++)
+	for (size_t i = 0; rc == 0 && i < set.nets.n; i++)
 		vec_push(&in->nets, prefix_mask(&set.nets.p[i]));
 	if (o->ns) {
 		set_label(in, LABEL_NAMESPACE, keep(in, xstrdup(o->ns)));
 		vec_push(&in->profiles, keep(in, xasprintf(K8S_NAMESPACE_PREFIX "%s", o->ns)));
 	}
-	fields_done(&networkset_fields, &set);
+	if (rc == 0)
+		fields_done(&networkset_fields, &set);
 	seal(in, ENDPOINT_NETS, o);
-	return 0;
+	return rc;
 }
 
 int endpoint_from_object(const struct object *o, struct endpoint_input *out, struct err *e)

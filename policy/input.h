@@ -20,7 +20,8 @@ struct endpoint_input {
 /* From a WorkloadEndpoint, HostEndpoint, NetworkSet or GlobalNetworkSet. Lenient: what cannot be
  * read of labels, ports and addresses is left out. -EINVAL when it is nothing to use: then out->e.id is
  * NULL; or when it is a host endpoint that is wrong somewhere, but says where it is: then out is what
- * fails closed, with the policies of its labels, and without what cannot be read. */
+ * fails closed, with the policies of its labels, and without what cannot be read; or a network set that
+ * is wrong somewhere: then out holds the ranges that can be read, and no others. */
 int endpoint_from_object(const struct object *o, struct endpoint_input *out, struct err *e);
 void endpoint_input_done(struct endpoint_input *in);
 

@@ -78,7 +78,9 @@ static void set_trouble(struct policy_feed *f, const char *key, const char *what
 	f->n_troubles += !!msg;
 	f->n_troubles -= r->trouble != NULL;
 	free(r->trouble);
-	r->trouble = msg ? xasprintf("%s: %s", what, msg) : NULL;
+	r->trouble = !msg		     ? NULL
+		     : str_starts(msg, what) ? xstrdup(msg)
+					     : xasprintf("%s: %s", what, msg);
 	if (!msg && !r->name)
 		row_drop(f, r);
 }
@@ -128,14 +130,29 @@ static void say_widened(const struct policy *p, struct err *e)
 		p->ns ? "of namespace " : "that its other selectors select", p->ns ? p->ns : "");
 }
 
+/* To deny for everybody would cut the cluster off for one typing error. */
+static void say_nobody(const struct subject *s, struct err *e)
+{
+	struct err old = *e;
+
+	if (e->code && !s->k->ns)
+		err_set(e, old.code,
+			"%.300s; whom it selects cannot be read, so %s until it can be", old.msg,
+			row_find(s->f, s->key) && row_find(s->f, s->key)->name
+				? "what was known of it stays in force"
+				: "it is not in force");
+}
+
 static bool policy_put(const struct subject *s, const struct object *o, struct err *e)
 {
 	struct policy *p = feed_policy(o, e);
 	struct policy_id id;
 	struct row *r;
 
-	if (!p)
+	if (!p) {
+		say_nobody(s, e);
 		return false;
+	}
 	id = policy_id(p);
 	r = row_find(s->f, s->key);
 	/* What was known of it says better whom it selects. */
@@ -186,9 +203,11 @@ static bool put_nothing(const struct subject *s, struct err *e)
 		err_set(e, why.code,
 			"%.300s; until it can be read, it denies for all pods of namespace %s",
 			why.msg, s->k->ns);
-	else
-		*e = why;
-	return told;
+	if (told)
+		return true;
+	*e = why;
+	say_nobody(s, e);
+	return false;
 }
 
 static bool put(const struct subject *s, const char *value)
@@ -202,9 +221,13 @@ static bool put(const struct subject *s, const char *value)
 		object_done(&o);
 	} else if (is_policy) {
 		told = put_nothing(s, &e);
-	} else if (!strcmp(s->k->kind->name, "Profile")) {
-		/* One that is not there denies, as this one would after a restart. */
+	} else if (strcmp(s->k->kind->name, "HostEndpoint")) {
+		/* As after a restart, when nothing would be known of it: a profile or pod that is not
+		 * there denies, a tier goes last and denies, a network set lets nobody in. A host
+		 * endpoint that is not there would let everybody in. */
 		told = feed_gone(s->f->calc, s->k);
+	} else {
+		feed_say_kept(&e);
 	}
 	set_trouble(s->f, s->key, s->what, e.code ? e.msg : NULL);
 	return told;

@@ -138,6 +138,8 @@ def test_what_policy_cannot_read_is_a_number(node):
     # As another writer might: margayctl would refuse it.
     spoil(node.lab, "globalnetworkpolicies/bad", '"Allow"', '"Maybe"')
     wait.until("it is counted", lambda: value(scrape(node)[0], "margay_policy_objects_invalid") == 1)
+    assert value(scrape(node)[0], "margay_policy_object_invalid", object="GlobalNetworkPolicy bad",
+                 field="spec.ingress[0].action") == 1
     node.lab.ctl("delete", "globalnetworkpolicy", "bad")
     wait.until("it is gone", lambda: value(scrape(node)[0], "margay_policy_objects_invalid") == 0)
 

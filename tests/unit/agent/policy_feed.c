@@ -68,6 +68,128 @@ static void what_is_fed_counts_and_goes_by_its_key(void **state)
 	assert_int_equal(calc_stats(w->calc).policies, 0);
 }
 
+#define RESOURCE(kind, ns, rest) \
+	"{\"kind\":\"" kind      \
+	"\",\"apiVersion\":\"projectcalico.org/v3\",\"metadata\":{\"name\":" ns rest
+#define NETS(nets)                                           \
+	RESOURCE("NetworkSet", "\"s\",\"namespace\":\"x\",", \
+		 "\"labels\":{\"a\":\"b\"}},\"spec\":{\"nets\":" nets "}}")
+#define TIER(order) \
+	RESOURCE("Tier", "\"t\"}", ",\"spec\":{\"order\":" order ",\"defaultAction\":\"Pass\"}}")
+#define SELECTS_NETS                                                                             \
+	"{\"kind\":\"NetworkPolicy\",\"apiVersion\":\"projectcalico.org/v3\",\"metadata\":{"     \
+	"\"name\":\"web\",\"namespace\":\"x\"},\"spec\":{\"tier\":\"t\",\"selector\":\"all()\"," \
+	"\"types\":["                                                                            \
+	"\"Ingress\"],\"ingress\":[{\"action\":\"Allow\",\"source\":{\"selector\":\"a == "       \
+	"'b'\"}}]}}"
+
+/* A running agent and one that starts now do the same with what cannot be read. */
+static void a_restart_makes_no_difference(void **state)
+{
+	static const struct {
+		const char *key, *good, *bad, *says;
+	} rows[] = {
+		{ K "networksets/x/s", NETS("[\"10.0.0.0/8\",\"192.0.2.0/24\"]"),
+		  NETS("[\"10.0.0.0/8\",\"192.0.2/24\"]"), "holds the 1 ranges" },
+		{ K "networksets/x/s", NETS("[\"10.0.0.0/8\"]"), NETS("5"), "holds the 0 ranges" },
+		{ K "networksets/x/s", NETS("[\"10.0.0.0/8\"]"), "{", "NetworkSet x/s" },
+		{ K "workloadendpoints/x/n1-k8s-a-eth0", WEP("n1", "10.0.0.1"),
+		  WEP("n1", "10.0.0.1111"), "this pod is cut off" },
+		{ K "workloadendpoints/x/n1-k8s-a-eth0", WEP("n1", "10.0.0.1"), "[]",
+		  "WorkloadEndpoint x/n1-k8s-a-eth0" },
+		{ K "tiers/t", TIER("7"), "7", "Tier t" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		CLEANUP(freep) char *then = NULL;
+		CLEANUP(freep) char *now = NULL;
+		struct str s = { 0 };
+
+		for (int fresh = 0; fresh < 2; fresh++) {
+			struct world *w;
+
+			setup((void **)&w);
+			policy_feed_take(
+				w->feed, K "workloadendpoints/x/n1-k8s-z-eth0",
+				RESOURCE("WorkloadEndpoint",
+					 "\"n1-k8s-z-eth0\",\"namespace\":\"x\"},",
+					 "\"spec\":{\"orchestrator\":\"k8s\",\"node\":\"n1\","
+					 "\"pod\":\"z\",\"endpoint\":\"eth0\",\"ipNetworks\":"
+					 "[\"10.0.0.9/32\"],\"interfaceName\":\"cali9\"}}"));
+			policy_feed_take(w->feed, K "networkpolicies/x/web", SELECTS_NETS);
+			if (!fresh) {
+				assert_true(policy_feed_take(w->feed, rows[i].key, rows[i].good));
+				calc_flush(w->calc);
+			}
+			policy_feed_take(w->feed, rows[i].key, rows[i].bad);
+			calc_flush(w->calc);
+			*(fresh ? &now : &then) = calc_dump(w->calc);
+			str_cut(&s, 0);
+			assert_int_equal(policy_feed_troubles(w->feed, &s), 1);
+			if (!strstr(str_text(&s), rows[i].says))
+				fail_msg("row %zu: %s", i, str_text(&s));
+			teardown((void **)&w);
+		}
+		if (strcmp(then, now) != 0)
+			fail_msg("row %zu: before a restart:\n%s\nbehind it:\n%s", i, then, now);
+		str_done(&s);
+	}
+	(void)state;
+}
+
+/* Of a global policy nobody knows whom it would cut off: it is told that it is not in force. */
+static void a_global_policy_without_selector_is_told(void **state)
+{
+	static const char *const bad[] = { "{", RESOURCE("GlobalNetworkPolicy", "\"g\"}",
+							 ",\"spec\":{\"selector\":\"a = 'b'\"}}") };
+	struct world *w = *state;
+
+	for (int known = 0; known < 2; known++) {
+		if (known)
+			policy_feed_take(w->feed, K "globalnetworkpolicies/g",
+					 RESOURCE("GlobalNetworkPolicy", "\"g\"}",
+						  ",\"spec\":{\"selector\":\"all()\"}}"));
+		for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+			struct str s = { 0 };
+
+			assert_false(
+				policy_feed_take(w->feed, K "globalnetworkpolicies/g", bad[i]));
+			assert_int_equal(policy_feed_troubles(w->feed, &s), 1);
+			assert_true(str_starts(str_text(&s), "GlobalNetworkPolicy g: "));
+			assert_null(strstr(str_text(&s) + 1, "GlobalNetworkPolicy g"));
+			assert_true(!i || strstr(str_text(&s), ": spec.selector"));
+			assert_non_null(
+				strstr(str_text(&s), known ? "stays in force until it can be"
+							   : "so it is not in force until"));
+			str_done(&s);
+		}
+	}
+}
+
+/* One that says not even where it is would leave its interface open. */
+static void an_unreadable_host_endpoint_stays(void **state)
+{
+	static const char *const bad[] = { "{", RESOURCE("HostEndpoint", "\"h\"}",
+							 ",\"spec\":{\"node\":5}}") };
+	struct world *w = *state;
+
+	assert_true(policy_feed_take(
+		w->feed, K "hostendpoints/h",
+		RESOURCE("HostEndpoint", "\"h\"}",
+			 ",\"spec\":{\"node\":\"n1\",\"interfaceName\":\"eth0\"}}")));
+	assert_int_equal(calc_flush(w->calc)->endpoints.n, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct str s = { 0 };
+
+		assert_false(policy_feed_take(w->feed, K "hostendpoints/h", bad[i]));
+		assert_int_equal(calc_flush(w->calc)->endpoints_gone.n, 0);
+		assert_int_equal(policy_feed_troubles(w->feed, &s), 1);
+		assert_non_null(strstr(str_text(&s), "HostEndpoint h: "));
+		assert_non_null(strstr(str_text(&s), "stays until this agent ends"));
+		str_done(&s);
+	}
+}
+
 #define PROFILE(action)                                                                \
 	"{\"kind\":\"Profile\",\"apiVersion\":\"projectcalico.org/v3\",\"metadata\":{" \
 	"\"name\":\"kns.x\"},\"spec\":{\"ingress\":[{\"action\":\"" action "\"}]}}"
@@ -331,6 +453,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_is_fed_counts_and_goes_by_its_key, setup,
+						teardown),
+		cmocka_unit_test(a_restart_makes_no_difference),
+		cmocka_unit_test_setup_teardown(an_unreadable_host_endpoint_stays, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_global_policy_without_selector_is_told, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_profile_that_cannot_be_read_denies, setup,
 						teardown),
