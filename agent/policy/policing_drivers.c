@@ -21,7 +21,8 @@
 #include "model/key.h"
 #include "model/object.h"
 
-#define OR_OFF "; or turn policy off (policy: false)"
+#define OR_OFF	  "; or turn policy off (policy: false)"
+#define PROBE_SET "cali60probe"
 
 /* ---- what goes wrong ---- */
 
@@ -96,10 +97,42 @@ static void on_rest(void *arg, enum ip_family family, enum apply_stage stage)
 
 /* ---- is all there that is needed? ---- */
 
+/* What the filter table of an iptables has. */
+struct seen {
+	bool some;
+	bool ours;   /* of an agent, be it another's */
+	bool policy; /* the same, and it enforces policy */
+	bool pods;   /* chains of pods as Calico names them, by the interface */
+};
+
+/* A chain that pods share has a longer name than that of any interface. */
+static bool has_pods(const char *saved)
+{
+	static const char head[] = "\n:cali-tw-";
+
+	for (const char *at = saved; (at = strstr(at, head));) {
+		at += sizeof(head) - 1;
+		if (strcspn(at, " \n") < IFNAMSIZ)
+			return true;
+	}
+	return false;
+}
+
+static struct seen see(const char *saved)
+{
+	return (struct seen) {
+		.some = strstr(saved, "\n-A "),
+		.ours = strstr(saved, "\"cali:"),
+		.policy = strstr(saved, "\n:cali-from-wl-dispatch "),
+		.pods = has_pods(saved),
+	};
+}
+
 struct tried {
 	int code;
 	char words[200];
 	const struct exec_cmd *cmd;
+	struct seen *seen; /* NULL: what it prints is of no interest */
 };
 
 static void on_tried(void *arg, const struct exec_result *r)
@@ -108,12 +141,14 @@ static void on_tried(void *arg, const struct exec_result *r)
 
 	t->code = r->code;
 	exec_words(t->cmd, r, t->words, sizeof(t->words));
+	if (r->code == 0 && t->seen)
+		*t->seen = see(r->out);
 }
 
 /* 0; -ENOENT: no such tool; else -EIO with what it said. */
-static int try_tool(const struct exec_cmd *cmd, struct err *said)
+static int try_tool(const struct exec_cmd *cmd, struct seen *seen, struct err *said)
 {
-	struct tried t = { .cmd = cmd };
+	struct tried t = { .cmd = cmd, .seen = seen };
 
 	*said = (struct err) { 0 };
 	if (exec_run(cmd, on_tried, &t, said) < 0)
@@ -125,7 +160,7 @@ static int check_sets(struct err *e)
 {
 	const struct exec_cmd cmd = { .argv = { "ipset", "list", "-name" } };
 	struct err said;
-	int rc = try_tool(&cmd, &said);
+	int rc = try_tool(&cmd, NULL, &said);
 
 	if (rc == -ENOENT)
 		return err_set(e, rc, "ipset is not installed; install the package ipset" OR_OFF);
@@ -136,8 +171,9 @@ static int check_sets(struct err *e)
 	return 0;
 }
 
-/* Can rules of a family be read here? Then they can be written. */
-static int check_rules(const struct ipt_choice *c, enum ip_family family, struct err *e)
+/* Can rules of a family be read here? Then they can be written, mostly. */
+static int check_rules(const struct ipt_choice *c, enum ip_family family, struct seen *seen,
+		       struct err *e)
 {
 	const char *kind = c->backend == IPT_NFT ? "nft" : "legacy";
 	CLEANUP(freep)
@@ -145,7 +181,7 @@ static int check_rules(const struct ipt_choice *c, enum ip_family family, struct
 			       c->plain_names ? "" : "-", c->plain_names ? "" : kind);
 	const struct exec_cmd cmd = { .argv = { tool, "-t", "filter" } };
 	struct err said;
-	int rc = try_tool(&cmd, &said);
+	int rc = try_tool(&cmd, seen, &said);
 
 	if (rc == -ENOENT)
 		return err_set(e, rc, "%s is not installed; install the package iptables" OR_OFF,
@@ -183,8 +219,47 @@ bool policing_wants_v6(const struct policing *p)
 	return found;
 }
 
+/* Do rules of IPv6 and sets of IPv6 go together here? Each alone may be there without it. Where rules
+ * of an agent show that they do, nothing is written. */
+static int probe_v6(const struct ipt_choice *c, struct err *e)
+{
+	static const char
+		make[] = "create " PROBE_SET " hash:net family inet6\n",
+		drop[] = "destroy " PROBE_SET "\n",
+		rule[] = "*filter\n:cali-probe - [0:0]\n-A cali-probe -m set --match-set " PROBE_SET
+			 " src -j DROP\n-F cali-probe\n-X cali-probe\nCOMMIT\n";
+	const char *restore = c->plain_names ? "ip6tables-restore" : "ip6tables-nft-restore";
+	const struct exec_cmd sets = { .argv = { "ipset", "restore", "-exist" },
+				       .in = make,
+				       .in_len = sizeof(make) - 1 },
+			      rules = { .argv = { restore, "--noflush" },
+					.in = rule,
+					.in_len = sizeof(rule) - 1 },
+			      gone = { .argv = { "ipset", "restore", "-exist" },
+				       .in = drop,
+				       .in_len = sizeof(drop) - 1 };
+	struct err said, ignored;
+	int rc;
+
+	if (try_tool(&sets, NULL, &said) < 0)
+		return err_set(e, -EIO,
+			       "the kernel has no IP sets of IPv6 (%.80s); load the module "
+			       "ip_set_hash_net",
+			       said.msg);
+	/* iptables-legacy would wait for its lock. */
+	rc = c->backend == IPT_NFT ? try_tool(&rules, NULL, &said) : 0;
+	try_tool(&gone, NULL, &ignored);
+	if (rc == 0)
+		return 0;
+	return err_set(
+		e, -EIO,
+		"the kernel takes no rules of ip6tables with sets (%.80s); load the module xt_set",
+		said.msg);
+}
+
 static void choose_v6(struct policing *p)
 {
+	struct seen seen = { 0 };
 	struct err e = { 0 };
 
 	*p->no_v6 = '\0';
@@ -193,7 +268,8 @@ static void choose_v6(struct policing *p)
 		str_copy(p->no_v6, sizeof(p->no_v6), "there is no IPv6 pool");
 	else if (!p->set.v6)
 		str_copy(p->no_v6, sizeof(p->no_v6), "FelixConfiguration says ipv6Support: false");
-	else if (check_rules(&p->choice, IP_V6, &e) < 0)
+	else if (check_rules(&p->choice, IP_V6, &seen, &e) < 0 ||
+		 (p->on && !seen.ours && probe_v6(&p->choice, &e) < 0))
 		str_copy(p->no_v6, sizeof(p->no_v6), e.msg);
 	else
 		p->v6 = true;
@@ -244,51 +320,10 @@ bool policing_settings_differ(const struct policing *p)
 	return differ;
 }
 
-/* What the filter table of an iptables has. */
-struct seen {
-	bool some;
-	bool policy; /* of an agent, be it ours */
-	bool pods;   /* chains of pods as Calico names them, by the interface */
-};
-
-/* A chain that pods share has a longer name than that of any interface. */
-static bool has_pods(const char *saved)
-{
-	static const char head[] = "\n:cali-tw-";
-
-	for (const char *at = saved; (at = strstr(at, head));) {
-		at += sizeof(head) - 1;
-		if (strcspn(at, " \n") < IFNAMSIZ)
-			return true;
-	}
-	return false;
-}
-
-static void on_seen(void *arg, const struct exec_result *r)
-{
-	if (r->code == 0)
-		*(struct seen *)arg = (struct seen) {
-			.some = strstr(r->out, "\n-A "),
-			.policy = strstr(r->out, "\n:cali-from-wl-dispatch "),
-			.pods = has_pods(r->out),
-		};
-}
-
-static struct seen look(const struct ipt_choice *c)
-{
-	const char *kind = c->plain_names ? "" : c->backend == IPT_NFT ? "-nft" : "-legacy";
-	CLEANUP(freep) char *tool = xasprintf("iptables%s-save", kind);
-	const struct exec_cmd cmd = { .argv = { tool, "-t", "filter" } };
-	struct seen seen = { 0 };
-
-	exec_run(&cmd, on_seen, &seen, NULL);
-	return seen;
-}
-
 /* With policy off here, policy that is in the kernel is somebody else's; and so is NAT. */
-static int check_alone(const struct policing *p, struct err *e)
+static int check_alone(const struct policing *p, const struct seen *seen, struct err *e)
 {
-	if (p->on || policing_marked(p) || !look(&p->choice).policy)
+	if (p->on || policing_marked(p) || !seen->policy)
 		return 0;
 	return err_set(
 		e, -EBUSY,
@@ -299,18 +334,16 @@ static int check_alone(const struct policing *p, struct err *e)
 
 /* A kernel may list tables of iptables-nft and yet have none of IPv4's (user-mode-linux). Where no
  * rule shows that it has, a chain is made and taken back. */
-static int check_nft(struct policing *p, const struct ipt_choice *c, struct err *e)
+static int check_nft(const struct ipt_choice *c, const struct seen *seen, struct err *e)
 {
 	static const char probe[] = "*filter\n:cali-probe - [0:0]\n-X cali-probe\nCOMMIT\n";
 	const char *restore = c->plain_names ? "iptables-restore" : "iptables-nft-restore";
 	const struct exec_cmd make = { .argv = { restore, "--noflush" },
 				       .in = probe,
 				       .in_len = sizeof(probe) - 1 };
-	struct seen seen = look(c);
 	struct err said;
 
-	p->chains_by_pod = seen.pods;
-	if (seen.some || try_tool(&make, &said) >= 0)
+	if (seen->some || try_tool(&make, NULL, &said) >= 0)
 		return 0;
 	return err_set(e, -EIO,
 		       "the kernel does not take rules of iptables-nft (%.120s); load its modules "
@@ -319,33 +352,34 @@ static int check_nft(struct policing *p, const struct ipt_choice *c, struct err 
 }
 
 /* Which iptables. Where any will do, and nft's is not to be had, the other one. */
-static int choose_backend(struct policing *p, struct err *e)
+static int choose_backend(struct policing *p, struct seen *seen, struct err *e)
 {
 	int rc = ipt_backend_find(p->set.backend, &p->choice, e);
 	struct ipt_choice other;
 
-	p->chains_by_pod = false;
 	if (rc == 0)
-		rc = check_rules(&p->choice, IP_V4, e);
+		rc = check_rules(&p->choice, IP_V4, seen, e);
 	if (rc == 0 && p->choice.backend == IPT_NFT)
-		rc = check_nft(p, &p->choice, e);
+		rc = check_nft(&p->choice, seen, e);
 	if (rc == 0 || p->set.backend != IPT_WISH_AUTO || p->choice.backend != IPT_NFT)
 		return rc;
+	*seen = (struct seen) { 0 };
 	if (ipt_backend_find(IPT_WISH_LEGACY, &other, NULL) < 0 ||
-	    check_rules(&other, IP_V4, NULL) < 0)
+	    check_rules(&other, IP_V4, seen, NULL) < 0)
 		return rc;
 	p->choice = other;
-	p->chains_by_pod = false;
 	str_copy(p->choice.why, sizeof(p->choice.why), "the kernel does not take those of nft");
 	return 0;
 }
 
 static int make(struct policing *p, struct err *e)
 {
-	int rc = choose_backend(p, e);
+	struct seen seen = { 0 };
+	int rc = choose_backend(p, &seen, e);
 
+	p->chains_by_pod = seen.pods && p->choice.backend == IPT_NFT;
 	if (rc == 0)
-		rc = check_alone(p, e);
+		rc = check_alone(p, &seen, e);
 	if (rc == 0)
 		rc = check_sets(e);
 	if (rc < 0)

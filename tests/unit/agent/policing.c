@@ -253,12 +253,41 @@ static void ipv6_comes_with_its_pool(void **state)
 	until(&w, "ip6tables-nft-save -t filter", "cali-FORWARD", true);
 	until_ready(&w);
 	assert_true(policing_can(w.a.policing, IP_V6, &e));
+	assert_null(strstr(out_of("ipset list -name"), "probe"));
+	assert_null(strstr(out_of("ip6tables-nft-save"), "probe"));
 	box_put(w.box, KEY_RESOURCES "felixconfigurations/default",
 		FELIX("{\"ipv6Support\":false}"));
 	for (int i = 0; i < TICKS_MAX && policing_can(w.a.policing, IP_V6, &e); i++)
 		box_run_to(w.box, &w.ticks, w.ticks + 1);
 	assert_false(policing_can(w.a.policing, IP_V6, &e));
 	assert_non_null(strstr(e.msg, "ipv6Support"));
+	end(&w);
+}
+
+/* A kernel with sets, and rules of IPv6, that has no sets of IPv6. */
+static void ipv6_needs_its_sets(void **state)
+{
+	struct world w = { .box = *state };
+	CLEANUP(freep) char *path = xasprintf("%s:%s", w.box->dir, getenv("PATH"));
+	CLEANUP(freep) char *old = xstrdup(getenv("PATH"));
+	struct err e = { 0 };
+
+	sh("printf '#!/bin/sh\\nPATH=%s\\nin=$(cat)\\ncase \"$in\" in *inet6*) echo no such type "
+	   ">&2; exit 1;; "
+	   "esac\\necho \"$in\" | exec ipset \"$@\"\\n' > %s/ipset; chmod +x %s/ipset",
+	   old, w.box->dir, w.box->dir);
+	setenv("PATH", path, 1);
+	begin(&w, *state, true);
+	box_put(w.box, KEY_RESOURCES "ippools/p", POOL("fd00::/112"));
+	for (int i = 0; i < TICKS_MAX; i++) {
+		box_run_to(w.box, &w.ticks, w.ticks + 1);
+		if (!policing_can(w.a.policing, IP_V6, &e) && strstr(e.msg, "no IP sets of IPv6"))
+			break;
+	}
+	assert_non_null(strstr(e.msg, "ip_set_hash_net"));
+	until_ready(&w);
+	assert_null(strstr(out_of("ip6tables-nft-save 2>/dev/null"), "cali"));
+	setenv("PATH", old, 1);
 	end(&w);
 }
 
@@ -343,6 +372,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_setting_is_in_force_when_it_is, box_open,
 						box_close),
 		cmocka_unit_test_setup_teardown(ipv6_comes_with_its_pool, box_open, box_close),
+		cmocka_unit_test_setup_teardown(ipv6_needs_its_sets, box_open, box_close),
 		cmocka_unit_test_setup_teardown(off_nobody_waits_and_what_was_ours_goes, box_open,
 						box_close),
 		cmocka_unit_test_setup_teardown(off_rules_of_others_stay, box_open, box_close),
