@@ -1,13 +1,14 @@
 /* pod_mtu.c - the MTU of pods that are there already
  * SHAPE  The host's end of a veth says in which namespace the other end is, as a number; the files
  *        in /run/netns say which number each of them has. A grandchild matches the two, enters
- *        those namespaces and ends; nobody waits for it.
+ *        those namespaces and ends; its end is seen by a pipe, and only then is there another.
  * WHY    A packet larger than the receiving end's MTU is dropped without a word. So the pod's end is
  *        never larger than the host's: it shrinks first and grows last. A pod whose namespace is
  *        not found keeps both ends, and learns the smaller size of the path by ICMP.
  * TESTS  tests/netns/test_encap.py, test_encap_faults.py */
 #include "agent/cni/pod_mtu.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <event2/event.h>
+
 #include "agent/agent.h"
 #include "agent/config.h"
 #include "agent/log.h"
@@ -30,14 +33,26 @@
 
 #define NETNS_DIR "/run/netns"
 
+enum { SEEN_MAX = 16 };
+
 struct end {
 	uint32_t host, pod; /* interface indexes, each in its own namespace */
+	unsigned mtu;	    /* of the host's, as far as known */
 	int nsid;	    /* of the pod's, as the host's counts; -1: not known */
 };
 
 struct ends {
 	struct end *p;
 	size_t n, cap;
+};
+
+struct pod_mtu {
+	struct agent *agent;
+	struct event *ended; /* the process under way; NULL: there is none */
+	int fd;
+	unsigned seen[SEEN_MAX], n_seen; /* what pods may have that are to get `to` */
+	unsigned to;
+	bool again; /* `to` is another one since the process began */
 };
 
 /* ---- in the grandchild ---- */
@@ -104,7 +119,7 @@ static int set_mtu(struct nl_sock *s, uint32_t index, unsigned mtu)
 
 /* All ends whose pod lives in this namespace. */
 static void change_in(struct nl_sock *host, const struct ends *ends, int fd, int nsid, int home,
-		      unsigned to, bool grow)
+		      unsigned to)
 {
 	struct nl_sock pod = { .fd = -1 };
 
@@ -112,6 +127,7 @@ static void change_in(struct nl_sock *host, const struct ends *ends, int fd, int
 		return;
 	for (size_t i = 0; i < ends->n; i++) {
 		const struct end *en = &ends->p[i];
+		bool grow = to > en->mtu;
 
 		if (en->nsid != nsid)
 			continue;
@@ -133,7 +149,7 @@ static bool any_in(const struct ends *ends, int nsid)
 	return false;
 }
 
-static void change_all(struct ends *ends, unsigned to, bool grow)
+static void change_all(struct ends *ends, unsigned to)
 {
 	struct nl_sock host = { .fd = -1 };
 	int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -151,49 +167,133 @@ static void change_all(struct ends *ends, unsigned to, bool grow)
 			continue;
 		nsid = nsid_of_file(&host, fd);
 		if (nsid >= 0 && any_in(ends, nsid))
-			change_in(&host, ends, fd, nsid, home, to, grow);
+			change_in(&host, ends, fd, nsid, home, to);
 		close(fd);
 	}
 }
 
 /* ---- in the agent ---- */
 
-static struct ends pods_with(const struct agent *a, unsigned mtu)
+static bool is_seen(const struct pod_mtu *pm, unsigned mtu)
 {
+	for (unsigned i = 0; i < pm->n_seen; i++)
+		if (pm->seen[i] == mtu)
+			return true;
+	/* After an interrupted change the picture of links may be behind. */
+	return pm->n_seen > 1 && mtu == pm->to;
+}
+
+static struct ends pods_to_change(const struct pod_mtu *pm)
+{
+	const struct agent *a = pm->agent;
 	struct ends out = { 0 };
 
 	for (const struct link *l = link_next(a->links, NULL); l; l = link_next(a->links, l))
-		if (str_starts(l->name, a->cfg->interface_prefix) && l->mtu == mtu && l->peer)
-			vec_push(&out, (struct end) { l->index, l->peer, -1 });
+		if (str_starts(l->name, a->cfg->interface_prefix) && is_seen(pm, l->mtu) && l->peer)
+			vec_push(&out, (struct end) { l->index, l->peer, l->mtu, -1 });
 	return out;
 }
 
-void pod_mtu_change(struct agent *a, unsigned from, unsigned to)
+static void settle(struct pod_mtu *pm)
 {
-	struct ends ends;
+	pm->n_seen = 0;
+	pod_mtu_remember(pm->agent, pm->to);
+}
+
+static void start(struct pod_mtu *pm);
+
+static void on_ended(evutil_socket_t fd, short what, void *arg)
+{
+	struct pod_mtu *pm = arg;
+
+	event_free(pm->ended);
+	pm->ended = NULL;
+	close(pm->fd);
+	if (pm->again)
+		start(pm);
+	else
+		settle(pm);
+}
+
+/* The child's child is nobody's: init reaps it. Its end of the pipe closes when it ends. */
+static int spawn(struct ends *ends, unsigned to)
+{
+	int fds[2];
 	pid_t pid;
 
-	/* Told by the configuration: no pool and no interface changes it. */
-	if (a->cfg->mtu > 0)
-		return;
-	ends = pods_with(a, from);
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -1;
+	pid = fork();
+	if (pid == 0) {
+		if (fork() == 0)
+			change_all(ends, to);
+		_exit(0);
+	}
+	close(fds[1]);
+	if (pid < 0) {
+		close(fds[0]);
+		return -1;
+	}
+	waitpid(pid, NULL, 0);
+	return fds[0];
+}
+
+static void start(struct pod_mtu *pm)
+{
+	struct ends ends = pods_to_change(pm);
+
+	pm->again = false;
+	pm->fd = -1;
 	if (ends.n) {
-		log_info("mtu", "bringing pods to another MTU", "pods=%zu from=%u to=%u", ends.n,
-			 from, to);
-		pid = fork();
-		if (pid == 0) {
-			/* The child's child is nobody's: init reaps it. */
-			if (fork() == 0)
-				change_all(&ends, to, to > from);
-			_exit(0);
-		}
-		if (pid < 0)
-			log_error("mtu", "cannot start a process; pods keep their MTU", "from=%u",
-				  from);
-		else
-			waitpid(pid, NULL, 0);
+		log_info("mtu", "bringing pods to another MTU", "pods=%zu to=%u", ends.n, pm->to);
+		pm->fd = spawn(&ends, pm->to);
+		if (pm->fd < 0)
+			log_error("mtu", "cannot start a process; pods keep their MTU", "to=%u",
+				  pm->to);
 	}
 	vec_done(&ends);
+	if (pm->fd < 0) {
+		settle(pm);
+		return;
+	}
+	pm->ended = event_new(pm->agent->base, pm->fd, EV_READ, on_ended, pm);
+	assert(pm->ended);
+	event_add(pm->ended, NULL);
+}
+
+void pod_mtu_change(struct pod_mtu *pm, unsigned from, unsigned to)
+{
+	pm->to = to;
+	/* Told by the configuration: no pool and no interface changes it. */
+	if (pm->agent->cfg->mtu > 0) {
+		settle(pm);
+		return;
+	}
+	if (!is_seen(pm, from) && pm->n_seen < SEEN_MAX)
+		pm->seen[pm->n_seen++] = from;
+	if (pm->ended)
+		pm->again = true;
+	else
+		start(pm);
+}
+
+struct pod_mtu *pod_mtu_new(struct agent *a)
+{
+	struct pod_mtu *pm = xcalloc(1, sizeof(*pm));
+
+	pm->agent = a;
+	return pm;
+}
+
+void pod_mtu_free(struct pod_mtu *pm)
+{
+	if (!pm)
+		return;
+	if (pm->ended) {
+		event_free(pm->ended);
+		close(pm->fd);
+	}
+	free(pm);
 }
 
 /* ---- across a restart ---- */

@@ -5,10 +5,16 @@
 #pragma once
 
 struct agent;
+struct pod_mtu;
 
-/* Bring the interfaces of this node's pods from one MTU to another, in the background. Those with a
- * third one were told theirs by the network's configuration and keep it. */
-void pod_mtu_change(struct agent *a, unsigned from, unsigned to);
+struct pod_mtu *pod_mtu_new(struct agent *a);
+/* What is under way goes on. NULL is fine. */
+void pod_mtu_free(struct pod_mtu *pm);
+
+/* Bring the interfaces of this node's pods from one MTU to another, in the background, and then keep
+ * it in mind. Those with a third one were told theirs by the network's configuration and keep it. A
+ * change while another is under way comes after it, and finds the pods wherever that one left them. */
+void pod_mtu_change(struct pod_mtu *pm, unsigned from, unsigned to);
 
 /* What pods were given last, also by an agent before this one; 0: not known. */
 unsigned pod_mtu_last(const struct agent *a);

@@ -41,10 +41,14 @@ static enum encap_side_index side_of(const struct addr *a)
 
 const struct encap_pool *encap_pool_of(const struct encap_world *w, const struct prefix *dst)
 {
+	const struct encap_pool *best = NULL;
+
+	/* No client lets pools overlap, but nothing keeps them from being stored so. */
 	for (size_t i = 0; i < w->n_pool; i++)
-		if (prefix_covers(&w->pool[i].cidr, dst))
-			return &w->pool[i];
-	return NULL;
+		if (prefix_covers(&w->pool[i].cidr, dst) &&
+		    (!best || w->pool[i].cidr.len > best->cidr.len))
+			best = &w->pool[i];
+	return best;
 }
 
 bool encap_same_subnet(const struct prefix *own, const struct addr *other)
@@ -52,7 +56,7 @@ bool encap_same_subnet(const struct prefix *own, const struct addr *other)
 	return own->addr.family && own->addr.family == other->family && prefix_contains(own, other);
 }
 
-static enum encap_how how_of_pool(const struct encap_pool *pool)
+enum encap_how encap_of_pool(const struct encap_pool *pool)
 {
 	if (pool->vxlan != ENCAP_NEVER)
 		return ENCAP_VXLAN;
@@ -63,7 +67,7 @@ static enum encap_how how_of_pool(const struct encap_pool *pool)
 enum encap_how encap_mode(const struct encap_pool *pool, const struct prefix *own,
 			  const struct addr *other)
 {
-	enum encap_how how = how_of_pool(pool);
+	enum encap_how how = encap_of_pool(pool);
 	int mode = how == ENCAP_VXLAN ? pool->vxlan : pool->ipip;
 
 	if (how != ENCAP_PLAIN && mode == ENCAP_CROSS_SUBNET && encap_same_subnet(own, other))
@@ -74,7 +78,7 @@ enum encap_how encap_mode(const struct encap_pool *pool, const struct prefix *ow
 static bool any_pool(const struct encap_world *w, enum encap_how how, enum ip_family family)
 {
 	for (size_t i = 0; i < w->n_pool; i++)
-		if (w->pool[i].cidr.addr.family == family && how_of_pool(&w->pool[i]) == how)
+		if (w->pool[i].cidr.addr.family == family && encap_of_pool(&w->pool[i]) == how)
 			return true;
 	return false;
 }
@@ -157,8 +161,8 @@ static void plan_tunnel(const struct encap_world *w, const struct encap_side *ot
 {
 	struct encap_devices d = encap_devices(w);
 
-	if (w->broken[out->how]) {
-		wait(out, w->broken[out->how]);
+	if (w->broken[out->how][side]) {
+		wait(out, w->broken[out->how][side]);
 		out->firm = true;
 		return;
 	}
@@ -185,7 +189,7 @@ void encap_block(const struct encap_world *w, const struct prefix *block,
 	*out = (struct encap_plan) { .verdict = ENCAP_NOT_OURS };
 	if (!pool)
 		return;
-	out->pool_how = how_of_pool(pool);
+	out->pool_how = encap_of_pool(pool);
 	if (!by_affinity(&w->set, out->pool_how))
 		return;
 	other = owner ? &owner->side[side] : NULL;
@@ -198,6 +202,12 @@ void encap_block(const struct encap_world *w, const struct prefix *block,
 	}
 	if (own->node.addr.family == IP_NONE) {
 		wait(out, "this node has no address");
+		return;
+	}
+	/* A tunnel to it would end here, and its packets go round until their TTL is used up. */
+	if (addr_eq(&own->node.addr, &other->node.addr)) {
+		wait(out, "its node says it has this node's address");
+		out->firm = true;
 		return;
 	}
 	out->how = encap_mode(pool, &own->node, &other->node.addr);
@@ -224,11 +234,11 @@ enum encap_bgp encap_bgp(const struct encap_world *w, const struct prefix *dst,
 	if (!pool || own->addr.family == IP_NONE)
 		return ENCAP_BGP_PLAIN;
 	how = encap_mode(pool, own, next_hop);
-	if (!by_bgp(&w->set, how_of_pool(pool)))
+	if (!by_bgp(&w->set, encap_of_pool(pool)))
 		return ENCAP_BGP_REJECT;
 	if (how == ENCAP_PLAIN)
 		return ENCAP_BGP_PLAIN;
-	return w->broken[ENCAP_IPIP] ? ENCAP_BGP_WAIT : ENCAP_BGP_IPIP;
+	return w->broken[ENCAP_IPIP][ENCAP_V4] ? ENCAP_BGP_WAIT : ENCAP_BGP_IPIP;
 }
 
 /* ---- numbers ---- */

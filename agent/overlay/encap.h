@@ -57,14 +57,17 @@ struct encap_world {
 	size_t n_pool;
 	struct encap_node self;
 	struct encap_settings set;
-	/* Why a tunnel cannot be used: "the kernel has no module ipip"; NULL: it can. */
-	const char *broken[ENCAP_HOW_MAX_];
+	/* Why a tunnel cannot be used: "the kernel has no module ipip"; NULL: it can. IPIP is of
+	 * ENCAP_V4 only. */
+	const char *broken[ENCAP_HOW_MAX_][ENCAP_SIDES];
 };
 
 /* ---- what the pools ask for ---- */
 
-/* The pool that holds all of dst; NULL: none does. */
+/* The pool that holds all of dst, the smallest such one; NULL: none does. */
 const struct encap_pool *encap_pool_of(const struct encap_world *w, const struct prefix *dst);
+/* What a pool is for, wherever the other node is. */
+enum encap_how encap_of_pool(const struct encap_pool *pool);
 /* How a block of this pool is carried to a node at `other`. CrossSubnet is plain where the other
  * node lies in this node's own subnet; the other node's mask does not count. */
 enum encap_how encap_mode(const struct encap_pool *pool, const struct prefix *own,

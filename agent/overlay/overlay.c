@@ -11,6 +11,7 @@
 #include "agent/overlay/overlay.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,25 +87,49 @@ static bool address_is_on_lo(const struct overlay *o)
 	return false;
 }
 
-static uint32_t host_mtu(struct overlay *o)
+/* any: count also those that are down. */
+static uint32_t mtu_of_links(const struct overlay *o, const char *pattern, bool any, struct err *e)
 {
 	static struct encap_link list[LINKS_MAX];
 	bool on_lo = address_is_on_lo(o);
 	uint32_t mtu = 0;
-	struct err e = { 0 };
 	size_t n = 0;
 
 	for (const struct link *l = link_next(o->agent->links, NULL); l && n < LINKS_MAX;
 	     l = link_next(o->agent->links, l)) {
 		bool has = on_lo ? may_carry(o, l) : has_node_address(o, l);
 
-		list[n++] = (struct encap_link) { l->name, l->mtu, l->running, has };
+		/* Pods come by the thousand, and are what is to be sized. */
+		if (str_starts(l->name, o->agent->cfg->interface_prefix))
+			continue;
+		list[n++] = (struct encap_link) { l->name, l->mtu, any || l->running, has };
 	}
-	if (encap_host_mtu(list, n, o->config.mtu_pattern, &mtu, &e) < 0) {
-		str_addf(&o->remarks, "%s; taking the interface of the node's address\n", e.msg);
-		encap_host_mtu(list, n, NULL, &mtu, NULL);
-	}
+	(void)encap_host_mtu(list, n, pattern, &mtu, e);
 	return mtu;
+}
+
+/* A cable that is pulled changes no size: what was known before holds until it is back. */
+static uint32_t host_mtu(struct overlay *o, uint32_t before)
+{
+	const char *patterns[] = { o->config.mtu_pattern, NULL };
+	struct err e = { 0 };
+	uint32_t mtu, any;
+
+	for (size_t i = patterns[0] ? 0 : 1; i < ARRAY_SIZE(patterns); i++) {
+		mtu = mtu_of_links(o, patterns[i], false, &e);
+		if (mtu)
+			return mtu;
+		any = mtu_of_links(o, patterns[i], true, NULL);
+		if (any)
+			return before ? before : any;
+		if (!patterns[i])
+			break;
+		if (!e.msg[0])
+			err_set(&e, -ENODEV, "mtuIfacePattern \"%.64s\" matches no interface",
+				patterns[i]);
+		str_addf(&o->remarks, "%s; taking the interface of the node's address\n", e.msg);
+	}
+	return before;
 }
 
 static void read_self(struct overlay *o)
@@ -112,6 +137,22 @@ static void read_self(struct overlay *o)
 	CLEANUP(freep) char *key = xasprintf(KEY_RESOURCES "nodes/%s", o->agent->cfg->node);
 
 	overlay_read_node(cache_get(o->agent->cache, key), &o->world.self);
+}
+
+/* Routes and devices name it, so another one is another world though the address is the same. */
+static void read_parents(struct overlay *o)
+{
+	memset(o->parent, 0, sizeof(o->parent));
+	for (unsigned i = 0; i < ENCAP_SIDES; i++) {
+		const struct addr *a = &o->world.self.side[i].node.addr;
+		const struct link *l = a->family ? link_by_addr(o->agent->links, a, NULL) : NULL;
+
+		if (!l)
+			continue;
+		o->parent[i].index = l->index;
+		o->parent[i].loopback = l->loopback;
+		str_copy(o->parent[i].name, sizeof(o->parent[i].name), l->name);
+	}
 }
 
 static bool same_pools(const struct overlay_config *a, const struct overlay_config *b)
@@ -130,38 +171,42 @@ static bool read_world(struct overlay *o)
 {
 	struct overlay_config old = o->config;
 	struct encap_world before = o->world;
+	struct overlay_parent parent[ENCAP_SIDES];
 	bool same;
 
+	memcpy(parent, o->parent, sizeof(parent));
 	str_cut(&o->remarks, 0);
 	overlay_config_read(o->agent, &o->config, &o->remarks);
 	read_self(o);
+	read_parents(o);
 	o->world.set = o->config.set;
-	o->world.set.host_mtu = host_mtu(o);
+	o->world.set.host_mtu = host_mtu(o, before.set.host_mtu);
 	o->world.pool = o->config.pools.p;
 	o->world.n_pool = o->config.pools.n;
 	same = same_pools(&old, &o->config) && old.vni == o->config.vni &&
 	       old.port == o->config.port &&
 	       memcmp(&before.set, &o->world.set, sizeof(before.set)) == 0 &&
-	       memcmp(&before.self, &o->world.self, sizeof(before.self)) == 0;
+	       memcmp(&before.self, &o->world.self, sizeof(before.self)) == 0 &&
+	       memcmp(parent, o->parent, sizeof(parent)) == 0;
 	overlay_config_done(&old);
 	return !same;
 }
 
 /* ---- devices ---- */
 
+static bool pool_asks(const struct encap_pool *p, enum encap_how how, unsigned side)
+{
+	return encap_of_pool(p) == how && (p->cidr.addr.family == IP_V6) == (side == ENCAP_V6);
+}
+
 /* The pools that need a kind of tunnel. */
 static void tell_addresses(struct overlay *o, enum encap_how how, unsigned side, bool wanted)
 {
 	VEC(struct prefix) pools = { 0 };
-	enum ip_family family = side == ENCAP_V6 ? IP_V6 : IP_V4;
 
-	for (size_t i = 0; wanted && i < o->config.pools.n; i++) {
-		const struct encap_pool *p = &o->config.pools.p[i];
-		int mode = how == ENCAP_VXLAN ? p->vxlan : p->ipip;
-
-		if (p->cidr.addr.family == family && mode != ENCAP_NEVER)
-			vec_push(&pools, p->cidr);
-	}
+	for (size_t i = 0; wanted && i < o->config.pools.n; i++)
+		if (pool_asks(&o->config.pools.p[i], how, side))
+			vec_push(&pools, o->config.pools.p[i].cidr);
 	tunnel_addrs_set(o->addrs, kind_of[how][side], pools.p, pools.n);
 	vec_done(&pools);
 }
@@ -169,16 +214,17 @@ static void tell_addresses(struct overlay *o, enum encap_how how, unsigned side,
 static bool fill_vxlan(const struct overlay *o, unsigned side, struct tunnel_spec *s)
 {
 	const struct encap_side *self = &o->world.self.side[side];
-	const struct link *parent = link_by_addr(o->agent->links, &self->node.addr, NULL);
+	const struct overlay_parent *parent = &o->parent[side];
 
-	if (self->node.addr.family == IP_NONE || !parent)
+	if (!parent->index)
 		return false;
 	*s = (struct tunnel_spec) {
 		.addr = self->vtep,
 		.mtu = o->devices.vxlan_mtu[side],
 		.vni = o->config.vni,
 		.port = o->config.port,
-		.parent = parent->index,
+		/* Bound to lo it would send into lo. */
+		.parent = parent->loopback ? 0 : parent->index,
 		.local = self->node.addr,
 	};
 	memcpy(s->mac, self->mac, sizeof(s->mac));
@@ -194,12 +240,14 @@ static void let_go(struct overlay *o, enum tunnel_kind k)
 		return;
 	if (!o->linger_ms[k]) {
 		o->linger_ms[k] = now + TUNNEL_LINGER_S * 1000;
-		arm(o->linger, TUNNEL_LINGER_S * 1000);
 	} else if (now >= o->linger_ms[k]) {
 		o->linger_ms[k] = 0;
 		tunnel_unwant(o->tunnels, k);
 		o->all_dirty = true; /* its peers are forgotten */
+		return;
 	}
+	/* Also when it is looked at too early: no other clock is set. */
+	arm(o->linger, o->linger_ms[k] - now);
 }
 
 static void want_device(struct overlay *o, enum encap_how how, unsigned side, bool wanted)
@@ -225,8 +273,9 @@ static void set_pod_mtu(struct overlay *o)
 	if (!now || now == old)
 		return;
 	if (old)
-		pod_mtu_change(o->agent, old, now);
-	pod_mtu_remember(o->agent, now);
+		pod_mtu_change(o->pod_mtu, old, now);
+	else
+		pod_mtu_remember(o->agent, now);
 	o->last_mtu = now;
 }
 
@@ -239,39 +288,64 @@ static void want_devices(struct overlay *o)
 		want_device(o, ENCAP_VXLAN, i, o->devices.vxlan[i]);
 }
 
-static bool pools_want(const struct overlay *o, enum encap_how how)
+static bool pools_want(const struct overlay *o, enum encap_how how, unsigned side)
 {
 	for (size_t i = 0; i < o->config.pools.n; i++)
-		if ((how == ENCAP_VXLAN ? o->config.pools.p[i].vxlan : o->config.pools.p[i].ipip) !=
-		    ENCAP_NEVER)
+		if (pool_asks(&o->config.pools.p[i], how, side))
 			return true;
 	return false;
 }
 
-/* Which tunnels cannot be used, and why. True when that is another answer than before. */
-static bool judge(struct overlay *o, enum encap_how how, int on, const char *setting)
+/* VXLAN sends from this node's address. True when it cannot, with the reason. */
+static bool is_homeless(const struct overlay *o, unsigned side, char *why, size_t size)
 {
-	const struct tunnel_status *s = tunnel_status(o->tunnels, kind_of[how][ENCAP_V4]);
-	char why[sizeof(o->broken[0])] = "";
+	const struct addr *a = &o->world.self.side[side].node.addr;
+	char text[ADDR_STR_MAX];
 
-	if (on == 0 && pools_want(o, how))
+	if (!o->devices.vxlan[side] || !a->family || o->parent[side].index)
+		return false;
+	snprintf(why, size,
+		 "no interface has this node's address %s, from which %s is to send: give it to "
+		 "one, or correct the Node",
+		 addr_format(a, text), tunnel_name(kind_of[ENCAP_VXLAN][side]));
+	return true;
+}
+
+/* Which tunnels cannot be used, and why. True when that is another answer than before. */
+static bool judge(struct overlay *o, enum encap_how how, unsigned side, int on, const char *setting)
+{
+	enum tunnel_kind k = kind_of[how][side];
+	const struct tunnel_status *s = tunnel_status(o->tunnels, k);
+	char why[sizeof(o->broken[0][0])] = "";
+
+	if (on == 0 && pools_want(o, how, side))
 		snprintf(why, sizeof(why),
 			 "FelixConfiguration's %s is false: set it to true, or "
 			 "leave it out",
 			 setting);
+	else if (s->state == TUNNEL_OFF && how == ENCAP_VXLAN)
+		(void)is_homeless(o, side, why, sizeof(why));
 	else if (s->state != TUNNEL_OFF && !s->usable && s->text[0])
 		str_copy(why, sizeof(why), s->text);
-	o->world.broken[how] = why[0] ? o->broken[how] : NULL;
-	if (strcmp(why, o->broken[how]) == 0)
+	o->world.broken[how][side] = why[0] ? o->broken[how][side] : NULL;
+	if (strcmp(why, o->broken[how][side]) == 0)
 		return false;
-	memcpy(o->broken[how], why, sizeof(why));
+	memcpy(o->broken[how][side], why, sizeof(why));
 	if (why[0])
 		log_error("overlay", "a tunnel cannot be used; what belongs into it is not sent",
-			  "device=%s why=%s", tunnel_name(kind_of[how][ENCAP_V4]), why);
+			  "device=%s why=%s", tunnel_name(k), why);
 	else
-		log_info("overlay", "the tunnel can be used now", "device=%s",
-			 tunnel_name(kind_of[how][ENCAP_V4]));
+		log_info("overlay", "the tunnel can be used now", "device=%s", tunnel_name(k));
 	return true;
+}
+
+static bool judge_all(struct overlay *o)
+{
+	bool news = judge(o, ENCAP_IPIP, ENCAP_V4, o->world.set.ipip_on, "ipipEnabled");
+
+	for (unsigned i = 0; i < ENCAP_SIDES; i++)
+		news |= judge(o, ENCAP_VXLAN, i, o->world.set.vxlan_on, "vxlanEnabled");
+	return news;
 }
 
 /* ---- peers ---- */
@@ -282,31 +356,62 @@ static bool same_peer(const struct tunnel_peer *a, const struct tunnel_peer *b)
 	       memcmp(a->mac, b->mac, sizeof(a->mac)) == 0;
 }
 
-static void set_peer(struct overlay *o, struct overlay_node *n, unsigned side)
+/* This peer is no more: whom it had taken address or MAC from gets them back. True when there is
+ * one. */
+static bool give_back(struct overlay *o, const struct tunnel_peer *gone, unsigned side)
+{
+	bool any = false;
+
+	for (struct overlay_node *n = o->nodes; o->contested && n; n = n->hh.next) {
+		struct tunnel_peer *p = &n->peer[side];
+
+		if (!p->host.family || (!addr_eq(&p->vtep, &gone->vtep) &&
+					memcmp(p->mac, gone->mac, sizeof(p->mac)) != 0))
+			continue;
+		memset(p, 0, sizeof(*p));
+		n->dirty = any = true;
+	}
+	return any;
+}
+
+/* True when other nodes have to be looked at again. */
+static bool set_peer(struct overlay *o, struct overlay_node *n, unsigned side)
 {
 	enum tunnel_kind k = kind_of[ENCAP_VXLAN][side];
 	const struct encap_side *s = &n->encap.side[side];
+	const struct addr *own = &o->world.self.side[side].node.addr;
 	struct tunnel_peer p = { 0 }, *old = &n->peer[side];
 	/* Also while the device lingers: packets of both worlds are on their way. */
 	bool off = tunnel_status(o->tunnels, k)->state == TUNNEL_OFF;
+	struct tunnel_peer gone = *old;
 	struct err e = { 0 };
+	int rc;
 
-	if (n->known && !off && s->node.addr.family && s->vtep.family) {
+	/* One that says it is this node would have packets come back here. */
+	if (n->known && !off && s->node.addr.family && s->vtep.family &&
+	    !addr_eq(&s->node.addr, own)) {
 		p = (struct tunnel_peer) { .vtep = s->vtep, .host = s->node.addr };
 		memcpy(p.mac, s->mac, sizeof(p.mac));
 	}
 	if (same_peer(&p, old))
-		return;
-	if (old->host.family)
-		tunnel_peer_forget(o->tunnels, k, old);
+		return false;
+	if (gone.host.family)
+		tunnel_peer_forget(o->tunnels, k, &gone);
 	memset(old, 0, sizeof(*old));
-	if (!p.host.family)
-		return;
-	if (tunnel_peer_want(o->tunnels, k, &p, &e) < 0)
+	rc = p.host.family ? tunnel_peer_want(o->tunnels, k, &p, &e) : 0;
+	if (rc < 0)
 		log_from(n->name, LOG_LEVEL_WARN, "overlay", "a node cannot be reached by VXLAN",
 			 "node=%s why=%s", n->name, e.msg);
-	else
+	else if (p.host.family)
 		*old = p;
+	if (rc == 1) {
+		o->contested = true;
+		log_from(n->name, LOG_LEVEL_WARN, "overlay",
+			 "two nodes say they have the same tunnel address or MAC; the later one "
+			 "has it",
+			 "node=%s", n->name);
+	}
+	return gone.host.family && give_back(o, &gone, side);
 }
 
 /* ---- the turn ---- */
@@ -366,8 +471,6 @@ static void first_plan(struct overlay *o)
 /* False: the kernel could not be asked, the turn is armed again. */
 static bool turn_devices(struct overlay *o)
 {
-	bool ipip, vxlan;
-
 	if (o->config_dirty) {
 		o->config_dirty = false;
 		if (read_world(o))
@@ -376,9 +479,7 @@ static bool turn_devices(struct overlay *o)
 	}
 	if (apply_tunnels(o) < 0)
 		return false;
-	ipip = judge(o, ENCAP_IPIP, o->world.set.ipip_on, "ipipEnabled");
-	vxlan = judge(o, ENCAP_VXLAN, o->world.set.vxlan_on, "vxlanEnabled");
-	if (ipip || vxlan)
+	if (judge_all(o))
 		all_changed(o);
 	return true;
 }
@@ -386,11 +487,16 @@ static bool turn_devices(struct overlay *o)
 /* False: not all are written yet, the turn is armed again. */
 static bool turn_peers(struct overlay *o)
 {
+	bool more;
 	int rc;
 
-	for (struct overlay_node *n = o->nodes; n; n = n->hh.next)
-		for (unsigned i = 0; (n->dirty || o->all_dirty) && i < ENCAP_SIDES; i++)
-			set_peer(o, n, i);
+	/* Twice at most: to give back needs nothing forgotten. */
+	do {
+		more = false;
+		for (struct overlay_node *n = o->nodes; n; n = n->hh.next)
+			for (unsigned i = 0; (n->dirty || o->all_dirty) && i < ENCAP_SIDES; i++)
+				more |= set_peer(o, n, i);
+	} while (more);
 	rc = apply_tunnels(o);
 	if (rc == 1)
 		changed(o);
@@ -531,31 +637,41 @@ uint32_t overlay_ipip_mtu(const struct overlay *o)
 }
 
 /* "IPPool NAME (CIDR) asks for IPIP: ..." for each pool of a kind. */
-static void pool_troubles(const struct overlay *o, enum encap_how how, struct str *out)
+static void pool_troubles(const struct overlay *o, enum encap_how how, unsigned side,
+			  struct str *out)
 {
 	char cidr[PREFIX_STR_MAX];
 
-	for (size_t i = 0; i < o->config.pools.n && o->broken[how][0]; i++) {
+	for (size_t i = 0; i < o->config.pools.n && o->broken[how][side][0]; i++) {
 		const struct encap_pool *p = &o->config.pools.p[i];
 
-		if ((how == ENCAP_VXLAN ? p->vxlan : p->ipip) != ENCAP_NEVER)
+		if (pool_asks(p, how, side))
 			str_addf(out, "IPPool %s (%s) asks for %s: %s\n", o->config.names.p[i],
 				 prefix_format(&p->cidr, cidr),
-				 how == ENCAP_VXLAN ? "VXLAN" : "IPIP", o->broken[how]);
+				 how == ENCAP_VXLAN ? "VXLAN" : "IPIP", o->broken[how][side]);
 	}
+}
+
+static void device_troubles(const struct overlay *o, enum encap_how how, unsigned side,
+			    struct str *out)
+{
+	const struct tunnel_status *s = tunnel_status(o->tunnels, kind_of[how][side]);
+	char why[sizeof(o->broken[0][0])];
+
+	if (s->usable && s->text[0])
+		str_addf(out, "%s\n", s->text);
+	if (s->usable && how == ENCAP_VXLAN && is_homeless(o, side, why, sizeof(why)))
+		str_addf(out, "%s\n", why);
 }
 
 void overlay_troubles(const struct overlay *o, struct str *out)
 {
 	str_add(out, str_text(&o->remarks));
 	for (unsigned how = ENCAP_IPIP; how < ENCAP_HOW_MAX_; how++)
-		pool_troubles(o, (enum encap_how)how, out);
-	for (unsigned k = 0; k < TUNNEL_MAX_; k++) {
-		const struct tunnel_status *s = tunnel_status(o->tunnels, (enum tunnel_kind)k);
-
-		if (s->usable && s->text[0])
-			str_addf(out, "%s\n", s->text);
-	}
+		for (unsigned i = 0; i < (how == ENCAP_IPIP ? 1 : ENCAP_SIDES); i++) {
+			pool_troubles(o, (enum encap_how)how, i, out);
+			device_troubles(o, (enum encap_how)how, i, out);
+		}
 	tunnel_addrs_troubles(o->addrs, out);
 }
 
@@ -623,6 +739,7 @@ struct overlay *overlay_new(struct agent *a, struct err *e)
 		return NULL;
 	}
 	o->addrs = tunnel_addrs_new(a);
+	o->pod_mtu = pod_mtu_new(a);
 	o->last_mtu = pod_mtu_last(a);
 	o->config_dirty = o->all_dirty = true;
 	/* Until the pools are known nothing is rejected and nothing tunnelled. */
@@ -653,6 +770,7 @@ void overlay_free(struct overlay *o)
 	event_free(o->leftovers);
 	event_free(o->tunnel_ev);
 	tunnel_addrs_free(o->addrs);
+	pod_mtu_free(o->pod_mtu);
 	tunnels_free(o->tunnels);
 	overlay_borrow_done(o);
 	overlay_blocks_done(o);

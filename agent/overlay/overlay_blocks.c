@@ -305,8 +305,13 @@ void overlay_set_holder(struct overlay *o, const struct prefix *cidr, const char
 	if (b) {
 		unlink_block(b);
 	} else {
-		if (HASH_COUNT(o->blocks) >= OVERLAY_BLOCKS_MAX)
+		if (HASH_COUNT(o->blocks) >= OVERLAY_BLOCKS_MAX) {
+			log_from("blocks", LOG_LEVEL_ERROR, "overlay",
+				 "too many blocks; those that come now have no route",
+				 "node=%s most=%d", host, OVERLAY_BLOCKS_MAX);
+			n->dirty = true; /* it may be a node of nothing */
 			return;
+		}
 		b = xcalloc(1, sizeof(*b));
 		b->cidr = *cidr;
 		HASH_ADD(hh, o->blocks, cidr, sizeof(b->cidr), b);

@@ -6,6 +6,7 @@
 #include "agent/overlay/overlay.h"
 #include "agent/routes.h"
 #include "agent/overlay/tunnel_addr.h"
+#include "dataplane/link.h"
 #include "datastore/ds.h"
 #include "lib/vec.h"
 
@@ -48,14 +49,23 @@ struct overlay_config {
 	uint16_t port;
 };
 
+/* The interface that holds this node's address, in one family. */
+struct overlay_parent {
+	uint32_t index; /* 0: none does */
+	char name[LINK_NAME_MAX];
+	bool loopback;
+};
+
 struct overlay {
 	struct agent *agent;
 	struct tunnels *tunnels;
 	struct tunnel_addrs *addrs;
+	struct pod_mtu *pod_mtu;
 	struct overlay_config config;
 	struct encap_world world;
 	struct encap_devices devices;
-	char broken[ENCAP_HOW_MAX_][192];
+	struct overlay_parent parent[ENCAP_SIDES];
+	char broken[ENCAP_HOW_MAX_][ENCAP_SIDES][192];
 	struct str remarks;
 	struct overlay_node *nodes; /* without this one */
 	struct overlay_block *blocks;
@@ -64,6 +74,7 @@ struct overlay {
 	int64_t linger_ms[TUNNEL_MAX_]; /* 0, or until when an unwanted device stays */
 	unsigned last_mtu;		/* of pods, as far as known; 0: not */
 	bool config_dirty, all_dirty, planned;
+	bool contested;	  /* two nodes have told the same tunnel address or MAC once */
 	unsigned waiting; /* blocks without a road */
 };
 

@@ -148,6 +148,95 @@ def test_mtu_changes_while_the_agent_is_away(labs):
                    lambda w=where, i=link: ns.ip_json(w, "link", "show", "dev", i)[0]["mtu"] == 1450)
 
 
+def link_mtu(where, link):
+    return ns.ip_json(where, "link", "show", "dev", link)[0]["mtu"]
+
+
+def test_mtu_changes_again_before_pods_have_the_first(labs):
+    lab = labs(nodes=1, tor=False, start=False, manifest=pool("vxlan-always"))
+    [node] = lab.nodes
+    node.start("--bgp=false")
+    here = [node.add_pod(f"pod{i}") for i in range(6)]
+    for mtu in (1400, 1300, 1450, 1350, 1500, 1380):
+        ns.ip(node.ns, "link", "set", LINK, "mtu", mtu)
+    both = lambda: [(link_mtu(p.ns, "eth0"), link_mtu(node.ns, p.host_interface)) for p in here]
+    wait.until(lambda: f"both ends of every pod have 1330: {both()}", lambda: both() == [(1330, 1330)] * len(here))
+
+
+def test_a_pulled_cable_changes_no_mtu(labs):
+    lab = labs(nodes=1, tor=False, start=False, manifest=pool("vxlan-always"))
+    [node] = lab.nodes
+    ns.ip(node.ns, "link", "set", LINK, "mtu", "9000")
+    node.start("--bgp=false")
+    wait.until("the device has its MTU", lambda: link_mtu(node.ns, "vxlan.calico") == 8950)
+    ns.ip(lab.ns("fabric"), "link", "set", f"p-{node.name}", "down")
+    wait.until("there is no carrier", lambda: "NO-CARRIER" in ns.ip(node.ns, "link", "show", "dev", LINK))
+    late = node.add_pod("late")
+    assert link_mtu(late.ns, "eth0") == 8950
+    assert link_mtu(node.ns, "vxlan.calico") == 8950
+    # Nor does a start meanwhile.
+    node.kill()
+    node.start("--bgp=false")
+    later = node.add_pod("later")
+    assert link_mtu(later.ns, "eth0") == link_mtu(late.ns, "eth0") == link_mtu(node.ns, "vxlan.calico") == 8950
+
+
+def test_a_pattern_that_matches_nothing(labs):
+    lab = labs(nodes=1, tor=False, start=False, manifest=pool("vxlan-always"))
+    [node] = lab.nodes
+    lab.apply("apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata: {name: default}\nspec: {mtuIfacePattern: ^nothing}\n")
+    node.start("--bgp=false", wait_ready=False)
+    words = 'mtuIfacePattern "^nothing" matches no interface; taking the interface of the node'
+    wait.until("it is said", lambda: words in node.health_text())
+    assert link_mtu(node.add_pod("pod").ns, "eth0") == link_mtu(node.ns, "vxlan.calico") == 1450
+
+
+def test_a_bridge_takes_the_address_over(labs):
+    """Another interface holds it, and nothing else is different: not even the MTU, which a pattern takes from elsewhere."""
+    lab = labs(nodes=3, split=2, manifest=network("vxlan-cross"))
+    first, second, third = with_pods(lab)
+    node = first.node
+    ns.ip(node.ns, "link", "add", "keep0", "type", "veth", "peer", "name", "keep1")
+    ns.ip(node.ns, "link", "set", "keep0", "up")
+    ns.ip(node.ns, "link", "set", "keep1", "up")
+    lab.apply("apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata: {name: default}\nspec: {mtuIfacePattern: ^keep0}\n")
+    settle(lab, "vxlan-cross")
+    ns.ip(node.ns, "link", "add", "br9", "type", "bridge")
+    ns.ip(node.ns, "link", "set", "br9", "up")
+    ns.ip(node.ns, "addr", "flush", "dev", LINK)
+    ns.ip(node.ns, "link", "set", LINK, "master", "br9")
+    ns.ip(node.ns, "addr", "add", f"{node.address}/24", "dev", "br9")
+    ns.ip(node.ns, "route", "replace", f"{SUBNET2}.0/24", "via", f"{SUBNET}.1")
+    [near] = blocks(second.node)
+    wait.until(lambda: f"the neighbour's block goes by the bridge: {routes_of(node, near)}",
+               lambda: any(f"via {second.node.address} dev br9" in line for line in routes_of(node, near)))
+    wait.until("the tunnel as well",
+               lambda: ns.ip_json(node.ns, "link", "show", "dev", "vxlan.calico")[0]["linkinfo"]["info_data"].get("link") == "br9")
+    wait.until("pods reach each other", lambda: first.ping(second.ip, wait_s=1) and first.ping(third.ip, wait_s=1))
+
+
+def test_two_nodes_say_the_same_tunnel(labs):
+    """The later one has it. When that one goes, the first has it again, though it said nothing new."""
+    lab = labs(nodes=2, split=1, manifest=network("vxlan-always"))
+    first, second = with_pods(lab)
+    settle(lab, "vxlan-always")
+    said, where = spec(second.node), first.node.ns
+    fdb = lambda: ns.out(where, "bridge", "fdb", "show", "dev", "vxlan.calico")
+    neigh = lambda: ns.ip(where, "neigh", "show", "dev", "vxlan.calico")
+    ghost = ("apiVersion: projectcalico.org/v3\nkind: Node\nmetadata: {{name: {}}}\nspec:\n  bgp: {{ipv4Address: {}/24}}\n"
+             "  ipv4VXLANTunnelAddr: {}\n  vxlanTunnelMACAddr: '{}'\n").format
+    lab.apply(ghost("ghost1", f"{SUBNET2}.201", said["ipv4VXLANTunnelAddr"], "66:00:00:00:00:99") + "---\n" +
+              ghost("ghost2", f"{SUBNET2}.202", "172.31.77.1", said["vxlanTunnelMACAddr"]))
+    wait.until("the address is another's", lambda: f"{said['ipv4VXLANTunnelAddr']} lladdr 66:00:00:00:00:99" in neigh())
+    wait.until("the MAC is another's", lambda: f"{said['vxlanTunnelMACAddr']} dst {SUBNET2}.202" in fdb())
+    for name in ("ghost1", "ghost2"):
+        lab.ctl("delete", "node", name)
+    wait.until(lambda: f"both are the node's again: {fdb()} {neigh()}",
+               lambda: f"{said['vxlanTunnelMACAddr']} dst {second.node.address}" in fdb() and
+               f"{said['ipv4VXLANTunnelAddr']} lladdr {said['vxlanTunnelMACAddr']}" in neigh())
+    wait.until("pods reach each other", lambda: first.ping(second.ip, wait_s=1))
+
+
 def test_node_address_changes(labs):
     lab = labs(nodes=3, split=2, manifest=network("vxlan-cross"))
     first, second, third = with_pods(lab)

@@ -160,3 +160,19 @@ def test_mode_changes_while_traffic_flows(site):
     said = flow.stop()
     assert not said["lost"] and not said["errors"], said
     assert SUBNET2 in second.node.address
+
+
+def test_a_device_that_cannot_be_made(site):
+    """The pool and the remedy are named, and its blocks are closed: their packets leave by no other way. IPv4 works on."""
+    node, pods = site.nodes[0], site.pods
+    far = ns.ip(node.ns, "-6", "route", "show", "dev", "vxlan-v6.calico", "proto", "80").split()[0]
+    node.stop()
+    ns.ip(node.ns, "link", "del", "vxlan-v6.calico")
+    ns.ip(node.ns, "link", "add", "other0", "type", "vxlan", "id", "4096", "dstport", "4789", "dev", LINK, "local", address6(node))
+    node.start("--ip6", address6(node), "--iptables-backend", BACKEND, wait_ready=False)
+    words = "IPPool pods6 (fd00:172::/64) asks for VXLAN: cannot make vxlan-v6.calico: another interface has VNI 4096 on port 4789"
+    wait.until("it is said", lambda: words in node.health_text())
+    wait.until("its block is closed", lambda: f"blackhole {far}" in ns.ip(node.ns, "-6", "route", "show"))
+    wait.until("IPv4 works", lambda: pods[0].ping(pods[1].ip, wait_s=1))
+    ns.ip(node.ns, "link", "del", "other0")
+    wait.until("IPv6 works again", lambda: pods[0].ping(pods[1].ip6, wait_s=1))

@@ -141,7 +141,7 @@ static void a_kernel_without_the_module(void **state)
 	struct prefix block = cidr("10.0.1.0/26");
 	struct encap_plan p;
 
-	w.broken[ENCAP_IPIP] = "no module ipip";
+	w.broken[ENCAP_IPIP][ENCAP_V4] = "no module ipip";
 	encap_block(&w, &block, &far, &p);
 	assert_int_equal(p.verdict, ENCAP_WAIT);
 	assert_true(p.firm);
@@ -151,6 +151,57 @@ static void a_kernel_without_the_module(void **state)
 	encap_block(&w, &block, &near, &p);
 	assert_int_equal(p.verdict, ENCAP_ROUTE);
 	assert_int_equal(encap_bgp(&w, &block, &near.side[0].node.addr), ENCAP_BGP_PLAIN);
+}
+
+static void one_family_without_a_device(void **state)
+{
+	struct encap_pool pool;
+	struct encap_world w = world(&pool, NEVER, ALWAYS);
+	struct encap_node far = node("192.168.62.12/24", "10.0.1.0");
+	struct prefix block = cidr("10.0.1.0/26");
+	struct encap_plan p;
+
+	w.broken[ENCAP_VXLAN][ENCAP_V6] = "no IPv6 here";
+	encap_block(&w, &block, &far, &p);
+	assert_int_equal(p.verdict, ENCAP_ROUTE);
+	w.broken[ENCAP_VXLAN][ENCAP_V4] = "no IPv4 here";
+	encap_block(&w, &block, &far, &p);
+	assert_int_equal(p.verdict, ENCAP_WAIT);
+	assert_string_equal(p.why, "no IPv4 here");
+}
+
+static void the_smallest_pool_says_how(void **state)
+{
+	struct encap_pool pools[] = { { cidr("10.0.0.0/8"), ALWAYS, NEVER },
+				      { cidr("10.0.0.0/16"), NEVER, ALWAYS },
+				      { cidr("10.0.0.0/12"), NEVER, NEVER } };
+	struct encap_world w = { .pool = pools, .n_pool = ARRAY_SIZE(pools) };
+	struct prefix in = cidr("10.0.1.0/26"), mid = cidr("10.1.0.0/26"),
+		      out = cidr("10.200.0.0/26");
+
+	assert_ptr_equal(encap_pool_of(&w, &in), &pools[1]);
+	assert_ptr_equal(encap_pool_of(&w, &mid), &pools[2]);
+	assert_ptr_equal(encap_pool_of(&w, &out), &pools[0]);
+}
+
+static void a_node_with_our_address(void **state)
+{
+	struct encap_pool pool;
+	struct encap_node twin = node("192.168.61.11/24", "10.0.1.0");
+	struct prefix block = cidr("10.0.1.0/26");
+	struct encap_plan p;
+
+	/* A route to it would be a loop, through each tunnel and without. */
+	for (int ipip = NEVER; ipip <= CROSS; ipip++)
+		for (int vxlan = NEVER; vxlan <= CROSS; vxlan++) {
+			struct encap_world w = world(&pool, ipip, vxlan);
+
+			if (ipip == NEVER && vxlan == NEVER)
+				continue;
+			encap_block(&w, &block, &twin, &p);
+			assert_int_equal(p.verdict, ENCAP_WAIT);
+			assert_true(p.firm);
+		}
 }
 
 static void outside_all_pools_and_unknown_owner(void **state)
@@ -360,6 +411,9 @@ int main(void)
 		cmocka_unit_test(each_mode),
 		cmocka_unit_test(own_address_without_mask_tunnels_everything),
 		cmocka_unit_test(a_kernel_without_the_module),
+		cmocka_unit_test(one_family_without_a_device),
+		cmocka_unit_test(the_smallest_pool_says_how),
+		cmocka_unit_test(a_node_with_our_address),
 		cmocka_unit_test(outside_all_pools_and_unknown_owner),
 		cmocka_unit_test(ipv6_has_vxlan_only),
 		cmocka_unit_test(each_pair_of_settings),

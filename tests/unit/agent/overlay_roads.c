@@ -351,14 +351,14 @@ static void a_tunnel_that_cannot_be_made(void **state)
 {
 	struct overlay *o = fresh(ENCAP_CROSS_SUBNET, ENCAP_NEVER);
 
-	o->world.broken[ENCAP_IPIP] = "it has no module ipip";
+	o->world.broken[ENCAP_IPIP][ENCAP_V4] = "it has no module ipip";
 	tell_node(o, "near", "192.168.61.12/24", NULL);
 	tell_node(o, "far", "192.168.62.13/24", NULL);
 	affinity(o, "near", "10.0.1.0-26", true);
 	affinity(o, "far", "10.0.2.0-26", true);
 	assert_string_equal(road("10.0.1.0/26"), "via 192.168.61.12 dev eth1 mtu 0");
 	assert_string_equal(road("10.0.2.0/26"), "blackhole");
-	o->world.broken[ENCAP_IPIP] = NULL;
+	o->world.broken[ENCAP_IPIP][ENCAP_V4] = NULL;
 	plan(o);
 	assert_string_equal(road("10.0.2.0/26"), "via 192.168.62.13 dev tunl0 mtu 1480");
 	end(o);
