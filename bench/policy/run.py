@@ -188,21 +188,13 @@ def bare_text(saved, interface):
         "".join("\n".join(chains[c]) + "\n" for c in wanted) + "COMMIT\n"
 
 
-def way_of(node, interface):
-    """The chain of which the kernel speaks when what applies to a pod changes: its own, or the leaf that leads to a shared one."""
-    rules = node.tool("save", "-t", "filter").splitlines()
-    return next(r.split()[1] if "-g cali-tw-" in r and not r.endswith(f" cali-tw-{interface}") else r.split()[-1]
-                for r in rules if f"-o {interface} " in r)
-
-
 def label(node, rounds, what, goal=None):
     node.apply(hot_policies())
     node.settle()
     pod = "fill7"
     interface = node.interface(pod)
-    chain = way_of(node, interface)
-    node.change("turn", node.backend, chain, node.key(pod), "hot", 2, 300, netns=True)  # loads modules
-    out = node.change("turn", node.backend, chain, node.key(pod), "hot", rounds, 150, netns=True)
+    node.change("turn", node.backend, node.key(pod), "hot", 2, 300, netns=True)  # loads modules
+    out = node.change("turn", node.backend, node.key(pod), "hot", rounds, 150, netns=True)
     got = {w: [float(x.split()[1]) / 1000 for x in out.splitlines() if x.startswith(w + " ")] for w in ("in", "out")}
     saved = held_label(node, pod)
     text, times = bare_text(saved, interface), []
