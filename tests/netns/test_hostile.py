@@ -69,13 +69,18 @@ for i in range(3000):
 """
 
 
+def listens(node):
+    """And knows for whom."""
+    return neighbor(node, TOR) and ":179" in ns.out(node.ns, "ss", "-tln")
+
+
 def test_a_stranger_with_many_addresses_has_one_share_of_the_log(labs):
     lab = labs(nodes=1, start=False, manifest=POOL + PEER % (TOR, ""))
     node, tor = lab.nodes[0], lab.ns("tor")
     node.start(wait_ready=False)
     ns.ip(tor, "addr", "add", "10.66.0.1/16", "dev", "lo")
     ns.ip(node.ns, "route", "add", "10.66.0.0/16", "via", TOR)
-    wait.until("it listens", lambda: ":179" in ns.out(node.ns, "ss", "-tln"))
+    wait.until("it listens", lambda: listens(node))
     ns.run(tor, "python3", "-c", STRANGERS, timeout=600)
     wait.until("it is said", lambda: "nobody expects" in node.log())
     wait.until("all were answered", lambda: node.nothing_waits("-lt", "sport = :179"))
@@ -94,7 +99,7 @@ def test_a_silent_connection_does_not_hold_off_our_dial(labs):
     lab = labs(nodes=1, start=False, manifest=POOL + PEER % (TOR, ""))
     node = lab.nodes[0]
     node.start(wait_ready=False)
-    wait.until("it listens", lambda: ":179" in ns.out(node.ns, "ss", "-tln"))
+    wait.until("it listens", lambda: listens(node))
     lab.spawn("silent", lab.ns("tor"), "python3", "-c", SILENT)
     wait.until("it is connected", lambda: neighbor(node, TOR)["state"] == "OpenSent")
     before = refusals(lab.ns("tor"))
@@ -110,7 +115,7 @@ def test_routes_that_the_kernel_refuses_have_one_share_of_the_log(labs):
     lab = labs(nodes=1, start=False, manifest=POOL + PEER % (TOR, ""))
     node = lab.nodes[0]
     node.start(wait_ready=False)
-    wait.until("it listens", lambda: ":179" in ns.out(node.ns, "ss", "-tln"))
+    wait.until("it listens", lambda: listens(node))
     lab.spawn("router", lab.ns("tor"), "python3", "-B", "-c", REFUSED, Path(__file__).parent)
     wait.until(node.log, lambda: "is not in the kernel" in node.log())
     wait.until("all are there", lambda: len(node.ctl_json("bgp", "routes")["routes"]) >= 1000)
