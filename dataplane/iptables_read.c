@@ -325,7 +325,7 @@ static uint64_t hook_sum(const struct ipt_hook *h)
 
 /* Rules that are in their place, with their comments, may still not say what they should: as they are
  * shown is compared with the last time. Without a last time, and with a word from the kernel that
- * somebody was here, they are written anew, and read once, to know. */
+ * somebody took a rule away, they are written anew, and read once, to know. */
 static void hook_seen(struct reading *r, int i)
 {
 	struct ipt_hook *h = &r->tab->hook[i];
@@ -335,13 +335,13 @@ static void hook_seen(struct reading *r, int i)
 	ipt_hook_judge(r->t, h);
 	if (!h->wrong && (h->want[IPT_FIRST] || h->want[IPT_LAST])) {
 		changed = h->shown && h->shown != sum;
-		h->wrong = changed || (!h->shown && h->touched && r->tab->known);
+		h->wrong = changed || (!h->shown && h->went && r->tab->known);
 		r->t->learn |= h->wrong;
 	} else {
 		changed = h->wrong;
 	}
 	h->shown = h->wrong ? 0 : sum;
-	h->touched = false;
+	h->went = false;
 	if (was_right && changed)
 		ipt_tampered_note(r->t, (enum ipt_table)(r->tab - r->t->tab), ipt_hook_names[i]);
 }

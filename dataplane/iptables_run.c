@@ -114,7 +114,6 @@ void ipt_touched(struct ipt *t, enum ipt_table table, const char *chain)
 	}
 	hook = ipt_hook_find(chain, strlen(chain));
 	if (hook >= 0) {
-		t->tab[table].hook[hook].touched = true;
 		t->touched_all |= is_hook_of_ours(&t->tab[table].hook[hook]);
 		return;
 	}
@@ -127,6 +126,14 @@ void ipt_touched(struct ipt *t, enum ipt_table table, const char *chain)
 		vec_push(&t->touched, touch);
 	else
 		t->touched_all = true;
+}
+
+void ipt_rule_went(struct ipt *t, enum ipt_table table, const char *chain)
+{
+	int hook = table < IPT_TABLES_ && chain ? ipt_hook_find(chain, strlen(chain)) : -1;
+
+	if (hook >= 0)
+		t->tab[table].hook[hook].went = true;
 }
 
 void ipt_tampered_note(struct ipt *t, enum ipt_table table, const char *chain)

@@ -62,7 +62,7 @@ struct ipt_hook {
 	struct ipt_body *want[2]; /* by enum ipt_where; NULL: nothing */
 	VEC(struct ipt_seen_rule) seen;
 	bool wrong;	/* seen is not what it should be */
-	bool touched;	/* by others, and not read since */
+	bool went;	/* others took a rule away, and it was not read since */
 	uint64_t shown; /* how iptables-save shows our rules in it, as a sum; 0: not known */
 };
 

@@ -316,6 +316,28 @@ static void test_refresh_notices_kept_comments(void **state)
 	assert_int_equal(n_told, 0);
 }
 
+/* Ours stay before what somebody appends, and are not written again for it. */
+static void test_what_is_appended_stays_behind_ours(void **state)
+{
+	struct ipt_rule accept =
+		RULE("S93hcgKJrXEqnTfs", "-m mark --mark 0x10000/0x10000 --jump ACCEPT");
+	uint64_t restores;
+
+	state_rules();
+	ipt_hook(filter_rules(f, IP_V4), IPT_FILTER, "FORWARD", IPT_LAST, &accept, 1, NULL);
+	filter_ready(f);
+	filter_run(f);
+	assert_true(loop_until(enforced, PATIENCE_MS));
+	restores = ipt_counts(filter_rules(f, IP_V4)).restores;
+	saves_wanted = ipt_counts(filter_rules(f, IP_V4)).saves + 1;
+	ipt_sh("-A FORWARD -s 10.9.9.9 -j DROP");
+	assert_true(loop_until(has_read, PATIENCE_MS));
+	assert_int_equal(ipt_counts(filter_rules(f, IP_V4)).restores, restores);
+	assert_string_equal(out_of(backend == IPT_NFT ? "iptables-nft -S FORWARD | tail -1"
+						      : "iptables-legacy -S FORWARD | tail -1"),
+			    "-A FORWARD -s 10.9.9.9/32 -j DROP|");
+}
+
 /* Somebody undoes our work again and again: we keep at it, at a bounded pace. */
 static void test_a_fight_is_bounded(void **state)
 {
@@ -766,6 +788,7 @@ int main(void)
 		T(test_renamed_chain_comes_back),
 		T(test_refresh_notices_too),
 		T(test_refresh_notices_kept_comments),
+		T(test_what_is_appended_stays_behind_ours),
 		T(test_sweep),
 		T(test_a_fight_is_bounded),
 		T(test_spares),
