@@ -84,12 +84,19 @@ static void step_done(struct slot *s)
 	}
 }
 
+/* While it lingers the timer is set already, and later than that. */
+static void retry(struct slot *s)
+{
+	if (!s->lingers)
+		later(s, RETRY_S);
+}
+
 static void fail(struct slot *s, const char *what, const char *why)
 {
 	snprintf(s->trouble, sizeof(s->trouble), "%s of %s: %s", what, tunnel_name(s->kind), why);
 	log_from(s->handle, LOG_LEVEL_ERROR, "tunnel", "an address is not settled; trying again",
 		 "device=%s why=%s in_s=%d", tunnel_name(s->kind), s->trouble, RETRY_S);
-	later(s, RETRY_S);
+	retry(s);
 	s->busy = false;
 }
 
@@ -117,8 +124,10 @@ static char *change(void *arg, const char *stored)
 	if (s->pools.n)
 		f.addr = s->addr;
 	encap_mac(a->cfg->node, kinds[s->kind].side, mac);
-	if (tunnel_addr_change(a->cfg->node, &f, stored, &out, &e) < 0)
+	if (tunnel_addr_change(a->cfg->node, &f, stored, &out, &e) < 0) {
 		str_copy(s->trouble, sizeof(s->trouble), e.msg);
+		retry(s);
+	}
 	return out;
 }
 
@@ -142,8 +151,10 @@ static void on_written(void *arg, const char *failed)
 static bool node_differs(struct slot *s)
 {
 	const struct store_kv *kv = cache_get(s->ta->agent->cache, s->ta->node_key);
-	CLEANUP(freep) char *fresh = kv ? change(s, kv->value) : NULL;
+	CLEANUP(freep) char *fresh = NULL;
 
+	s->trouble[0] = '\0';
+	fresh = kv ? change(s, kv->value) : NULL;
 	return fresh != NULL;
 }
 

@@ -35,9 +35,10 @@ static struct {
 } writing;
 static char *node; /* the stored Node, heap; NULL: none */
 static struct ipam_addr given;
-static cache_changed_fn *on_block;
-static void *on_block_arg;
+static cache_changed_fn *on_block, *on_node;
+static void *on_block_arg, *on_node_arg;
 static struct event *timers[TUNNEL_MAX_ + 1]; /* armed */
+static long last_s;			      /* for how long, the last one */
 
 static void note(const char *what, const char *name)
 {
@@ -54,6 +55,7 @@ int event_add(struct event *ev, const struct timeval *tv)
 	while (timers[i] && timers[i] != ev)
 		assert_true(++i < ARRAY_SIZE(timers));
 	timers[i] = ev;
+	last_s = tv->tv_sec;
 	return 0;
 }
 
@@ -97,6 +99,9 @@ void cache_subscribe(struct cache *c, const char *prefix, cache_changed_fn *fn, 
 	if (strstr(prefix, "/ipam/")) {
 		on_block = fn;
 		on_block_arg = arg;
+	} else {
+		on_node = fn;
+		on_node_arg = arg;
 	}
 }
 
@@ -343,6 +348,53 @@ static void somebody_gives_it_back(void **state)
 	assert_non_null(strstr(node, "\"10.4.0.2\""));
 }
 
+static void set_node(const char *text)
+{
+	struct store_kv kv = { .key = (char[]) { "nodes/n1" } };
+
+	free(node);
+	node = xstrdup(text);
+	kv.value = node;
+	on_node(on_node_arg, &kv);
+}
+
+static void a_node_that_cannot_be_read_is_looked_at_again(void **state)
+{
+	struct str troubles = { 0 };
+
+	add_pool("right", "10.4.0.0/16", false, BOTH, true);
+	want_all();
+	tunnel_addrs_start(ta);
+	answer("10.4.0.1");
+	write_it();
+	said[0] = '\0';
+	set_node("nonsense");
+	tunnel_addrs_troubles(ta, &troubles);
+	assert_non_null(strstr(str_text(&troubles), "the stored Node"));
+	set_node("{\"kind\":\"Node\",\"apiVersion\":\"projectcalico.org/v3\","
+		 "\"metadata\":{\"name\":\"n1\"},\"spec\":{}}");
+	time_passes();
+	assert_said("write n1; ");
+	write_it();
+	str_cut(&troubles, 0);
+	tunnel_addrs_troubles(ta, &troubles);
+	assert_string_equal(str_text(&troubles), "");
+	str_done(&troubles);
+}
+
+static void what_fails_meanwhile_does_not_shorten_the_lingering(void **state)
+{
+	const struct err e = { .msg = "no" };
+
+	add_pool("right", "10.4.0.0/16", false, BOTH, true);
+	want_all();
+	tunnel_addrs_start(ta);
+	tunnel_addrs_set(ta, TUNNEL_VXLAN, NULL, 0);
+	assert_int_equal(last_s, TUNNEL_LINGER_S);
+	waiting.fn(waiting.arg, NULL, IPAM_FAIL_BUSY, &e);
+	assert_int_equal(last_s, TUNNEL_LINGER_S);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -353,6 +405,8 @@ int main(void)
 		T(an_earlier_life_left_its_handle),
 		T(nothing_is_left_over),
 		T(somebody_gives_it_back),
+		T(a_node_that_cannot_be_read_is_looked_at_again),
+		T(what_fails_meanwhile_does_not_shorten_the_lingering),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
