@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from deploy.lab import wait  # noqa: E402
 from deploy.lab.lab import ROOT, Lab  # noqa: E402
 from deploy.lab.quickstart import missing  # noqa: E402
 
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # who ends a run early finds its labs taken down, too
 SANITIZER = re.compile(r"runtime error:|ERROR: \w+Sanitizer|assert.*failed", re.I)
 _count = itertools.count()
 
