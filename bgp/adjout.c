@@ -313,6 +313,11 @@ static enum store store(struct bgp_adjout *ao, struct bgp_group *g, uint32_t rou
 	}
 	if (!g->target.add_path)
 		bgp_adjout_hold(ao, route, bgp_group_needs(c, i), out || c->pos[i]);
+	/* it will be in the log, or was there, as a withdrawal */
+	if (!out)
+		g->unheard++;
+	else if (!c->out[i] && c->pos[i])
+		g->unheard--;
 	if (out)
 		bgp_attrs_ref(out);
 	bgp_attrs_unref(ao->rib->attrs, c->out[i]);
@@ -366,13 +371,14 @@ static bool update_paths(struct bgp_adjout *ao, struct bgp_group *g, uint32_t in
 {
 	const struct bgp_net *net = bgp_rib_net(ao->rib, index);
 	struct prefix p = bgp_net_prefix(ao->rib, net);
-	uint32_t hint = bgp_group_has_net(g, index) ? g->heads.p[index] : BGP_NET_NONE;
+	struct bgp_route_look look;
 	struct bgp_path one;
 	const struct bgp_path *path;
 	bool news = false;
 	unsigned n;
 
 	path = bgp_net_paths(net, &one, &n);
+	look = bgp_route_look(ao, g, index, n);
 	for (unsigned i = 0; i < n; i++) {
 		struct bgp_attrs *out;
 		uint16_t from = peer_of(ao, &path[i]);
@@ -384,13 +390,14 @@ static bool update_paths(struct bgp_adjout *ao, struct bgp_group *g, uint32_t in
 		out = compute(ao, g, &p, &path[i]);
 		if (!out)
 			continue;
-		route = bgp_group_route(ao, g, index, from, path[i].id, &hint, &fresh);
+		route = bgp_group_route(ao, g, &look, from, path[i].id, &fresh);
 		bgp_group_key(g, route)->seen = true;
 		if (store(ao, g, route, out, from) == STORE_SAME || (filling && fresh))
 			continue;
 		bgp_group_push(ao, g, bgp_group_chunk(g, route), route, false);
 		news = true;
 	}
+	bgp_route_look_done(&look);
 	return drop_unseen(ao, g, index) || news;
 }
 
@@ -505,6 +512,24 @@ bool bgp_adjout_any_told(const struct bgp_member *m, uint32_t net)
 	while (at != BGP_NET_NONE && !is_told(m, at))
 		at = bgp_group_key(g, at)->next;
 	return at != BGP_NET_NONE;
+}
+
+struct bgp_member *bgp_adjout_laggard(const struct bgp_adjout *ao, uint32_t max)
+{
+	struct bgp_member *last = NULL;
+
+	for (size_t i = 0; i < ao->groups.n && !last; i++) {
+		struct bgp_group *g = ao->groups.p[i];
+
+		if (g->unheard <= max && !g->crowded)
+			continue;
+		g->crowded = false;
+		vec_foreach (&g->members, m) {
+			if (*m && (!last || (*m)->cursor < last->cursor))
+				last = *m;
+		}
+	}
+	return last;
 }
 
 size_t bgp_adjout_bytes(const struct bgp_adjout *ao)

@@ -21,7 +21,7 @@
  * INVARIANTS  a peer's bit is set exactly when the last word it got about the net was an
  *        announcement: so a withdrawal is sent only for what was announced, and nothing twice.
  * MEMORY a net in a group: 14 bytes and one bit per peer; 4 more while it waits in the log; a path
- *        in an ADD-PATH group: 30 bytes, and 4 for the net */
+ *        in an ADD-PATH group: 34 bytes, and 4 for the net */
 #pragma once
 
 #include "bgp/filter.h"
@@ -105,6 +105,8 @@ const struct bgp_attrs *bgp_adjout_told(const struct bgp_member *m, uint32_t net
 					uint32_t id, bool *told);
 /* Has m been told any path of the net? */
 bool bgp_adjout_any_told(const struct bgp_member *m, uint32_t net);
+/* Who keeps more than max withdrawals waiting, or very many of one net; NULL: nobody. */
+struct bgp_member *bgp_adjout_laggard(const struct bgp_adjout *ao, uint32_t max);
 size_t bgp_adjout_bytes(const struct bgp_adjout *ao);
 
 /* What one pull took: routes to withdraw, and sets of routes with the same attributes. */

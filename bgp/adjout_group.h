@@ -7,6 +7,7 @@
 struct bgp_route_key {
 	uint32_t net;
 	uint32_t next; /* route of the same net, or free one; BGP_NET_NONE: none */
+	uint32_t prev; /* of the same net */
 	uint32_t id;   /* RFC 7911, as it came */
 	bool seen;     /* scratch of one update */
 };
@@ -43,6 +44,8 @@ struct bgp_group {
 	uint32_t filled; /* nets from here on have not been computed yet; BGP_NET_NONE: all have */
 	VEC(struct bgp_member *) members; /* by bit; NULL: free */
 	uint32_t n_members, n_asleep;
+	uint32_t unheard; /* routes that are no more, and are kept until all members know */
+	bool crowded;	  /* very many of one net */
 	/* the log: a ring of net indexes; [base, head) is there */
 	uint32_t *log;
 	uint32_t cap, live; /* cap: a power of two; live: not overtaken */
@@ -86,10 +89,21 @@ void bgp_adjout_hold(struct bgp_adjout *ao, uint32_t net, bool before, bool now)
 
 /* adjout_paths.c: routes of an ADD-PATH group. Does anything need this net? */
 bool bgp_group_has_net(const struct bgp_group *g, uint32_t net);
-/* The route of this peer's path; made when it is not there. *hint: a route of the net to look at
- * first, BGP_NET_NONE at the begin; it is moved on. */
-uint32_t bgp_group_route(struct bgp_adjout *ao, struct bgp_group *g, uint32_t net, uint16_t from,
-			 uint32_t id, uint32_t *hint, bool *fresh);
+/* To look for the routes of a net's paths, of which there are n. */
+struct bgp_route_look {
+	uint32_t net;
+	uint32_t hint;	/* where to look first; BGP_NET_NONE: at the begin */
+	uint32_t last;	/* the net's last one, with a table */
+	uint32_t *slot; /* of many: a table by whose they are; NULL: of few */
+	uint32_t mask;
+	uint64_t seed;
+};
+struct bgp_route_look bgp_route_look(const struct bgp_adjout *ao, struct bgp_group *g, uint32_t net,
+				     unsigned n);
+void bgp_route_look_done(struct bgp_route_look *look);
+/* The route of this peer's path; made when it is not there. No more than n of them. */
+uint32_t bgp_group_route(struct bgp_adjout *ao, struct bgp_group *g, struct bgp_route_look *look,
+			 uint16_t from, uint32_t id, bool *fresh);
 /* The same without making it; BGP_NET_NONE: there is none. */
 uint32_t bgp_group_route_find(const struct bgp_group *g, uint32_t net, uint16_t from, uint32_t id);
 /* Nobody has it or will be told of it: its index, which is the path id on the wire, may be taken

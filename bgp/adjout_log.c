@@ -131,6 +131,7 @@ static void release(struct bgp_adjout *ao, struct bgp_group *g, uint32_t route)
 {
 	uint32_t net = bgp_group_net(g, route);
 
+	g->unheard--;
 	if (g->target.add_path)
 		bgp_group_route_free(ao, g, route);
 	else

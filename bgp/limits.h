@@ -66,6 +66,13 @@ enum {
 	/* Sessions in a row, each lost before its End-of-RIB, whose paths a peer keeps; of more than
 	 * that the oldest go: a peer in a loop of crashes says the same each time. */
 	BGP_STALE_SOURCES_MAX = 8,
+	/* Refreshes with a begin (RFC 7313) of one peer in BGP_REFRESH_WINDOW_MS: each is a look at all of
+	 * the tables, and a source that is swept. One more is taken for an ordinary one. */
+	BGP_REFRESHES_MAX = 8,
+	BGP_REFRESH_WINDOW_MS = 10000,
+	/* Withdrawals in one export group that some peer has not heard of, and that keep what they are
+	 * about: twice the largest table, all at once. The peer that lags most ends above it. */
+	BGP_UNHEARD_MAX = 2 * BGP_PREFIX_LIMIT_DEFAULT,
 	/* Stale routes are dropped this long after the session came back, End-of-RIB or not. */
 	BGP_STALE_MAX_MS = 360000,
 	/* RFC 9494 3: 24 bits of seconds, half a year. */

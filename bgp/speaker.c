@@ -205,8 +205,7 @@ void bgp_speaker_set_global(struct bgp_speaker *sp, const struct bgp_global *glo
 {
 	bool same = identity_eq(&sp->global, global);
 	bool other = sp->global.max_paths != global->max_paths ||
-		     sp->global.draining != global->draining ||
-		     sp->global.muted != global->muted ||
+		     sp->global.draining != global->draining || sp->global.muted != global->muted ||
 		     memcmp(sp->global.normal_priority, global->normal_priority,
 			    sizeof(global->normal_priority)) != 0;
 
@@ -257,6 +256,20 @@ static void free_swept(struct bgp_speaker *sp)
 	}
 }
 
+/* Who does not read makes us keep what others have long withdrawn. */
+static bool drop_laggard(struct bgp_speaker *sp, enum bgp_af af)
+{
+	uint32_t max = sp->global.unheard_max ? sp->global.unheard_max : BGP_UNHEARD_MAX;
+	const struct bgp_member *m = bgp_adjout_laggard(&sp->adjout[af], max);
+	struct bgp_notification n = bgp_cease(BGP_CEASE_RESOURCES, NULL);
+
+	if (!m)
+		return false;
+	bgp_session_fail(((struct bgp_peer *)m->owner)->session, &n,
+			 "too many withdrawals wait for this peer to read", sp->now);
+	return true;
+}
+
 static bool run_family(struct bgp_speaker *sp, enum bgp_af af, unsigned budget)
 {
 	bool more = bgp_rib_sweep(&sp->rib[af], budget * SWEEP_PER_BUDGET);
@@ -264,6 +277,7 @@ static bool run_family(struct bgp_speaker *sp, enum bgp_af af, unsigned budget)
 
 	left = bgp_speaker_redo_some(sp, af, left);
 	more |= bgp_adjout_fill(&sp->adjout[af], budget);
+	more |= drop_laggard(sp, af);
 	unhold(sp, af);
 	return more || left == 0 || sp->rib[af].dirty_count || sp->redo[af] != BGP_NET_NONE;
 }

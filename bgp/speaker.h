@@ -39,6 +39,7 @@ struct bgp_global {
 	bool restarting;	 /* for bgp_speaker_new: forwarding was kept over a restart; OPENs
 				  * say so (RFC 4724 R and F) until bgp_speaker_converged */
 	size_t attr_bytes_max;	 /* 0: BGP_ATTR_BYTES_MAX */
+	uint32_t unheard_max;	 /* 0: BGP_UNHEARD_MAX */
 };
 
 enum bgp_peer_kind {

@@ -33,6 +33,10 @@ struct bgp_peer {
 	uint32_t end_of_rib;	 /* families whose End-of-RIB came in this session */
 	struct bgp_chain *chain; /* its filters; NULL: none */
 	uint64_t filtered;
+	struct {
+		int64_t since;
+		unsigned n;
+	} refreshes;	      /* begun in the present window */
 	uint32_t refreshing;  /* families that it tells anew, RFC 7313; their old paths are stale */
 	uint32_t gr_families; /* keeps forwarding in, as it said; 0: no graceful restart */
 	uint32_t gr_forwarding; /* and did keep it this time */
@@ -89,7 +93,7 @@ struct bgp_speaker {
 	struct bgp_next_hops next_hops;
 	struct bgp_fib fib;
 	struct bgp_adjout adjout[BGP_AF_MAX_];
-	struct bgp_attrs *local_attrs;	/* of routes made here */
+	struct bgp_attrs *local_attrs; /* of routes made here */
 	struct bgp_own_list own[BGP_OWN_MAX_];
 	VEC(struct bgp_chain *) chains; /* by name */
 	VEC(struct bgp_peer *) peers;	/* by address, then port */

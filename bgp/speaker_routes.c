@@ -256,6 +256,9 @@ unsigned bgp_speaker_candidates(struct bgp_speaker *sp, enum bgp_af af, const st
 
 /* ---- decisions ---- */
 
+/* Paths of one net that are as much work as another net. */
+enum { PATHS_PER_BUDGET = 16 };
+
 static int addr_order(const void *a, const void *b)
 {
 	return addr_cmp(a, b);
@@ -316,25 +319,32 @@ static bool set_flags(struct bgp_speaker *sp, enum bgp_af af, struct bgp_net *ne
 	return changed;
 }
 
-/* force: a policy may have changed, so the same choice may have other consequences. */
-static void decide_net(struct bgp_speaker *sp, enum bgp_af af, uint32_t index, bool force)
+/* force: a policy may have changed, so the same choice may have other consequences. How much of the
+ * budget it took: a net with thousands of paths is not one of many. */
+static unsigned decide_net(struct bgp_speaker *sp, enum bgp_af af, uint32_t index, bool force)
 {
 	struct bgp_net *net = bgp_rib_net(&sp->rib[af], index);
 	unsigned usable = bgp_speaker_candidates(sp, af, net, NULL), multi;
+	unsigned max = sp->global.max_paths, cost;
 	struct bgp_path best;
-	unsigned max = sp->global.max_paths;
-
 	bool other;
 
+	cost = 1 + usable / PATHS_PER_BUDGET;
 	multi = bgp_decide(sp->cand.p, usable, max > BGP_MULTIPATH_MAX ? BGP_MULTIPATH_MAX : max);
 	other = set_flags(sp, af, net, usable, multi) || force;
 	if (!other && !sp->adjout[af].n_add_path)
-		return;
+		return cost;
 	if (other)
 		want_hops(sp, af, index, net, multi);
 	bgp_adjout_update(&sp->adjout[af], index, bgp_net_best(net, &best) ? &best : NULL, other);
 	if (net->flags & BGP_NET_EMPTY)
 		bgp_speaker_net_release(sp, af, index);
+	return cost;
+}
+
+static unsigned less(unsigned budget, unsigned cost)
+{
+	return budget > cost ? budget - cost : 0;
 }
 
 void bgp_speaker_net_release(struct bgp_speaker *sp, enum bgp_af af, uint32_t index)
@@ -365,7 +375,7 @@ unsigned bgp_speaker_decide(struct bgp_speaker *sp, enum bgp_af af, unsigned bud
 {
 	unsigned ahead = 0;
 
-	for (; budget; budget--) {
+	while (budget) {
 		uint32_t net;
 
 		if (!ahead)
@@ -373,7 +383,7 @@ unsigned bgp_speaker_decide(struct bgp_speaker *sp, enum bgp_af af, unsigned bud
 		net = bgp_rib_next_dirty(&sp->rib[af]);
 		if (net == BGP_NET_NONE)
 			break;
-		decide_net(sp, af, net, false);
+		budget = less(budget, decide_net(sp, af, net, false));
 		ahead--;
 	}
 	return budget;
@@ -383,11 +393,11 @@ unsigned bgp_speaker_redo_some(struct bgp_speaker *sp, enum bgp_af af, unsigned 
 {
 	const struct bgp_rib *rib = &sp->rib[af];
 
-	for (; budget && sp->redo[af] < rib->n_nets; budget--) {
+	while (budget && sp->redo[af] < rib->n_nets) {
 		uint32_t net = sp->redo[af]++;
+		bool there = !(bgp_rib_net(rib, net)->flags & BGP_NET_FREE);
 
-		if (!(bgp_rib_net(rib, net)->flags & BGP_NET_FREE))
-			decide_net(sp, af, net, true);
+		budget = less(budget, there ? decide_net(sp, af, net, true) : 1);
 	}
 	if (sp->redo[af] >= rib->n_nets)
 		sp->redo[af] = BGP_NET_NONE;

@@ -241,6 +241,17 @@ static void on_update(void *arg, const struct bgp_update *u)
 	bgp_peer_update(p, u);
 }
 
+/* DIFFERS: RFC 7313 4 sets no limit to how often a refresh may begin. Here what comes too often is one
+ * without a begin: what it does not repeat stays. */
+static bool refreshes_too_often(struct bgp_peer *p)
+{
+	if (p->sp->now - p->refreshes.since >= BGP_REFRESH_WINDOW_MS) {
+		p->refreshes.since = p->sp->now;
+		p->refreshes.n = 0;
+	}
+	return p->refreshes.n++ >= BGP_REFRESHES_MAX;
+}
+
 /* RFC 7313 4: it tells this family anew. What it does not repeat by the end is gone. The paths
  * become those of a stale source, as after a restart; new ones take their place one by one. */
 static void refresh_begins(struct bgp_peer *p, enum bgp_af af)
@@ -248,7 +259,7 @@ static void refresh_begins(struct bgp_peer *p, enum bgp_af af)
 	struct bgp_source *old = p->source, *new;
 
 	/* after its restart End-of-RIB does the same; one at a time */
-	if (p->n_stale || !old->af[af].paths)
+	if (p->n_stale || !old->af[af].paths || refreshes_too_often(p))
 		return;
 	new = source_make(p, bgp_session_negotiated(p->session), &old->local);
 	if (!new)

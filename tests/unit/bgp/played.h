@@ -21,6 +21,7 @@ struct played {
 	struct bgp_wire wire; /* as this peer writes and reads */
 	unsigned communities; /* on what it announces */
 	uint32_t path_id;
+	bool deaf;	      /* it reads nothing */
 	struct addr next_hop; /* IP_NONE: its address */
 	struct addr local;    /* our end; IP_NONE: the node's address */
 	/* heard */
@@ -127,7 +128,7 @@ static void played_pull(struct played_world *w, struct played *p)
 	const void *out;
 	size_t len, at = 0;
 
-	while (p->conn && (out = bgp_speaker_output(w->sp, p->conn, &len, w->now))) {
+	while (p->conn && !p->deaf && (out = bgp_speaker_output(w->sp, p->conn, &len, w->now))) {
 		assert_true(p->n_rest + len <= sizeof(p->rest));
 		memcpy(p->rest + p->n_rest, out, len);
 		p->n_rest += len;

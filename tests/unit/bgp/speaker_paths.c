@@ -129,6 +129,35 @@ static void an_end_that_never_comes(void **state)
 	played_end(&w);
 }
 
+/* Each begin costs a look at all tables: one that comes too often is a refresh without one. */
+static void begins_that_come_too_often(void **state)
+{
+	struct played_world w;
+	struct played *p;
+
+	(void)state;
+	played_begin(&w);
+	p = played_add(&w, 65001);
+	p->caps.enhanced_refresh = p->config->enhanced_refresh = true;
+	p->config->families = p->caps.families = 3;
+	played_start(&w);
+	played_announce(&w, p, "fd00::/64");
+	for (unsigned i = 0; i < 2 * BGP_REFRESHES_MAX; i++) {
+		if (i == BGP_REFRESHES_MAX + 4)
+			w.now += BGP_REFRESH_WINDOW_MS;
+		played_announce(&w, p, "10.1.0.0/26");
+		played_refresh(&w, p, BGP_AF_IPV4_UNICAST, BGP_REFRESH_BEGIN);
+		played_announce(&w, p, "10.2.0.0/26");
+		played_refresh(&w, p, BGP_AF_IPV4_UNICAST, BGP_REFRESH_END);
+		assert_int_equal(paths_of(&w, "10.1.0.0/26"),
+				 i >= BGP_REFRESHES_MAX && i < BGP_REFRESHES_MAX + 4);
+		assert_int_equal(paths_of(&w, "10.2.0.0/26"), 1);
+		assert_int_equal(paths_of(&w, "fd00::/64"), 1);
+	}
+	assert_int_equal(played_status(&w, p).state, BGP_STATE_ESTABLISHED);
+	played_end(&w);
+}
+
 static void our_answer_has_begin_and_end(void **state)
 {
 	struct played_world w;
@@ -199,6 +228,136 @@ static void long_attributes_need_a_long_message(void **state)
 	played_end(&w);
 }
 
+/* ---- very many paths to one prefix ---- */
+
+enum { IDS_PER_MESSAGE = 400 };
+
+static void put_ids(struct wr *w, const uint32_t *id, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		wr_u32(w, id[i]);
+		wr_bytes(w, "\x1a\x0a\x01\x00\x00", 5); /* 10.1.0.0/26 */
+	}
+}
+
+static void put_attrs(struct wr *w, const struct played *p)
+{
+	wr_bytes(w, "\x40\x01\x01\x00\x40\x02\x06\x02\x01", 9);
+	wr_u32(w, p->as);
+	wr_bytes(w, "\x40\x03\x04", 3);
+	wr_bytes(w, p->addr.b, 4);
+}
+
+/* p announces, or withdraws, paths with these ids. */
+static void say(struct played_world *w, struct played *p, const uint32_t *id, unsigned n,
+		bool announce)
+{
+	for (unsigned at = 0; at < n; at += IDS_PER_MESSAGE) {
+		unsigned some = n - at < IDS_PER_MESSAGE ? n - at : IDS_PER_MESSAGE;
+		uint8_t buf[BGP_MSG_MAX];
+		struct wr wr = wr_init(buf, sizeof(buf));
+		size_t begin = bgp_msg_begin(&wr, BGP_MSG_UPDATE);
+
+		wr_u16(&wr, (uint16_t)(announce ? 0 : some * 9));
+		if (!announce)
+			put_ids(&wr, id + at, some);
+		wr_u16(&wr, announce ? 9 + 4 + 3 + 4 : 0);
+		if (announce) {
+			put_attrs(&wr, p);
+			put_ids(&wr, id + at, some);
+		}
+		bgp_msg_end(&wr, begin);
+		assert_false(wr.bad);
+		bgp_speaker_received(w->sp, p->conn, buf, wr_len(&wr), w->now);
+	}
+	played_settle(w);
+}
+
+/* One that has several paths to tell, and one that takes them. */
+static struct played *with_paths(struct played_world *w, asn_t as, bool tells)
+{
+	struct played *p = played_add(w, as);
+
+	p->config->add_path = true;
+	p->caps.add_path_tx = tells;
+	p->caps.add_path_rx = !tells;
+	return p;
+}
+
+static void many_paths_in_any_order(void **state)
+{
+	enum { N = 3000, HALF = N / 2 };
+	static uint32_t id[N];
+	struct played_world w;
+	struct played *from, *to;
+	uint32_t random = 1;
+
+	(void)state;
+	played_begin(&w);
+	from = with_paths(&w, 65001, true);
+	to = with_paths(&w, 65002, false);
+	played_start(&w);
+	for (uint32_t i = 0; i < N; i++)
+		id[i] = i;
+	say(&w, from, id, N, true);
+	assert_int_equal(paths_of(&w, "10.1.0.0/26"), N);
+	assert_int_equal(to->announced, N);
+	for (unsigned round = 1; round <= 5; round++) {
+		for (uint32_t i = N - 1; i > 0; i--) {
+			uint32_t at = (random = random * 1664525 + 1013904223) % (i + 1),
+				 was = id[i];
+
+			id[i] = id[at];
+			id[at] = was;
+		}
+		say(&w, from, id, HALF, false);
+		assert_int_equal(played_status(&w, to).routes_sent[0], N - HALF);
+		assert_int_equal(to->withdrawn, round * HALF);
+		/* the second half of them is told again, but nothing is new of it */
+		say(&w, from, id, N, true);
+		assert_int_equal(played_status(&w, to).routes_sent[0], N);
+		assert_int_equal(to->announced, N + round * HALF);
+	}
+	say(&w, from, id, N, false);
+	assert_int_equal(played_status(&w, to).routes_sent[0], 0);
+	assert_int_equal(bgp_speaker_prefix_count(w.sp, BGP_AF_IPV4_UNICAST), 0);
+	played_end(&w);
+}
+
+/* Paths come and go, each with an id that was not there before. As long as somebody has not heard that
+ * they have gone, their indexes are kept: he has not all the time in the world. */
+static void withdrawals_that_nobody_reads(void **state)
+{
+	enum { N = 300, ROUNDS = 10 };
+	struct played_world w;
+	struct played *from, *to, *deaf;
+	uint32_t id[N];
+
+	(void)state;
+	played_begin(&w);
+	w.global.unheard_max = 1000;
+	from = with_paths(&w, 65001, true);
+	to = with_paths(&w, 65002, false);
+	deaf = with_paths(&w, 65003, false);
+	played_start(&w);
+	deaf->deaf = true;
+	for (uint32_t round = 0; round < ROUNDS; round++) {
+		for (uint32_t i = 0; i < N; i++)
+			id[i] = round * N + i;
+		say(&w, from, id, N, true);
+		say(&w, from, id, N, false);
+		assert_int_equal(played_status(&w, deaf).state == BGP_STATE_ESTABLISHED,
+				 (round + 1) * N <= w.global.unheard_max);
+	}
+	assert_non_null(strstr(played_status(&w, deaf).last_error, "Out of Resources"));
+	assert_int_equal(to->announced, ROUNDS * N);
+	assert_int_equal(to->withdrawn, ROUNDS * N);
+	assert_int_equal(played_status(&w, to).state, BGP_STATE_ESTABLISHED);
+	assert_int_equal(played_status(&w, from).state, BGP_STATE_ESTABLISHED);
+	assert_int_equal(bgp_speaker_prefix_count(w.sp, BGP_AF_IPV4_UNICAST), 0);
+	played_end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,8 +365,11 @@ int main(void)
 		cmocka_unit_test(one_side_alone_gets_the_plain_form),
 		cmocka_unit_test(what_is_not_repeated_goes),
 		cmocka_unit_test(an_end_that_never_comes),
+		cmocka_unit_test(begins_that_come_too_often),
 		cmocka_unit_test(our_answer_has_begin_and_end),
 		cmocka_unit_test(long_attributes_need_a_long_message),
+		cmocka_unit_test(many_paths_in_any_order),
+		cmocka_unit_test(withdrawals_that_nobody_reads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
