@@ -125,24 +125,31 @@ static void in_force(struct policing *p)
 					     .arg = p });
 }
 
-const struct calc_effects *policing_flush(struct policing *p)
+static const struct calc_effects *flush(struct policing *p)
 {
 	const struct calc_effects *fx = calc_flush(p->calc);
 
-	policy_show_take(p->show, fx);
 	if (p->cutting)
 		cutting_take(p->cutting, fx);
 	return fx;
 }
 
-/* Give the drivers all that was fed. */
-static void state(struct policing *p)
+void policing_flush(struct policing *p)
 {
-	policy_kernel_take(p->kernel, policing_flush(p));
+	policy_show_take(p->show, flush(p));
+}
+
+/* Give the drivers all that was fed. What they were given is yet to be shown. */
+static const struct calc_effects *state(struct policing *p)
+{
+	const struct calc_effects *fx = flush(p);
+
+	policy_kernel_take(p->kernel, fx);
 	p->stated = p->fed;
 	p->urgent = false;
 	p->batch = true;
 	p->begun_ms = agent_now_ms();
+	return fx;
 }
 
 bool policing_serves_network(const struct policing *p)
@@ -174,7 +181,7 @@ static void begin(struct policing *p)
 		evtimer_add(p->again, &later);
 		return;
 	}
-	state(p);
+	policy_show_take(p->show, state(p));
 	filter_ready(p->filter);
 	policing_turn_soon(p);
 }
@@ -187,19 +194,28 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
 		begin(p);
 }
 
+/* Packets first: what is to be looked at is made while the tools are at work. */
+static void drive(struct policing *p)
+{
+	const struct calc_effects *fx = NULL;
+
+	if (p->links_dirty)
+		policy_kernel_links(p->kernel, p->agent->links);
+	p->links_dirty = false;
+	state_network(p);
+	if (p->stated != p->fed && !rest_ms(p))
+		fx = state(p);
+	p->running = true;
+	filter_run(p->filter);
+	p->running = false;
+	if (fx)
+		policy_show_take(p->show, fx);
+}
+
 static void work(struct policing *p)
 {
-	if (filter_idle(p->filter)) {
-		if (p->links_dirty)
-			policy_kernel_links(p->kernel, p->agent->links);
-		p->links_dirty = false;
-		state_network(p);
-		if (p->stated != p->fed && !rest_ms(p))
-			state(p);
-		p->running = true;
-		filter_run(p->filter);
-		p->running = false;
-	}
+	if (filter_idle(p->filter))
+		drive(p);
 	if (!p->enforced_once && filter_enforced(p->filter))
 		in_force(p);
 	if (p->cutting && p->stated == p->fed && filter_enforced(p->filter))

@@ -73,8 +73,8 @@ struct policing {
 void policing_turn_soon(struct policing *p);
 /* When the rest between two batches is over. */
 void policing_turn_in_time(struct policing *p);
-/* Flush the calculation for all but the drivers; borrowed until its next step. */
-const struct calc_effects *policing_flush(struct policing *p);
+/* Flush the calculation for all but the drivers. */
+void policing_flush(struct policing *p);
 
 /* Is there anything that this agent has to write at all? */
 bool policing_needs_filter(const struct policing *p);
