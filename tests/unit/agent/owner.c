@@ -69,6 +69,13 @@ static void boot(struct box *b, struct machine *m, const char *state)
 	owner_set_times(m->owner, BEAT_MS, WAIT_MS);
 }
 
+/* What it has under way is answered before the store is closed. */
+static void bury(struct box *b, struct machine *m)
+{
+	owner_free(m->owner, false);
+	box_settle(b);
+}
+
 static void first_one_owns(void **state)
 {
 	struct box *b = *state;
@@ -79,7 +86,7 @@ static void first_one_owns(void **state)
 	box_run(b, &m.either);
 	assert_true(m.ours && !m.stopped);
 	assert_null(owner_waiting(m.owner));
-	owner_free(m.owner, false);
+	bury(b, &m);
 }
 
 static void second_one_elsewhere_ends(void **state)
@@ -94,8 +101,8 @@ static void second_one_elsewhere_ends(void **state)
 	assert_true(two.stopped && !two.ours);
 	assert_int_equal(two.status, 1);
 	assert_false(one.stopped);
-	owner_free(two.owner, false);
-	owner_free(one.owner, false);
+	bury(b, &two);
+	bury(b, &one);
 }
 
 /* kill -9: the record stays as it was. */
@@ -107,7 +114,7 @@ static void restart_is_not_refused(void **state)
 
 	boot(b, &m, "a");
 	box_run(b, &m.either);
-	owner_free(m.owner, false);
+	bury(b, &m);
 	CLEANUP(freep) char *text = box_get(b, KEY);
 
 	owner_decode(text, &before);
@@ -115,7 +122,7 @@ static void restart_is_not_refused(void **state)
 		boot(b, &m, "a");
 		box_run(b, &m.either);
 		assert_true(m.ours && !m.stopped);
-		owner_free(m.owner, false);
+		bury(b, &m);
 	}
 	CLEANUP(freep) char *later = box_get(b, KEY);
 
@@ -131,13 +138,13 @@ static void dead_owner_is_succeeded(void **state)
 
 	boot(b, &one, "a");
 	box_run(b, &one.either);
-	owner_free(one.owner, false);
+	bury(b, &one);
 	boot(b, &two, "b");
 	box_settle(b);
 	assert_non_null(strstr(owner_waiting(two.owner), "n1"));
 	box_run(b, &two.either);
 	assert_true(two.ours && !two.stopped);
-	owner_free(two.owner, false);
+	bury(b, &two);
 }
 
 static void released_record_is_taken_at_once(void **state)
@@ -154,7 +161,7 @@ static void released_record_is_taken_at_once(void **state)
 	box_run(b, &two.either);
 	assert_true(two.ours);
 	assert_true(agent_now_ms() - before < WAIT_MS);
-	owner_free(two.owner, false);
+	bury(b, &two);
 }
 
 /* A cloned machine has the same instance number: both claim, and the newer one sees it and ends. */
@@ -170,8 +177,8 @@ static void clone_ends(void **state)
 	assert_true(two.ours);
 	box_run(b, &two.stopped);
 	assert_false(one.stopped);
-	owner_free(two.owner, false);
-	owner_free(one.owner, false);
+	bury(b, &two);
+	bury(b, &one);
 }
 
 /* Somebody deletes the record: it is written again, nobody ends. */
@@ -191,7 +198,7 @@ static void deleted_record_comes_back(void **state)
 	assert_non_null(text);
 	assert_false(m.stopped);
 	free(text);
-	owner_free(m.owner, false);
+	bury(b, &m);
 }
 
 static void any_text_is_a_record(void **state)
@@ -228,7 +235,7 @@ static void damaged_record_is_replaced(void **state)
 	boot(b, &m, "a");
 	box_run(b, &m.either);
 	assert_true(m.ours);
-	owner_free(m.owner, false);
+	bury(b, &m);
 }
 
 int main(void)
