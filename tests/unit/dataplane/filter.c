@@ -292,8 +292,8 @@ static void test_refresh_notices_kept_comments(void **state)
 	static const char *const harm[] = {
 		"-R cali-FORWARD 2 -m comment --comment cali:aaaaaaaaaaaaaaa2 -j ACCEPT",
 		"-R FORWARD 1 -m comment --comment cali:wUHhoiAYhphO9Mso -j ACCEPT",
-		"-R FORWARD 1 -s 10.9.9.9 -m comment --comment cali:wUHhoiAYhphO9Mso "
-		"-j cali-FORWARD",
+		("-R FORWARD 1 -s 10.9.9.9 -m comment --comment cali:wUHhoiAYhphO9Mso "
+		 "-j cali-FORWARD"),
 		"-E cali-FORWARD cali-nobody",
 	};
 
