@@ -83,8 +83,6 @@ static void on_touched(void *arg, enum ip_family family, enum ipt_table table, c
 		if (l->family == IP_NONE || (family != IP_NONE && family != l->family))
 			continue;
 		ipt_touched(l->rules, table, chain);
-		if (f->watch.rule_went)
-			ipt_rule_went(l->rules, table, chain);
 		if (l->touched_at || !ipt_is_touched(l->rules))
 			continue;
 		l->touched_at = now_ms();

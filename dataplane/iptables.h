@@ -120,9 +120,6 @@ bool ipt_chain_right(const struct ipt *t, enum ipt_table table, const char *name
  * again without reading; for the kernel's chains the tables are read. Chains of others cost
  * nothing. */
 void ipt_touched(struct ipt *t, enum ipt_table table, const char *chain);
-/* It took a rule away, or put another in its place: perhaps one of ours, with its comment. Who only
- * adds rules to the kernel's chains has not, and finds ours where they were. */
-void ipt_rule_went(struct ipt *t, enum ipt_table table, const char *chain);
 /* Is there a touch that was not looked at yet? */
 bool ipt_is_touched(const struct ipt *t);
 /* Read everything again (SIGUSR2, lost events). */

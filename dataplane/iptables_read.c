@@ -233,13 +233,12 @@ static void tab_begin(struct reading *r, struct ipt_tab *tab)
 	vec_clear(&tab->strays);
 }
 
-/* Are its rules, whose comments are right, shown as they were the last time? */
+/* Are its rules, whose comments are right, shown as they were the first time since they were written? */
 static bool is_shown_as_known(struct ipt_chain *c, const struct found *f)
 {
-	bool same = !c->shown || c->shown == f->sum;
-
-	c->shown = f->sum;
-	return same;
+	if (!c->shown)
+		c->shown = f->sum;
+	return c->shown == f->sum;
 }
 
 /* What was known is kept where it is the same, so that what is set aside stays so. */
@@ -324,26 +323,23 @@ static uint64_t hook_sum(const struct ipt_hook *h)
 }
 
 /* Rules that are in their place, with their comments, may still not say what they should: as they are
- * shown is compared with the last time. Without a last time, and with a word from the kernel that
- * somebody took a rule away, they are written anew, and read once, to know. */
+ * shown is compared with the first time. Without a first time they are believed: to write them anew would
+ * put them behind what others have appended. Whoever changed them once is likely to do it again, so the
+ * new ones are read at once, to know. */
 static void hook_seen(struct reading *r, int i)
 {
 	struct ipt_hook *h = &r->tab->hook[i];
-	bool was_right = !h->wrong && r->tab->known, changed = false;
+	bool was_right = !h->wrong && r->tab->known && !r->t->write_failed;
 	uint64_t sum = hook_sum(h);
 
 	ipt_hook_judge(r->t, h);
-	if (!h->wrong && (h->want[IPT_FIRST] || h->want[IPT_LAST])) {
-		changed = h->shown && h->shown != sum;
-		h->wrong = changed || (!h->shown && h->went && r->tab->known);
-		r->t->learn |= h->wrong;
-	} else {
-		changed = h->wrong;
-	}
-	h->shown = h->wrong ? 0 : sum;
-	h->went = false;
-	if (was_right && changed)
-		ipt_tampered_note(r->t, (enum ipt_table)(r->tab - r->t->tab), ipt_hook_names[i]);
+	h->wrong |= (h->want[IPT_FIRST] || h->want[IPT_LAST]) && h->shown && h->shown != sum;
+	if (!h->wrong)
+		h->shown = sum;
+	if (!was_right || !h->wrong)
+		return;
+	r->t->learn = true;
+	ipt_tampered_note(r->t, (enum ipt_table)(r->tab - r->t->tab), ipt_hook_names[i]);
 }
 
 static void tab_end(struct reading *r)

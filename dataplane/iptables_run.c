@@ -128,14 +128,6 @@ void ipt_touched(struct ipt *t, enum ipt_table table, const char *chain)
 		t->touched_all = true;
 }
 
-void ipt_rule_went(struct ipt *t, enum ipt_table table, const char *chain)
-{
-	int hook = table < IPT_TABLES_ && chain ? ipt_hook_find(chain, strlen(chain)) : -1;
-
-	if (hook >= 0)
-		t->tab[table].hook[hook].went = true;
-}
-
 void ipt_tampered_note(struct ipt *t, enum ipt_table table, const char *chain)
 {
 	t->counts.tampered++;
@@ -319,6 +311,7 @@ static void restore_failed(struct ipt *t, uint64_t now, const struct exec_result
 	char text[WORDS_MAX];
 
 	exec_words(&cmd, r, text, sizeof(text));
+	t->write_failed = true;
 	t->counts.restore_errors++;
 	if (!it)
 		it = item_by_target(t, r->err);
@@ -365,7 +358,7 @@ static void save_done(struct ipt *t, uint64_t now, const struct exec_result *r)
 		trouble(t, now, e.code, e.msg);
 		return;
 	}
-	t->need_read = false;
+	t->need_read = t->write_failed = false;
 	t->learn_at = 0;
 	t->was_read = true;
 	t->retry_at = 0;
@@ -432,13 +425,22 @@ bool ipt_next(struct ipt *t, uint64_t now, struct exec_cmd *cmd)
 	return false;
 }
 
+static bool batch_has_hooks(const struct ipt *t)
+{
+	for (size_t i = 0; i < t->items.n; i++)
+		if (t->items.p[i].kind == IPT_ITEM_HOOK)
+			return true;
+	return false;
+}
+
 /* How the kernel shows what was written is known when it is read: at once where somebody was seen at
- * it, in time where the kernel tells of nobody. */
-static void written(struct ipt *t, uint64_t now)
+ * it, else in time. In nft that is about the kernel's own chains, which are written once; of a change to
+ * one of ours the kernel tells. */
+static void written(struct ipt *t, uint64_t now, bool hooks)
 {
 	t->need_read |= t->learn;
 	t->learn = false;
-	if (t->cfg.backend == IPT_LEGACY && t->cfg.refresh_ms)
+	if (hooks || (t->cfg.backend == IPT_LEGACY && t->cfg.refresh_ms))
 		t->learn_at = now + LEARN_MS;
 }
 
@@ -452,8 +454,10 @@ void ipt_done(struct ipt *t, uint64_t now, const struct exec_result *r)
 	} else if (r->code != 0) {
 		restore_failed(t, now, r);
 	} else {
+		bool hooks = batch_has_hooks(t);
+
 		ipt_batch_done(t);
-		written(t, now);
+		written(t, now, hooks);
 		memset(&t->blamed, 0, sizeof(t->blamed));
 		trouble_over(t);
 	}
@@ -461,8 +465,10 @@ void ipt_done(struct ipt *t, uint64_t now, const struct exec_result *r)
 
 void ipt_not_started(struct ipt *t, uint64_t now, const struct err *why)
 {
-	if (t->state == IPT_RESTORING)
+	if (t->state == IPT_RESTORING) {
+		t->write_failed = true;
 		ipt_batch_undo(t);
+	}
 	t->state = IPT_IDLE;
 	trouble(t, now, why->code, why->msg);
 }

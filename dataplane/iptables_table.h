@@ -62,7 +62,6 @@ struct ipt_hook {
 	struct ipt_body *want[2]; /* by enum ipt_where; NULL: nothing */
 	VEC(struct ipt_seen_rule) seen;
 	bool wrong;	/* seen is not what it should be */
-	bool went;	/* others took a rule away, and it was not read since */
 	uint64_t shown; /* how iptables-save shows our rules in it, as a sum; 0: not known */
 };
 
@@ -130,6 +129,7 @@ struct ipt {
 
 	VEC(struct ipt_touch) touched;
 	bool touched_all, touch_after;
+	bool write_failed; /* since the last reading: who knows what is there */
 	bool learn;	   /* read after the next write, to know how it is shown */
 	uint64_t learn_at; /* the same, for iptables-legacy, in time; 0: nothing to learn */
 	struct ipt_tampered tampered;

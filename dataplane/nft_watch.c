@@ -240,9 +240,7 @@ void nft_watch_parse(struct nft_watch *w, const struct nlmsghdr *h, nft_watch_fn
 	if (t == IPT_TABLES_ || NFNL_MSG_TYPE(h->nlmsg_type) == NFT_MSG_NEWTABLE)
 		return;
 	maybe_renamed(w, h->nlmsg_type, tb, family, t);
-	w->rule_went = NFNL_MSG_TYPE(h->nlmsg_type) == NFT_MSG_DELRULE;
 	fn(arg, family, t, chain_name);
-	w->rule_went = false;
 }
 
 int nft_watch_read(struct nft_watch *w, nft_watch_fn fn, void *arg)

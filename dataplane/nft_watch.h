@@ -20,7 +20,6 @@ struct nft_watch {
 	/* A chain that was told is in use, and none of its transaction's rules was seen yet. */
 	enum ip_family renamed_family;
 	enum ipt_table renamed; /* IPT_TABLES_: none */
-	bool rule_went;		/* what fn is told of now is a rule that went, or was replaced */
 	/* Whoever ended the transaction under way when `ask` was set: the kernel says it behind the
 	 * changes themselves. */
 	bool ask;

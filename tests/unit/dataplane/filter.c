@@ -310,7 +310,8 @@ static void test_refresh_notices_kept_comments(void **state)
 		*repaired = 0;
 		ipt_sh(harm[i]);
 		assert_false(is_right());
-		assert_true(loop_until(is_right, PATIENCE_MS));
+		if (!loop_until(is_right, PATIENCE_MS))
+			fail_msg("%s: %s", harm[i], save());
 		assert_non_null(strstr(repaired, "filter "));
 	}
 	assert_int_equal(n_told, 0);
@@ -330,7 +331,12 @@ static void test_what_is_appended_stays_behind_ours(void **state)
 	assert_true(loop_until(enforced, PATIENCE_MS));
 	restores = ipt_counts(filter_rules(f, IP_V4)).restores;
 	saves_wanted = ipt_counts(filter_rules(f, IP_V4)).saves + 1;
+	ipt_sh("-A FORWARD -s 10.8.8.8 -j DROP");
 	ipt_sh("-A FORWARD -s 10.9.9.9 -j DROP");
+	assert_true(loop_until(has_read, PATIENCE_MS));
+	/* Nor for what somebody takes away again that was his. */
+	saves_wanted = ipt_counts(filter_rules(f, IP_V4)).saves + 1;
+	ipt_sh("-D FORWARD -s 10.8.8.8 -j DROP");
 	assert_true(loop_until(has_read, PATIENCE_MS));
 	assert_int_equal(ipt_counts(filter_rules(f, IP_V4)).restores, restores);
 	assert_string_equal(out_of(backend == IPT_NFT ? "iptables-nft -S FORWARD | tail -1"
