@@ -23,7 +23,11 @@
  *        somebody else (cfg->tracked). Else these rules alone would have the kernel track each
  *        connection, a tenth of its work; and the source of what nobody translates is wrong only
  *        where a program has bound to it.
- * TESTS  tests/unit/policy/lean.c, worlds.c; tests/netns/test_nat.py, test_lean.py */
+ *
+ * DIFFERS: with policy off, the guard of tunnels is in INPUT and FORWARD themselves. A jump to a chain
+ *        of ours, its counter and the match that bears its hash would be met by every packet, and cost
+ *        as much as the rules behind it.
+ * TESTS  tests/unit/policy/lean.c, nat.c, worlds.c; tests/netns/test_nat.py, test_lean.py */
 #include "policy/render_lean.h"
 
 #include <stdlib.h>
@@ -58,6 +62,20 @@ static void add_pods(const struct render_config *cfg, struct chain *c, const cha
 	}
 }
 
+/* None of these packets from pods. What the rule is for stands behind its matches, where only packets
+ * that are meant meet it: the others are all that pods send. */
+static void add_guard(const struct render_config *cfg, struct chain *c, const char *packets,
+		      const char *what)
+{
+	CLEANUP(freep) char *deny = xasprintf("--jump %s", cfg->filter_deny);
+	CLEANUP(freep)
+	char *match = xasprintf("%s -m comment --comment \"Drop %s encapped packets originating in "
+				"workloads\"",
+				packets, what);
+
+	add_pods(cfg, c, "in", NULL, match, deny);
+}
+
 /* ---- tunnels ---- */
 
 static bool has_ipip(const struct render_config *cfg)
@@ -75,10 +93,9 @@ static void vxlan_match(const struct render_config *cfg, char out[static MATCH_M
 	snprintf(out, MATCH_MAX, "-p udp --dport %u", cfg->vxlan_port);
 }
 
-/* One kind of packets: none from pods (unless policy says that), nodes' are taken, all others
- * dropped. */
+/* One kind of packets: nodes' are taken, all others dropped. */
 static void guard_in(const struct render_config *cfg, struct chain *c, const char *packets,
-		     const char *set, const char *pods, const char *strangers)
+		     const char *set, const char *strangers)
 {
 	struct set_name name = set_name(cfg->family, set);
 	CLEANUP(freep) char *known = xasprintf("%s -m set --match-set %s src", packets, name.text);
@@ -86,50 +103,50 @@ static void guard_in(const struct render_config *cfg, struct chain *c, const cha
 	CLEANUP(freep) char *deny = xasprintf("--jump %s", cfg->filter_deny);
 	bool plain = cfg->family == IP_V4 && !strcmp(set, SET_VXLAN);
 
-	if (pods)
-		add_pods(cfg, c, "in", pods, packets, deny);
 	chain_add(c, NULL, known, allow);
 	chain_add(c, strangers, packets, plain ? "--jump DROP" : deny);
 }
 
-static void tunnels_in(const struct render_config *cfg, struct chain *c)
+static void guard_vxlan(const struct render_config *cfg, struct chain *c)
 {
-	static const char pods_vxlan[] = "Drop VXLAN encapped packets originating in workloads";
-	static const char pods_ipip[] = "Drop IPinIP encapped packets originating in workloads";
-	CLEANUP(freep)
-	char *strangers = xasprintf("Drop %s VXLAN packets from non-allowed hosts",
-				    cfg->family == IP_V6 ? "IPv6" : "IPv4");
-	CLEANUP(freep) char *deny = xasprintf("--jump %s", cfg->filter_deny);
-	bool own_vxlan = cfg->bare && !cfg->vxlan_from_pods;
-	bool own_ipip = cfg->bare && !cfg->ipip_from_pods;
 	char vxlan[MATCH_MAX];
 
 	vxlan_match(cfg, vxlan);
+	if (!cfg->vxlan_from_pods)
+		add_guard(cfg, c, vxlan, "VXLAN");
+}
+
+static void guard_ipip(const struct render_config *cfg, struct chain *c)
+{
+	if (!cfg->ipip_from_pods)
+		add_guard(cfg, c, "-p 4", "IPinIP");
+}
+
+/* What pods send is looked at before it is known by its source, unless policy does that. */
+static void tunnels_in(const struct render_config *cfg, struct chain *c)
+{
+	CLEANUP(freep)
+	char *strangers = xasprintf("Drop %s VXLAN packets from non-allowed hosts",
+				    cfg->family == IP_V6 ? "IPv6" : "IPv4");
+	char vxlan[MATCH_MAX];
+
+	vxlan_match(cfg, vxlan);
+	if (cfg->bare)
+		guard_vxlan(cfg, c);
 	if (cfg->vxlan)
-		guard_in(cfg, c, vxlan, SET_VXLAN, own_vxlan ? pods_vxlan : NULL, strangers);
-	else if (own_vxlan)
-		add_pods(cfg, c, "in", pods_vxlan, vxlan, deny);
+		guard_in(cfg, c, vxlan, SET_VXLAN, strangers);
+	if (cfg->bare)
+		guard_ipip(cfg, c);
 	if (has_ipip(cfg))
-		guard_in(cfg, c, "-p 4", SET_HOSTS, own_ipip ? pods_ipip : NULL,
-			 "Drop IPIP packets from non-Calico hosts");
-	else if (own_ipip)
-		add_pods(cfg, c, "in", pods_ipip, "-p 4", deny);
+		guard_in(cfg, c, "-p 4", SET_HOSTS, "Drop IPIP packets from non-Calico hosts");
 }
 
 /* No packet of a tunnel from a pod's interface to somewhere else, whatever source address it
  * bears. */
 static void guard_pods(const struct render_config *cfg, struct chain *c)
 {
-	CLEANUP(freep) char *deny = xasprintf("--jump %s", cfg->filter_deny);
-	char vxlan[MATCH_MAX];
-
-	vxlan_match(cfg, vxlan);
-	if (!cfg->vxlan_from_pods)
-		add_pods(cfg, c, "in", "Drop VXLAN encapped packets originating in workloads",
-			 vxlan, deny);
-	if (!cfg->ipip_from_pods)
-		add_pods(cfg, c, "in", "Drop IPinIP encapped packets originating in workloads",
-			 "-p 4", deny);
+	guard_vxlan(cfg, c);
+	guard_ipip(cfg, c);
 }
 
 /* ---- tables ---- */
@@ -172,8 +189,7 @@ static void input(const struct render_config *cfg, struct chains *out)
 	struct chain *c = begin(out, "cali-INPUT");
 
 	tunnels_in(cfg, c);
-	if (!cfg->bare)
-		add_pods(cfg, c, "in", NULL, "", "--goto cali-wl-to-host");
+	add_pods(cfg, c, "in", NULL, "", "--goto cali-wl-to-host");
 }
 
 static bool has_service_net(const struct render_config *cfg)
@@ -228,10 +244,21 @@ void render_bare(const struct render_config *cfg, enum table_id table, struct ch
 		raw(cfg, out);
 	if (table == TABLE_NAT)
 		nat(cfg, out);
-	if (table != TABLE_FILTER || !has_tunnel(cfg))
+}
+
+static struct chain *begin_hook(struct hooks *out, const char *name)
+{
+	vec_push(out, (struct hook) { .table = TABLE_FILTER, .rules.name = chain_name("", name) });
+	return &out->p[out->n - 1].rules;
+}
+
+void render_bare_hooks(const struct render_config *cfg, struct hooks *out)
+{
+	if (!has_tunnel(cfg))
 		return;
-	input(cfg, out);
-	guard_pods(cfg, begin(out, "cali-FORWARD"));
+	tunnels_in(cfg, begin_hook(out, "INPUT"));
+	if (!cfg->vxlan_from_pods || !cfg->ipip_from_pods)
+		guard_pods(cfg, begin_hook(out, "FORWARD"));
 }
 
 /* Nothing clears the mark of a packet that is not a pod's, so it says nothing about that one. */

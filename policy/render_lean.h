@@ -10,6 +10,8 @@ bool render_is_lean(const struct render_config *cfg);
 /* Chains of one table, with policy; without (cfg->bare). */
 void render_lean(const struct render_config *cfg, enum table_id table, struct chains *out);
 void render_bare(const struct render_config *cfg, enum table_id table, struct chains *out);
+/* Without policy: what is in the kernel's own chains of filter. */
+void render_bare_hooks(const struct render_config *cfg, struct hooks *out);
 /* At the end of FORWARD: what policy has accepted. */
 void render_lean_end(const struct render_config *cfg, struct chain *c);
 

@@ -352,7 +352,9 @@ void render_hooks(const struct render_config *cfg, struct hooks *out)
 		chain_add(&h.rules, NULL, NULL, jump);
 		vec_push(out, h);
 	}
-	if (!cfg->bare)
+	if (cfg->bare)
+		render_bare_hooks(cfg, out);
+	else
 		render_end(cfg, out);
 }
 

@@ -357,7 +357,7 @@ if not IPIP:
         s.apply(nat_pool("ipip-always"))
         node = s.second.node
         wait.until("the rules are there", lambda: "Drop IPIP packets from non-Calico hosts" in rules(node, "filter"))
-        drops = lambda: int(re.search(r"\[(\d+):\d+\] -A cali-INPUT .*Drop IPIP packets from non-Calico hosts",
+        drops = lambda: int(re.search(r"\[(\d+):\d+\] -A (?:cali-)?INPUT .*Drop IPIP packets from non-Calico hosts",
                                       rules(node, "filter", "-c"))[1])
         assert drops() == 0
         forge(s.first.node.ns, "ipip", node.address, s.first.ip, s.second.ip)
