@@ -176,6 +176,14 @@ void bgp_session_run_failing(struct bgp_session *s, int64_t now_ms)
 
 /* ---- connections ---- */
 
+bool bgp_session_awaits(const struct bgp_session *s)
+{
+	enum bgp_state main = s->conn[BGP_SLOT_MAIN].state;
+
+	return main != BGP_STATE_IDLE && main < BGP_STATE_OPENCONFIRM &&
+	       s->conn[BGP_SLOT_CHALLENGER].state == BGP_STATE_IDLE;
+}
+
 bool bgp_session_accept(struct bgp_session *s, uint64_t conn, const struct addr *local,
 			int64_t now_ms)
 {

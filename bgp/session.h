@@ -156,6 +156,8 @@ void bgp_session_retry(struct bgp_session *s, int64_t now_ms);
  * error goes on. */
 void bgp_session_path_up(struct bgp_session *s, int64_t now_ms);
 
+/* Would the peer's connection be the only one with an OPEN to come? Not Idle, not beyond. */
+bool bgp_session_awaits(const struct bgp_session *s);
 /* The peer dialled. False: not now (Idle, or its slot is taken); the caller closes the socket. */
 bool bgp_session_accept(struct bgp_session *s, uint64_t conn, const struct addr *local,
 			int64_t now_ms);

@@ -52,22 +52,31 @@ bool bgp_speaker_accept(struct bgp_speaker *sp, uint64_t conn, const struct addr
 	return bgp_speaker_accept_on(sp, conn, remote, 0, local, now_ms);
 }
 
+static bool offer(struct bgp_peer *p, uint64_t conn, const struct addr *local)
+{
+	/* before the call: what it causes may name the connection */
+	bgp_speaker_conn_add(p->sp, conn, p);
+	if (bgp_session_accept(p->session, conn, local, p->sp->now))
+		return true;
+	bgp_speaker_conn_forget(p->sp, conn);
+	return false;
+}
+
 bool bgp_speaker_accept_on(struct bgp_speaker *sp, uint64_t conn, const struct addr *remote,
 			   uint32_t ifindex, const struct addr *local, int64_t now_ms)
 {
 	bool taken = false;
 
 	bgp_speaker_enter(sp, now_ms);
-	for (size_t i = 0; i < sp->peers.n && !taken; i++) {
-		struct bgp_peer *p = sp->peers.p[i];
+	/* Of several sessions with one address, which dial different ports of it, first those that
+	 * have no peer yet: to one that is Established it would look like the peer's restart. */
+	for (size_t i = 0; i < 2 * sp->peers.n && !taken; i++) {
+		struct bgp_peer *p = sp->peers.p[i % sp->peers.n];
+		bool any = i >= sp->peers.n;
 
-		if (!addr_eq(&p->config.addr, remote) || p->config.ifindex != ifindex)
-			continue;
-		/* before the call: what it causes may name the connection */
-		bgp_speaker_conn_add(sp, conn, p);
-		taken = bgp_session_accept(p->session, conn, local, now_ms);
-		if (!taken)
-			bgp_speaker_conn_forget(sp, conn);
+		if (addr_eq(&p->config.addr, remote) && p->config.ifindex == ifindex &&
+		    (any || bgp_session_awaits(p->session)))
+			taken = offer(p, conn, local);
 	}
 	bgp_speaker_leave(sp);
 	return taken;

@@ -83,6 +83,39 @@ static void one_address_on_two_links(void **state)
 	played_end(&w);
 }
 
+/* Two daemons at one address, which we dial at different ports: what the second one dials is not the
+ * first one's restart. */
+static void two_sessions_with_one_address(void **state)
+{
+	struct bgp_peer_status st;
+	struct played_world w;
+	struct played *p[2];
+
+	(void)state;
+	played_begin(&w);
+	for (unsigned i = 0; i < 2; i++) {
+		p[i] = played_add(&w, 65001);
+		p[i]->addr = p[i]->config->addr = p[0]->addr;
+		p[i]->config->port = (uint16_t)(179 + i);
+		p[i]->config->gr_restart_s = 120;
+		p[i]->caps.gr.present = true;
+		p[i]->caps.gr.families = p[i]->caps.gr.forwarding = 1;
+		p[i]->caps.gr.time_s = 120;
+	}
+	played_start(&w);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(bgp_speaker_peer_status(w.sp, i, &st));
+		assert_int_equal(st.state, BGP_STATE_ESTABLISHED);
+		assert_int_equal(st.flaps, 0);
+	}
+	/* only when both are, one of them may have restarted */
+	played_connect(&w, p[0]);
+	assert_true(bgp_speaker_peer_status(w.sp, 0, &st));
+	assert_int_equal(st.state, BGP_STATE_ESTABLISHED);
+	assert_int_equal(st.flaps, 1);
+	played_end(&w);
+}
+
 /* The link-local one of a pair counts on a link; elsewhere the global one. */
 static void global_and_link_local(void **state)
 {
@@ -222,8 +255,11 @@ static void local_pref_is_the_metric(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_address_on_two_links), cmocka_unit_test(global_and_link_local),
-		cmocka_unit_test(links_cannot_be_forged),   cmocka_unit_test(any_as_but_ours),
+		cmocka_unit_test(two_sessions_with_one_address),
+		cmocka_unit_test(one_address_on_two_links),
+		cmocka_unit_test(global_and_link_local),
+		cmocka_unit_test(links_cannot_be_forged),
+		cmocka_unit_test(any_as_but_ours),
 		cmocka_unit_test(local_pref_is_the_metric),
 	};
 
