@@ -405,10 +405,14 @@ static bool target_same(const struct ipt_body *b, uint32_t i, const char *text)
 	return want_len == len && (!len || memcmp(want, target, len) == 0);
 }
 
-/* Is the rule at this place of the stated ones this one? */
-static bool rule_same(const struct ipt_body *b, uint32_t i, const struct ipt_seen_rule *r)
+/* Is the rule at this place of the stated ones this one? *lies: by its comment only. */
+static bool rule_same(const struct ipt_body *b, uint32_t i, const struct ipt_seen_rule *r,
+		      bool *lies)
 {
-	return hash_at(b, i, r->hash) && target_same(b, i, r->text);
+	bool hash = hash_at(b, i, r->hash);
+
+	*lies = hash && !target_same(b, i, r->text);
+	return hash && !*lies;
 }
 
 /* Our rules, in order, and above all others where that is asked for. */
@@ -418,6 +422,7 @@ void ipt_hook_judge(struct ipt *t, struct ipt_hook *h)
 	uint32_t n_first = first ? first->n : 0, n = n_first + (last ? last->n : 0), k = 0;
 
 	h->wrong = true;
+	h->lies = false;
 	for (size_t i = 0; i < h->seen.n; i++) {
 		const struct ipt_seen_rule *r = &h->seen.p[i];
 
@@ -425,7 +430,8 @@ void ipt_hook_judge(struct ipt *t, struct ipt_hook *h)
 			continue;
 		if (k >= n || (k < n_first && !t->cfg.append && i != k))
 			return;
-		if (!(k < n_first ? rule_same(first, k, r) : rule_same(last, k - n_first, r)))
+		if (!(k < n_first ? rule_same(first, k, r, &h->lies)
+				  : rule_same(last, k - n_first, r, &h->lies)))
 			return;
 		k++;
 	}

@@ -333,12 +333,13 @@ static void hook_seen(struct reading *r, int i)
 	uint64_t sum = hook_sum(h);
 
 	ipt_hook_judge(r->t, h);
-	h->wrong |= (h->want[IPT_FIRST] || h->want[IPT_LAST]) && h->shown && h->shown != sum;
+	if (!h->wrong && (h->want[IPT_FIRST] || h->want[IPT_LAST]))
+		h->lies = h->wrong = h->shown && h->shown != sum;
 	if (!h->wrong)
 		h->shown = sum;
+	r->t->learn |= h->lies;
 	if (!was_right || !h->wrong)
 		return;
-	r->t->learn = true;
 	ipt_tampered_note(r->t, (enum ipt_table)(r->tab - r->t->tab), ipt_hook_names[i]);
 }
 

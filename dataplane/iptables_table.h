@@ -61,7 +61,8 @@ struct ipt_seen_rule {
 struct ipt_hook {
 	struct ipt_body *want[2]; /* by enum ipt_where; NULL: nothing */
 	VEC(struct ipt_seen_rule) seen;
-	bool wrong;	/* seen is not what it should be */
+	bool wrong;	/* seen is not what it should be, */
+	bool lies;	/* although the comments are right */
 	uint64_t shown; /* how iptables-save shows our rules in it, as a sum; 0: not known */
 };
 
