@@ -35,6 +35,7 @@ struct route_table *route_table_new(const struct route_config *cfg, struct link_
 	rt->cfg = *cfg;
 	rt->cfg.protocol = cfg->protocol ? cfg->protocol : ROUTE_PROTO_MARGAY;
 	rt->cfg.table = cfg->table ? cfg->table : ROUTE_TABLE_MAIN;
+	rt->cfg.thread_from = cfg->thread_from ? cfg->thread_from : ROUTE_FLIGHT_MIN;
 	rt->tables[rt->n_tables++] = rt->cfg.table;
 	rt->links = links;
 	rt->requests.fd = rt->events.fd = -1;
@@ -59,6 +60,7 @@ void route_table_free(struct route_table *rt)
 
 	if (!rt)
 		return;
+	route_flight_land(rt);
 	link_table_unwatch(rt->links, route_on_link, rt);
 	HASH_ITER (hh, rt->losers, l, tmp) {
 		vec_foreach (&l->claims, c)
@@ -70,7 +72,8 @@ void route_table_free(struct route_table *rt)
 	delta_done(&rt->delta);
 	nl_close(&rt->requests);
 	nl_close(&rt->events);
-	nl_buf_done(&rt->out);
+	nl_buf_done(&rt->batch.out);
+	route_flight_done(rt);
 	vec_done(&rt->ages);
 	free(rt);
 }
@@ -236,9 +239,20 @@ static struct route_key normal_key(const struct route_table *rt, const struct ro
 	return k;
 }
 
+/* A key that is just being written must not change: it is waited for. */
+static uint32_t find_landed(struct route_table *rt, const struct route_key *key)
+{
+	uint32_t id = delta_find(&rt->delta, key);
+
+	if (id == DELTA_NONE || delta_list_of(&rt->delta, id) != DELTA_LISTS_)
+		return id;
+	route_flight_land(rt);
+	return delta_find(&rt->delta, key);
+}
+
 static void claim(struct route_table *rt, const struct route_key *key, struct route_claim c)
 {
-	uint32_t tag = tag_of(c.cls, c.source), id = delta_find(&rt->delta, key);
+	uint32_t tag = tag_of(c.cls, c.source), id = find_landed(rt, key);
 	struct route_value *held = id == DELTA_NONE ? NULL : delta_want_of(&rt->delta, id);
 
 	if (held && delta_tag(&rt->delta, id) != tag) {
@@ -278,7 +292,7 @@ void route_forget(struct route_table *rt, enum route_class cls, uint32_t source,
 		  const struct route_key *key)
 {
 	struct route_key k = normal_key(rt, key);
-	uint32_t id = delta_find(&rt->delta, &k);
+	uint32_t id = find_landed(rt, &k);
 	struct route_claim next;
 
 	if (id == DELTA_NONE || !delta_want_of(&rt->delta, id) ||
@@ -354,7 +368,7 @@ static enum route_state state_of(const struct route_table *rt, uint32_t id)
 		return ROUTE_LEAVING;
 	case DELTA_HELD:
 		return held_state(rt, id);
-	case DELTA_LISTS_:
+	case DELTA_LISTS_: /* being written */
 		break;
 	}
 	return ROUTE_PENDING;

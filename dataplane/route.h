@@ -87,8 +87,9 @@ struct route_config {
 	const uint8_t *take_over;    /* protocols, ended by 0; NULL: bird (12) */
 	bool keep_external;	     /* on workload interfaces remove only protocols 3 and ours */
 	bool gateway;		     /* keep 169.254.1.1 answerable without a default route */
-	/* A route failed, got into conflict, or works again (code 0). Called from route_apply; text
-	 * is one sentence. May be NULL. */
+	unsigned thread_from;	     /* so many writes at once are a thread's; 0: 512 */
+	/* A route failed, got into conflict, or works again (code 0). Called from route_apply, or
+	 * from whatever had to wait for its writes; text is one sentence. May be NULL. */
 	void (*report)(void *arg, const struct route_key *key, int code, const char *text);
 	void *arg;
 };
@@ -137,7 +138,9 @@ void route_table_ready(struct route_table *rt);
 
 /* Bring the kernel nearer to what is wanted; at most budget writes (0: all). now_ms is monotonic.
  * Returns 1 when work is left that could be done at once, 0 when not, -errno when the socket
- * failed (the next call starts with a dump). */
+ * failed (the next call starts with a dump). With a budget a large number of writes is begun only:
+ * the caller does other work, the next call waits for their outcome. What they are about is
+ * ROUTE_PENDING so long; claims of just these keys, and events, wait for them too. */
 int route_apply(struct route_table *rt, uint64_t now_ms, unsigned budget, struct err *e);
 /* Is there anything that route_apply could do now? */
 bool route_table_dirty(const struct route_table *rt);

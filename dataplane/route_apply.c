@@ -1,20 +1,17 @@
 /* route_apply.c - bring the kernel to what is wanted, in batches
  * SHAPE  Additions and replacements first, removals last: a pod that moves from one interface or
  *        metric to another is reachable all the time. Each batch is one sendmsg (netlink.c).
+ *        Of many writes a slice flies: a thread, there for as long as there are many, sends its
+ *        batches one after another while the caller decides on the next ones; nine tenths of a
+ *        route are the kernel's work. Nothing is locked: what flies is the thread's until it landed.
  * ERRORS Of one route: it is held with a reason, and comes back with an event, a dump or the retry
  *        timer. Of the socket: a dump is due, the call says so. */
 #include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dataplane/route_table.h"
-
-struct batch {
-	struct route_table *rt;
-	unsigned n;
-	uint32_t id[ROUTE_BATCH];
-	int code[ROUTE_BATCH];
-	char text[96]; /* the kernel's words on the first failure */
-};
 
 static void hold_with_report(struct route_table *rt, uint32_t id, enum route_note note, int code,
 			     const char *text)
@@ -65,9 +62,8 @@ static bool may_repair(struct route_table *rt)
 }
 
 /* Queue the write of one key, or hold it. */
-static void queue_set(struct batch *b, uint32_t id)
+static void queue_set(struct route_table *rt, struct route_batch *b, uint32_t id)
 {
-	struct route_table *rt = b->rt;
 	struct route_value *want = delta_want_of(&rt->delta, id);
 	const struct route_value *have = delta_have_of(&rt->delta, id);
 	struct route_value *r = route_value_resolve(rt, want);
@@ -90,13 +86,12 @@ static void queue_set(struct batch *b, uint32_t id)
 		return;
 	}
 	s = route_value_spec(r);
-	route_msg_put(&rt->out, delta_key(&rt->delta, id), &s, !have && !ours);
+	route_msg_put(&b->out, delta_key(&rt->delta, id), &s, !have && !ours);
 	b->id[b->n++] = id;
 }
 
-static void queue_del(struct batch *b, uint32_t id)
+static void queue_del(struct route_table *rt, struct route_batch *b, uint32_t id)
 {
-	struct route_table *rt = b->rt;
 	const struct route_value *have = delta_have_of(&rt->delta, id);
 	/* What was written here and is wanted no more needs no patience. */
 	bool written = *delta_mark(&rt->delta, id) & MARK_WRITTEN;
@@ -111,22 +106,21 @@ static void queue_del(struct batch *b, uint32_t id)
 	}
 	if (have->body.type == ROUTE_UNKNOWN)
 		s.type = (enum route_type)0;
-	route_msg_put_delete(&rt->out, delta_key(&rt->delta, id), &s);
+	route_msg_put_delete(&b->out, delta_key(&rt->delta, id), &s);
 	b->id[b->n++] = id;
 }
 
 static void note_failure(void *arg, unsigned index, int code, const char *text)
 {
-	struct batch *b = arg;
+	struct route_batch *b = arg;
 
 	b->code[index] = code;
 	if (!b->text[0])
 		str_copy(b->text, sizeof(b->text), text);
 }
 
-static void after_set(struct batch *b, uint32_t id, int code)
+static void after_set(struct route_table *rt, const struct route_batch *b, uint32_t id, int code)
 {
-	struct route_table *rt = b->rt;
 	struct route_value *want = delta_want_of(&rt->delta, id);
 
 	switch (code) {
@@ -152,10 +146,8 @@ static void after_set(struct batch *b, uint32_t id, int code)
 	}
 }
 
-static void after_del(struct batch *b, uint32_t id, int code)
+static void after_del(struct route_table *rt, const struct route_batch *b, uint32_t id, int code)
 {
-	struct route_table *rt = b->rt;
-
 	/* ESRCH, ENODEV: it went by itself, perhaps with its link. */
 	if (code && code != -ESRCH && code != -ENODEV) {
 		hold_failed(rt, id, code, b->text);
@@ -175,33 +167,156 @@ static void after_del(struct batch *b, uint32_t id, int code)
 }
 
 /* The outcome is unknown: forget what we believed, a dump will tell. */
-static void batch_lost(struct batch *b)
+static void batch_lost(struct route_table *rt, const struct route_batch *b)
 {
 	for (unsigned i = 0; i < b->n; i++)
-		delta_touch(&b->rt->delta, b->id[i]);
-	b->rt->resync = true;
+		delta_touch(&rt->delta, b->id[i]);
+	rt->resync = true;
 }
 
-/* One batch from a list: how many keys it took, or -errno. */
-static int run_batch(struct route_table *rt, enum delta_list list, unsigned limit, struct err *e)
+static void batch_written(struct route_table *rt, enum delta_list list, const struct route_batch *b)
 {
-	struct batch b = { .rt = rt };
+	for (unsigned i = 0; i < b->n; i++)
+		(list == DELTA_SET ? after_set : after_del)(rt, b, b->id[i], b->code[i]);
+}
+
+/* One batch from a list: how many keys it took. */
+static unsigned fill_batch(struct route_table *rt, struct route_batch *b, enum delta_list list,
+			   unsigned limit)
+{
 	unsigned taken = 0;
 	uint32_t id;
-	int rc;
 
-	while (b.n < ROUTE_BATCH && taken < limit && rt->out.len < NL_BATCH_BYTES / 2 &&
+	nl_buf_clear(&b->out);
+	b->n = 0;
+	b->text[0] = '\0';
+	memset(b->code, 0, sizeof(b->code));
+	while (b->n < ROUTE_BATCH && taken < limit && b->out.len < NL_BATCH_BYTES / 2 &&
 	       (id = delta_pop(&rt->delta, list)) != DELTA_NONE) {
-		(list == DELTA_SET ? queue_set : queue_del)(&b, id);
+		(list == DELTA_SET ? queue_set : queue_del)(rt, b, id);
 		taken++;
 	}
-	rc = nl_batch(&rt->requests, &rt->out, note_failure, &b, e);
+	return taken;
+}
+
+/* ---- in flight ---- */
+
+static void fly(struct route_flight *f)
+{
+	while (f->done < f->n && f->rc == 0) {
+		struct route_batch *b = &f->batch[f->done];
+
+		f->rc = nl_batch(f->nl, &b->out, note_failure, b, &f->e);
+		f->done += f->rc == 0;
+	}
+}
+
+static void wait_for(sem_t *sem)
+{
+	while (sem_wait(sem) < 0 && errno == EINTR)
+		;
+}
+
+static void *pilot(void *arg)
+{
+	struct route_flight *f = arg;
+
+	for (;;) {
+		wait_for(&f->go);
+		if (f->end)
+			return NULL;
+		fly(f);
+		sem_post(&f->landed);
+	}
+}
+
+/* Signals are the caller's. A thread for each flight would be simpler, but a new one starts on its
+ * maker's processor and waits there for a millisecond. */
+static void start_thread(struct route_flight *f)
+{
+	sigset_t all, before;
+
+	f->end = false;
+	sem_init(&f->go, 0, 0);
+	sem_init(&f->landed, 0, 0);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	f->has_thread = pthread_create(&f->thread, NULL, pilot, f) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Without a thread it is written here and now. */
+static void take_off(struct route_flight *f)
+{
+	if (!f->has_thread)
+		start_thread(f);
+	if (f->has_thread)
+		sem_post(&f->go);
+	else
+		fly(f);
+}
+
+static void launch(struct route_table *rt, enum delta_list list, unsigned budget)
+{
+	struct route_flight *f = &rt->flight;
+
+	if (!f->batch)
+		f->batch = xcalloc(ROUTE_FLIGHT, sizeof(*f->batch));
+	f->nl = &rt->requests;
+	f->list = list;
+	f->up = true;
+	f->n = f->done = 0;
+	while (f->n < ROUTE_FLIGHT && budget && rt->delta.count[list])
+		budget -= fill_batch(rt, &f->batch[f->n++], list, budget);
+	take_off(f);
+}
+
+void route_flight_land(struct route_table *rt)
+{
+	struct route_flight *f = &rt->flight;
+
+	if (!f->up)
+		return;
+	if (f->has_thread)
+		wait_for(&f->landed);
+	f->up = false;
+	for (unsigned i = 0; i < f->done; i++)
+		batch_written(rt, f->list, &f->batch[i]);
+	for (unsigned i = f->done; i < f->n; i++)
+		batch_lost(rt, &f->batch[i]);
+}
+
+void route_flight_done(struct route_table *rt)
+{
+	struct route_flight *f = &rt->flight;
+
+	if (f->has_thread) {
+		f->end = true;
+		sem_post(&f->go);
+		pthread_join(f->thread, NULL);
+		sem_destroy(&f->go);
+		sem_destroy(&f->landed);
+		f->has_thread = false;
+	}
+	for (unsigned i = 0; f->batch && i < ROUTE_FLIGHT; i++)
+		nl_buf_done(&f->batch[i].out);
+	free(TAKE(f->batch));
+}
+
+/* ---- apply ---- */
+
+/* One batch, and its outcome: how many keys it took, or -errno. */
+static int run_batch(struct route_table *rt, enum delta_list list, unsigned limit, struct err *e)
+{
+	struct route_batch *b = &rt->batch;
+	unsigned taken = fill_batch(rt, b, list, limit);
+	int rc = nl_batch(&rt->requests, &b->out, note_failure, b, e);
+
 	if (rc < 0) {
-		batch_lost(&b);
+		batch_lost(rt, b);
 		return err_wrap(e, "writing routes");
 	}
-	for (unsigned i = 0; i < b.n; i++)
-		(list == DELTA_SET ? after_set : after_del)(&b, b.id[i], b.code[i]);
+	batch_written(rt, list, b);
 	return (int)taken;
 }
 
@@ -213,12 +328,19 @@ static void wake(struct route_table *rt, uint64_t *due, enum route_note note)
 	delta_release(&rt->delta, note);
 }
 
-/* Until a list is empty or the budget is spent. */
+/* Until a list is empty or the budget is spent; or what it allows is in flight. */
 static int run_list(struct route_table *rt, enum delta_list list, unsigned *budget, struct err *e)
 {
 	while (rt->delta.count[list] && *budget) {
-		int n = run_batch(rt, list, *budget, e);
+		int n;
 
+		if (rt->may_fly && *budget >= rt->cfg.thread_from &&
+		    rt->delta.count[list] >= rt->cfg.thread_from) {
+			launch(rt, list, *budget);
+			*budget = 0;
+			return 0;
+		}
+		n = run_batch(rt, list, *budget, e);
 		if (n < 0)
 			return n;
 		*budget -= *budget == UINT32_MAX ? 0 : (unsigned)n;
@@ -251,6 +373,15 @@ int route_apply(struct route_table *rt, uint64_t now_ms, unsigned budget, struct
 	int rc = 0;
 
 	rt->now_ms = now_ms;
+	route_flight_land(rt);
+	if (rt->flight.rc < 0) {
+		rt->retry_ms = now_ms + 1000;
+		rc = rt->flight.rc;
+		rt->flight.rc = 0;
+		return err_set(e, rc, "writing routes: %s", rt->flight.e.msg);
+	}
+	/* With a dump due there is trouble: one step at a time. */
+	rt->may_fly = budget && !rt->resync;
 	if (!budget)
 		budget = UINT32_MAX;
 	/* What happened before this call is older than what we write now. */
@@ -271,12 +402,15 @@ int route_apply(struct route_table *rt, uint64_t now_ms, unsigned budget, struct
 		rt->retry_ms = now_ms + 1000;
 		return rc;
 	}
-	return route_table_dirty(rt);
+	if (route_table_dirty(rt))
+		return 1;
+	route_flight_done(rt);
+	return 0;
 }
 
 bool route_table_dirty(const struct route_table *rt)
 {
-	return rt->resync || rt->gateway_stale || rt->delta.count[DELTA_SET] ||
+	return rt->flight.up || rt->resync || rt->gateway_stale || rt->delta.count[DELTA_SET] ||
 	       (rt->ready && rt->delta.count[DELTA_DEL]);
 }
 

@@ -171,6 +171,7 @@ void route_on_link(void *arg, enum link_event ev, const struct link *l, const st
 {
 	struct route_table *rt = arg;
 
+	route_flight_land(rt);
 	rt->link_generation++;
 	if (rt->cfg.gateway)
 		rt->gateway_stale = true;

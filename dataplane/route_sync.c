@@ -216,6 +216,7 @@ int route_resync(struct route_table *rt, struct err *e)
 {
 	int rc = -EINTR;
 
+	route_flight_land(rt);
 	rt->n_unknown = 0;
 	for (int i = 0; i < RESYNC_TRIES && rc == -EINTR; i++) {
 		delta_resync_begin(&rt->delta);
@@ -242,7 +243,10 @@ int route_dump_link(struct route_table *rt, uint32_t ifindex, struct err *e)
 
 int route_drain_events(struct route_table *rt)
 {
-	int rc = nl_read_events(&rt->events, EVENTS_MAX, on_event, rt);
+	int rc;
+
+	route_flight_land(rt);
+	rc = nl_read_events(&rt->events, EVENTS_MAX, on_event, rt);
 
 	if (rc == -ENOBUFS)
 		rt->resync = true;

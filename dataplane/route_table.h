@@ -1,6 +1,9 @@
 /* route_table.h - inside of the route table; only route*.c include this. */
 #pragma once
 
+#include <pthread.h>
+#include <semaphore.h>
+
 #include <uthash.h>
 
 #include "dataplane/netlink.h"
@@ -10,6 +13,8 @@
 
 enum {
 	ROUTE_BATCH = 256,	/* messages of one sendmsg; from 32 on the kernel is the limit */
+	ROUTE_FLIGHT = 16,	/* batches that are written while the caller goes on */
+	ROUTE_FLIGHT_MIN = 512, /* keys; fewer are written sooner than a thread is there */
 	ROUTE_RETRY_MS = 10000, /* what the kernel refused is tried again */
 	ROUTE_GRACE_MS = 10000, /* an unexpected route on a new workload interface stays so long */
 	ROUTE_TABLES_MAX = 8,	/* kernel tables that one process looks after */
@@ -73,6 +78,29 @@ struct route_losers {
 	UT_hash_handle hh;
 };
 
+/* Messages of one sendmsg, and what the kernel said to them. */
+struct route_batch {
+	struct nl_buf out;
+	unsigned n;
+	uint32_t id[ROUTE_BATCH];
+	int code[ROUTE_BATCH];
+	char text[96]; /* the kernel's words on the first failure */
+};
+
+/* Batches on their way to the kernel, with the requests socket: until they have landed both are the
+ * thread's. Their keys are on no list of the delta. */
+struct route_flight {
+	pthread_t thread;
+	sem_t go, landed;
+	bool has_thread, end, up;
+	enum delta_list list;
+	struct nl_sock *nl;
+	unsigned n, done; /* batches; those that the kernel has answered */
+	struct route_batch *batch;
+	int rc; /* of the socket: not yet told to the caller */
+	struct err e;
+};
+
 struct route_table {
 	struct route_config cfg;
 	struct link_table *links;
@@ -91,7 +119,9 @@ struct route_table {
 	uint64_t second;
 	uint32_t repairs;
 	bool gateway_stale; /* look again whether 169.254.1.1 has a route */
-	struct nl_buf out;
+	bool may_fly;	    /* in this apply */
+	struct route_batch batch;
+	struct route_flight flight;
 	struct route_counts counts;
 	VEC(struct link_age {
 		uint32_t ifindex;
@@ -117,6 +147,13 @@ struct route_spec route_value_spec(const struct route_value *v);
 /* ---- route.c ---- */
 bool route_is_workload(const struct route_table *rt, const char *ifname);
 void route_report(struct route_table *rt, uint32_t id, int code, const char *text);
+
+/* ---- route_apply.c ---- */
+/* Wait for what is being written and take in what came of it. Whoever changes or looks for keys of
+ * the delta by other means than claims calls this first. */
+void route_flight_land(struct route_table *rt);
+/* Nothing is in flight, or will be soon: the thread ends. */
+void route_flight_done(struct route_table *rt);
 
 /* ---- route_sync.c ---- */
 int route_resync(struct route_table *rt, struct err *e);

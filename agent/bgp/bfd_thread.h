@@ -1,6 +1,6 @@
 /* bfd_thread.h - BFD beside the loop: a thread of its own for what must be in time.
  *
- * WHY    The agent has one thread, and this is the exception. Whoever writes routes waits for the
+ * WHY    The agent's loop is one thread, and this is beside it. Whoever writes routes waits for the
  *        kernel's lock on network configuration, which another pod's end can hold for a second;
  *        a datastore waits for a disk. A neighbour with 3 x 50 ms hears nothing for as long, and
  *        takes that for a broken path. Here the packets go on.

@@ -17,6 +17,7 @@ struct fixture {
 	int reports;
 	int last_code;
 	char last_text[256];
+	unsigned thread_from;
 };
 
 static struct fixture fx;
@@ -34,7 +35,8 @@ static void start(const struct route_config *more)
 	struct err e = { 0 };
 
 	cfg.report = on_report;
-	fx = (struct fixture) { .now = 1000000 };
+	cfg.thread_from = fx.thread_from;
+	fx = (struct fixture) { .now = 1000000, .thread_from = fx.thread_from };
 	fx.links = link_table_new(&e);
 	assert_non_null(fx.links);
 	fx.rt = route_table_new(&cfg, fx.links, &e);
@@ -66,6 +68,7 @@ static int setup(void **state)
 	   "ip link set eth1 up");
 	sh("ip link add cali1 type veth peer name p-cali1 && ip link set p-cali1 up && ip link set "
 	   "cali1 up");
+	fx.thread_from = 0;
 	start(NULL);
 	return 0;
 }
@@ -658,6 +661,176 @@ static void test_budget_bounds_one_call(void **state)
 	assert_int_equal(route_counts(fx.rt).written, 50);
 }
 
+/* ---- many writes at once, which a thread makes ---- */
+
+enum { MANY = 2000, SLICE = 4096 };
+
+static struct route_key many_key(uint32_t i)
+{
+	return (struct route_key) { .dst = { .addr = addr_v4(0x0a000000 + i * 64), .len = 26 } };
+}
+
+static void claim_many(const char *gw)
+{
+	struct route_nh nh = via(gw, "eth0");
+	struct route_spec spec = { .n_nh = 1, .nh = &nh };
+
+	for (uint32_t i = 0; i < MANY; i++) {
+		struct route_key key = many_key(i);
+
+		assert_int_equal(route_desire(fx.rt, ROUTE_CLASS_NOENCAP, 0, &key, &spec, NULL), 0);
+	}
+}
+
+static void claim_one(uint32_t i, const char *gw)
+{
+	struct route_key key = many_key(i);
+	struct route_nh nh = via(gw, "eth0");
+	struct route_spec spec = { .n_nh = 1, .nh = &nh };
+
+	nh.onlink = false;
+	assert_int_equal(route_desire(fx.rt, ROUTE_CLASS_NOENCAP, 0, &key, &spec, NULL), 0);
+}
+
+static void forget_one(uint32_t i)
+{
+	struct route_key key = many_key(i);
+
+	route_forget(fx.rt, ROUTE_CLASS_NOENCAP, 0, &key);
+}
+
+static enum route_state many_state(uint32_t i)
+{
+	struct route_key key = many_key(i);
+
+	return route_state(fx.rt, &key);
+}
+
+/* Begin to write all that there is. */
+static void fly(void)
+{
+	assert_int_equal(route_apply(fx.rt, fx.now, SLICE, NULL), 1);
+	assert_int_equal(route_counts(fx.rt).written + route_counts(fx.rt).removed, 0);
+}
+
+/* What is claimed is there, and nothing more of ours: a table that starts now sees the same. */
+static void expect_many(unsigned n)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u|", n);
+	expect("ip route show proto 80 | wc -l", text);
+	assert_int_equal(route_counts(fx.rt).installed, n);
+}
+
+static void test_many_routes_are_written_meanwhile(void **state)
+{
+	route_table_ready(fx.rt);
+	claim_many("192.168.61.12");
+	fly();
+	assert_true(route_table_dirty(fx.rt));
+	assert_int_equal(many_state(0), ROUTE_PENDING);
+	assert_int_equal(many_state(MANY - 1), ROUTE_PENDING);
+	assert_int_equal(route_apply(fx.rt, fx.now, SLICE, NULL), 0);
+	assert_int_equal(route_counts(fx.rt).written, MANY);
+	expect_many(MANY);
+	for (uint32_t i = 0; i < MANY; i++)
+		forget_one(i);
+	assert_int_equal(route_apply(fx.rt, fx.now, SLICE, NULL), 1);
+	assert_int_equal(route_apply(fx.rt, fx.now, SLICE, NULL), 0);
+	assert_int_equal(route_counts(fx.rt).removed, MANY);
+	expect_many(0);
+}
+
+static void test_claims_of_what_is_being_written_come_after_it(void **state)
+{
+	route_table_ready(fx.rt);
+	claim_many("192.168.61.12");
+	fly();
+	claim_one(7, "192.168.61.13");
+	assert_int_equal(route_counts(fx.rt).written, MANY);
+	forget_one(8);
+	assert_int_equal(route_apply(fx.rt, fx.now, SLICE, NULL), 0);
+	expect_many(MANY - 1);
+	expect("ip route show 10.0.1.192/26", "10.0.1.192/26 via 192.168.61.13 dev eth0 proto 80|");
+	expect("ip route show 10.0.2.0/26", "");
+}
+
+static void test_claims_of_what_is_being_removed_come_after_it(void **state)
+{
+	route_table_ready(fx.rt);
+	claim_many("192.168.61.12");
+	turn();
+	for (uint32_t i = 0; i < MANY; i++)
+		forget_one(i);
+	assert_int_equal(route_apply(fx.rt, fx.now, SLICE, NULL), 1);
+	claim_one(7, "192.168.61.13");
+	forget_one(8);
+	assert_int_equal(route_apply(fx.rt, fx.now, SLICE, NULL), 0);
+	expect_many(1);
+	expect("ip route show 10.0.1.192/26", "10.0.1.192/26 via 192.168.61.13 dev eth0 proto 80|");
+}
+
+static void test_refusals_among_many_are_told_one_by_one(void **state)
+{
+	claim_many("192.168.61.12");
+	claim_one(300, "10.77.0.1"); /* not on eth0's subnet */
+	claim_one(MANY - 1, "10.77.0.1");
+	fly();
+	assert_int_equal(fx.reports, 0);
+	assert_int_equal(route_apply(fx.rt, fx.now, SLICE, NULL), 0);
+	assert_int_equal(fx.reports, 2);
+	assert_non_null(strstr(fx.last_text, "10.1.243.192/26"));
+	assert_int_equal(many_state(300), ROUTE_FAILED);
+	assert_int_equal(many_state(MANY - 1), ROUTE_FAILED);
+	assert_int_equal(many_state(301), ROUTE_IN_KERNEL);
+	expect_many(MANY - 2);
+}
+
+static void test_strangers_among_many_are_respected(void **state)
+{
+	sh("ip route add 10.0.1.192/26 via 192.168.61.99 proto static");
+	claim_many("192.168.61.12");
+	fly();
+	turn();
+	assert_int_equal(many_state(7), ROUTE_CONFLICT);
+	expect_many(MANY - 1);
+}
+
+static void test_link_lost_while_many_are_written(void **state)
+{
+	claim_many("192.168.61.12");
+	fly();
+	sh("ip link set eth0 down");
+	turn();
+	assert_int_equal(many_state(0), ROUTE_WAITING);
+	expect_many(0);
+	sh("ip link set eth0 up");
+	turn();
+	expect_many(MANY);
+}
+
+static void test_end_while_many_are_written(void **state)
+{
+	claim_many("192.168.61.12");
+	fly();
+	restart(NULL); /* waits for them, and finds them all */
+	claim_many("192.168.61.12");
+	turn();
+	assert_int_equal(route_counts(fx.rt).written, 0);
+	expect_many(MANY);
+}
+
+static void test_flush_while_many_are_written(void **state)
+{
+	claim_many("192.168.61.12");
+	fly();
+	want_via("172.31.0.0/26", "192.168.61.12", "eth0");
+	assert_int_equal(route_apply(fx.rt, fx.now, 0, NULL), 0);
+	assert_int_equal(state_of("172.31.0.0/26"), ROUTE_IN_KERNEL);
+	expect_many(MANY + 1);
+}
+
 static void test_gateway_route_without_a_default_route(void **state)
 {
 	const struct route_config cfg = { .gateway = true };
@@ -793,6 +966,8 @@ static void world_round(unsigned claims[])
 	}
 	if (draw(2))
 		turn();
+	else if (fx.thread_from)
+		assert_true(route_apply(fx.rt, fx.now, 1000, NULL) >= 0);
 }
 
 /* Everything usable, nobody else's routes: then all that is claimed must be there, and nothing more
@@ -823,7 +998,7 @@ static void world_judge(unsigned claims[], int round)
 	assert_int_equal(route_counts(fx.rt).removed, 0);
 }
 
-static void test_random_worlds_converge(void **state)
+static void random_worlds(void)
 {
 	unsigned claims[WORLD_KEYS] = { 0 };
 
@@ -834,6 +1009,19 @@ static void test_random_worlds_converge(void **state)
 		if (i % 8 == 0)
 			world_judge(claims, i);
 	}
+}
+
+static void test_random_worlds_converge(void **state)
+{
+	random_worlds();
+}
+
+/* The same where a thread makes each write, and is often under way while the world changes. */
+static void test_random_worlds_converge_in_flight(void **state)
+{
+	fx.thread_from = 1;
+	restart(NULL);
+	random_worlds();
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -864,8 +1052,17 @@ int main(void)
 		T(test_another_table),
 		T(test_ten_thousand),
 		T(test_budget_bounds_one_call),
+		T(test_many_routes_are_written_meanwhile),
+		T(test_claims_of_what_is_being_written_come_after_it),
+		T(test_claims_of_what_is_being_removed_come_after_it),
+		T(test_refusals_among_many_are_told_one_by_one),
+		T(test_strangers_among_many_are_respected),
+		T(test_link_lost_while_many_are_written),
+		T(test_end_while_many_are_written),
+		T(test_flush_while_many_are_written),
 		T(test_gateway_route_without_a_default_route),
 		T(test_random_worlds_converge),
+		T(test_random_worlds_converge_in_flight),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
