@@ -10,6 +10,7 @@ case's bytes, which speak of the same prefix by another path, then a good route 
     reset C/S   the session ends with this NOTIFICATION; "reset" without one
 """
 
+import contextlib
 import json
 import selectors
 import socket
@@ -148,7 +149,7 @@ class Peer:
         self.sock.bind((self.addr, 0))
         self.sock.connect((target, 179))
         self.sock.setblocking(False)
-        self.data, self.up, self.end = b"", False, None
+        self.data, self.up, self.end, self.told = b"", False, None, False
         self.paths = {}  # prefix: last AS, None: withdrawn
         self.send(open_of(self.addr, asn) + message(4, b""))
 
@@ -213,13 +214,42 @@ class Table:
     """All peers at once."""
 
     def __init__(self, target, cases):
-        self.cases = cases
-        self.peers = [Peer(target, FIRST_HOST + i, FIRST_AS + i) for i in range(len(cases) + 1)]
-        self.receiver = self.peers[-1]
-        self.senders = {name: Sender(i, self.peers[i].addr, self.peers[i].asn) for i, name in enumerate(cases)}
+        self.target, self.cases = target, cases
         self.select = selectors.DefaultSelector()
-        for p in self.peers:
-            self.select.register(p.sock, selectors.EVENT_READ, p)
+        self.peers = [self.dial(i) for i in range(len(cases) + 1)]
+        self.senders = {name: Sender(i, self.peers[i].addr, self.peers[i].asn) for i, name in enumerate(cases)}
+
+    @property
+    def receiver(self):
+        return self.peers[-1]
+
+    def dial(self, i):
+        p = Peer(self.target, FIRST_HOST + i, FIRST_AS + i)
+        self.select.register(p.sock, selectors.EVENT_READ, p)
+        return p
+
+    def dial_again(self):
+        """A busy daemon may let a session go before anything was said in it: FRR does. A router would come back."""
+        for i, p in enumerate(self.peers):
+            if not p.end:
+                continue
+            with contextlib.suppress(KeyError, ValueError):
+                self.select.unregister(p.sock)
+            p.sock.close()
+            with contextlib.suppress(OSError):
+                self.peers[i] = self.dial(i)
+
+    def all_up(self):
+        self.dial_again()
+        return all(p.up for p in self.peers)
+
+    def good_routes_heard(self):
+        up = self.all_up()
+        for name, p in zip(self.cases, self.peers):
+            if p.up and not p.told:
+                p.told = True
+                p.send(self.senders[name].good(self.senders[name].prefix, OLD))
+        return up and all(self.receiver.paths.get(s.prefix) == OLD for s in self.senders.values())
 
     def turn(self, seconds):
         events = self.select.select(seconds)
@@ -247,11 +277,9 @@ class Table:
         return {None: "withdrawn", OLD: "kept", NEW: "accepted"}.get(last, f"accepted as {last}")
 
     def run(self):
+        self.until("Established everywhere", self.all_up)
+        self.until("every good route", self.good_routes_heard)
         heard = self.receiver.paths
-        self.until("Established everywhere", lambda: all(p.up for p in self.peers))
-        for name, p in zip(self.cases, self.peers):
-            p.send(self.senders[name].good(self.senders[name].prefix, OLD))
-        self.until("every good route", lambda: all(heard.get(s.prefix) == OLD for s in self.senders.values()))
         for name, p in zip(self.cases, self.peers):
             p.send(self.cases[name](self.senders[name]))
             p.send(self.senders[name].good(self.senders[name].other, OLD))

@@ -188,7 +188,8 @@ def test_a_pattern_that_matches_nothing(labs):
     node.start("--bgp=false", wait_ready=False)
     words = 'mtuIfacePattern "^nothing" matches no interface; taking the interface of the node'
     wait.until("it is said", lambda: words in node.health_text())
-    assert link_mtu(node.add_pod("pod").ns, "eth0") == link_mtu(node.ns, "vxlan.calico") == 1450
+    wait.until("the device has its MTU", lambda: link_mtu(node.ns, "vxlan.calico") == 1450)
+    assert link_mtu(node.add_pod("pod").ns, "eth0") == 1450
 
 
 def test_a_bridge_takes_the_address_over(labs):

@@ -165,7 +165,7 @@ def test_mode_changes_while_traffic_flows(site):
 def test_a_device_that_cannot_be_made(site):
     """The pool and the remedy are named, and its blocks are closed: their packets leave by no other way. IPv4 works on."""
     node, pods = site.nodes[0], site.pods
-    far = ns.ip(node.ns, "-6", "route", "show", "dev", "vxlan-v6.calico", "proto", "80").split()[0]
+    far = wait.until("its block", lambda: ns.ip(node.ns, "-6", "route", "show", "dev", "vxlan-v6.calico", "proto", "80").split()[0])
     node.stop()
     ns.ip(node.ns, "link", "del", "vxlan-v6.calico")
     ns.ip(node.ns, "link", "add", "other0", "type", "vxlan", "id", "4096", "dstport", "4789", "dev", LINK, "local", address6(node))
