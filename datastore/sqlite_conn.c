@@ -84,8 +84,11 @@ static int file_look(const char *path, unsigned flags, bool *empty, struct err *
 		int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
 
 		if (fd < 0 && errno != EEXIST)
-			return err_set(e, -errno, "%s: cannot create the database: %s", path,
-				       strerror(errno));
+			return err_set(e, -errno, "%s: cannot create the database: %s%s", path,
+				       strerror(errno),
+				       errno == ENOENT
+					       ? "; make its directory, or give another path"
+					       : "");
 		if (fd >= 0)
 			close(fd);
 	}
