@@ -76,8 +76,8 @@ class Host:
 
 
 def source(line):
-    """Address and port that a packet came from."""
-    found = re.search(r"([\d.]+)\.(\d+) > [\d.]+\.\d+: (UDP|Flags)", line)
+    """Address and port that a packet came from. What follows is tcpdump's guess by the port, which is any."""
+    found = re.search(r" ([\d.]+)\.(\d+) > [\d.]+\.\d+: ", line)
     assert found, line
     return found[1], int(found[2])
 
