@@ -11,8 +11,7 @@
 #include <string.h>
 
 #include "dataplane/iptables_table.h"
-
-#define SUM_START 0xcbf29ce484222325
+#include "lib/fnv.h"
 
 struct line {
 	const char *p;
@@ -37,12 +36,10 @@ struct reading {
 	bool present[IPT_TABLES_];
 };
 
-/* FNV-1a: nobody gains by a collision who could not do without. */
+/* Nobody gains by a collision who could not do without. */
 static uint64_t sum_add(uint64_t sum, const char *p, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-		sum = (sum ^ (unsigned char)p[i]) * 0x100000001b3;
-	return (sum ^ '\n') * 0x100000001b3;
+	return fnv_add(fnv_add(sum, p, len), "\n", 1);
 }
 
 static bool next_line(const char **p, const char *end, struct line *l)
@@ -151,7 +148,7 @@ static void take_chain(struct reading *r, const struct line *l)
 		return;
 	f = xcalloc(1, sizeof(*f));
 	f->name = k;
-	f->sum = SUM_START;
+	f->sum = FNV_START;
 	HASH_ADD(hh, r->found, name, sizeof(f->name), f);
 }
 
@@ -314,7 +311,7 @@ static void chains_seen(struct reading *r)
 
 static uint64_t hook_sum(const struct ipt_hook *h)
 {
-	uint64_t sum = SUM_START;
+	uint64_t sum = FNV_START;
 
 	for (size_t i = 0; i < h->seen.n; i++)
 		if (h->seen.p[i].text)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/fnv.h"
 #include "lib/str.h"
 #include "model/hostendpoint.h"
 
@@ -112,11 +113,7 @@ void calc_tiers_done(struct calc_tiers tiers[static CLASS_COUNT])
 
 static uint64_t text_hash(const char *text)
 {
-	uint64_t h = 0xcbf29ce484222325u;
-
-	for (; *text; text++)
-		h = (h ^ (uint8_t)*text) * 0x100000001b3u;
-	return h;
+	return fnv_add(FNV_START, text, strlen(text));
 }
 
 /* Everything that the chains of an endpoint are made of. Policies that share a selector share a

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/fnv.h"
+
 struct entry {
 	char *text; /* NULL: free */
 	uint32_t key, refs, hash;
@@ -44,10 +46,9 @@ void intern_free(struct intern *in)
 
 static uint32_t hash_of(const struct intern *in, uint32_t key, const char *text)
 {
-	uint64_t h = 0xcbf29ce484222325u ^ ((uint64_t)in->seed << 32 | key);
+	uint64_t h = FNV_START ^ ((uint64_t)in->seed << 32 | key);
 
-	for (const char *p = text; *p; p++)
-		h = (h ^ (uint8_t)*p) * 0x100000001b3u;
+	h = fnv_add(h, text, strlen(text));
 	h ^= h >> 32;
 	h *= 0xd6e8feb86659fd93u;
 	return (uint32_t)(h ^ h >> 32);

@@ -9,6 +9,7 @@
 
 #include "lib/buf.h"
 #include "lib/err.h"
+#include "lib/fnv.h"
 #include "lib/str.h"
 #include "lib/vec.h"
 
@@ -162,9 +163,20 @@ static void ownership_moves(void **state)
 	assert_null(xstrdup(NULL));
 }
 
+/* The values of draft-eastlake-fnv. */
+static void fnv_vectors(void **state)
+{
+	(void)state;
+	assert_true(fnv_add(FNV_START, "", 0) == 0xcbf29ce484222325u);
+	assert_true(fnv_add(FNV_START, "a", 1) == 0xaf63dc4c8601ec8cu);
+	assert_true(fnv_add(FNV_START, "foobar", 6) == 0x85944171f73967e8u);
+	assert_true(fnv_add(fnv_add(FNV_START, "foo", 3), "bar", 3) == 0x85944171f73967e8u);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(fnv_vectors),
 		cmocka_unit_test(numbers_from_text),
 		cmocka_unit_test(cut_copies_stay_terminated),
 		cmocka_unit_test(reading_past_the_end_is_sticky),
